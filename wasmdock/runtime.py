@@ -1,0 +1,108 @@
+"""The contract between whoever wants an image run and whatever can run it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from wasmdock.oci.image import Image
+
+MIB = 1 << 20
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Outcome(Enum):
+    """How a run ended, with the word used in JSON."""
+
+    EXITED = "exited"
+    TRAPPED = "trapped"
+    TIMED_OUT = "timed out"
+    OUT_OF_MEMORY = "out of memory"
+
+
+TRAP_CODE = 134
+OUT_OF_MEMORY_CODE = 137
+TIMED_OUT_CODE = 124
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a guest may use at most; None lifts a limit.
+
+    memory and output are bytes, tables is elements over all tables, timeout is seconds of wall time,
+    fuel is Wasm instructions as wasmtime counts them, stack is bytes of Wasm stack.
+    """
+
+    memory: int | None = 512 * MIB
+    tables: int | None = 1_000_000
+    timeout: float | None = None
+    fuel: int | None = None
+    output: int | None = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One directory of the host (`host`, absolute) seen by the guest at `guest` (absolute, POSIX)."""
+
+    host: Path
+    guest: str
+    read_only: bool = False
+
+
+class Stdio(Enum):
+    """Where a guest's streams lead: CAPTURE keeps them in the result, INHERIT shares this process's."""
+
+    CAPTURE = "capture"
+    INHERIT = "inherit"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What is granted to one run. Nothing is inherited: no environment, no directory, no network.
+
+    args come after the entrypoint's name; env adds to the image's own; stdin is given whole, or None
+    for the empty stream (with stdio INHERIT: None is empty too unless `interactive`).
+    """
+
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = _NOTHING
+    mounts: tuple[Mount, ...] = ()
+    stdin: bytes | None = None
+    interactive: bool = False
+    stdio: Stdio = Stdio.CAPTURE
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How one run ended.
+
+    exit_code is the guest's own (0-255) or 134 trap, 137 out of memory, 124 timed out; stdout and stderr
+    are empty unless captured; message explains any outcome but EXITED, with the Wasm backtrace; phases are
+    seconds by name; peak_memory is bytes of linear memory, None when it cannot be seen.
+    """
+
+    outcome: Outcome
+    exit_code: int
+    stdout: bytes = b""
+    stderr: bytes = b""
+    message: str = ""
+    phases: Mapping[str, float] = MappingProxyType({})
+    peak_memory: int | None = None
+
+
+class Runtime(Protocol):
+    """Something that can run an image from a fresh start."""
+
+    @property
+    def name(self) -> str:
+        """A short word for tables and reasons: `process`, `docker`."""
+
+    def prepare(self, image: "Image") -> None:
+        """Load or compile, outside the timed part. Raises GuestError, ImageError, UnavailableError."""
+
+    def run(self, image: "Image", request: RunRequest) -> RunResult:
+        """Run the image once from a fresh start. Raises what `prepare` raises."""
