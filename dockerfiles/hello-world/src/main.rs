@@ -28,7 +28,10 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Request, String> {
     };
     match args.next() {
         None => Ok(request),
-        Some(extra) => Err(format!("unexpected argument \"{}\"", extra.to_string_lossy())),
+        Some(extra) => Err(format!(
+            "unexpected argument \"{}\"",
+            extra.to_string_lossy()
+        )),
     }
 }
 

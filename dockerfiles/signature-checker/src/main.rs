@@ -12,10 +12,9 @@ use ed25519_compact::{PublicKey, Signature};
 const NOT_VALID: u8 = 1;
 const NOT_CHECKED: u8 = 2;
 
-/// Asks `question` on `output` and gives the next line of `input` without its line end.
+/// Writes `question` as a line of its own and gives the next line of `input` without its line end.
 fn ask(input: &mut impl BufRead, output: &mut impl Write, question: &str) -> Result<String> {
-    write!(output, "{question}: ")?;
-    output.flush()?;
+    writeln!(output, "{question}:")?;
     let mut line = String::new();
     let read = input
         .read_line(&mut line)
@@ -49,7 +48,6 @@ fn check(input: &mut impl BufRead, output: &mut impl Write) -> Result<bool> {
     let signature = ask(input, output, "signature in hex")?;
     let signature = Signature::new(decode("the signature", &signature)?);
     let path = ask(input, output, "path of the certificate")?;
-    writeln!(output)?;
     let key = read_certificate(&path)?;
     Ok(key.verify(message, &signature).is_ok())
 }
