@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Runs the engine inside its own root: network, containerd, dockerd; ends when either ends or on SIGTERM.
+set -euo pipefail
+name=$1 nameserver=$2
+key=$(cksum <<< "$(hostname)$name$(stat -c %i /)" | cut -d ' ' -f 1)
+in_engine=(nsenter --net=/run/netns/engine --)
+
+# A /30 of its own: the host takes .1, the engine .2; the next one where the host already has a route there.
+make_network() {
+  ip netns add engine
+  local tries
+  for ((tries = 0; tries < 250; tries++)); do
+    net=10.214.$(((key + tries) % 250 + 1))
+    [[ -z $(ip -4 route show table main root $net.0/24) ]] && break
+  done
+  link=wasmdock$(((key + tries) % 250 + 1))
+  ip link add "$link" type veth peer name host netns engine
+  ip addr add $net.1/30 dev "$link"
+  ip link set "$link" up
+  "${in_engine[@]}" sh -c "ip link set lo up; ip addr add $net.2/30 dev host; ip link set host up"
+  # As root, because `nobody` may not enter the namespace; -T none, or the host's own ports would be taken in here.
+  pasta --quiet --config-net --runas 0:0 --netns-only --ipv4-only --ns-ifname out --address 10.0.2.15 --netmask 24 \
+    --gateway 10.0.2.2 --dns-forward 10.0.2.3 ${nameserver:+--dns-host "$nameserver"} \
+    -t auto -u none -T none -U none --log-file /run/pasta.log --netns /run/netns/engine
+}
+
+configure() {
+  mkdir -p /etc/docker /etc/containerd
+  cat > /etc/docker/daemon.json <<- EOF
+	{"features": {"containerd-snapshotter": true}, "cgroup-parent": "/wasmdock-$name",
+	 "containerd": "/run/containerd/containerd.sock", "hosts": ["unix:///run/docker.sock"],
+	 "runtimes": {"crun": {"path": "/usr/bin/crun"}}}
+	EOF
+  printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' > /etc/containerd/config.toml
+}
+
+make_network
+configure
+"${in_engine[@]}" containerd &
+containerd=$!
+for ((tries = 0; tries < 100; tries++)); do [[ -S /run/containerd/containerd.sock ]] && break; sleep 0.1; done
+"${in_engine[@]}" dockerd &
+dockerd=$!
+trap 'kill -TERM $dockerd; wait $dockerd; kill -TERM $containerd; wait $containerd; exit 0' TERM INT
+echo "$net.2" > /run/wasmdock-address
+wait -n $containerd $dockerd # the kernel ends all the rest when this, the namespace's first process, ends
+echo "error: containerd or dockerd ended"
