@@ -1,0 +1,50 @@
+"""Bytes -> WasmBinary: what a Wasm binary is, what it asks for and what it gives, with no engine at hand."""
+
+from wasmdock.errors import GuestError
+from wasmdock.wasm_custom import Notes
+from wasmdock.wasm_reader import Reader
+from wasmdock.wasm_sections import CoreModule
+from wasmdock.wasm_sniff import Form, World, core_world, form_of, sniff
+from wasmdock.wasm_types import Export, FuncType, Global, Import, Memory, Section, Table, WasmBinary
+
+__all__ = [
+    "Export", "Form", "FuncType", "Global", "Import", "Memory", "Section", "Table", "WasmBinary", "World",
+    "parse", "sniff",
+]  # fmt: skip
+
+
+def parse(data: bytes) -> WasmBinary:
+    """Read a Wasm binary, module or component, without looking into function bodies.
+
+    Raises GuestError, one line with the offset, for anything that is not sound Wasm, and says what the
+    bytes are instead where it can tell. Time and memory are linear in `len(data)`.
+    """
+    if form_of(data) is Form.MODULE:
+        return _module(data)
+    raise GuestError("components come next")
+
+
+def _module(data: bytes) -> WasmBinary:
+    module = CoreModule(Reader(data, 8))
+    functions = [export.name for export in module.exports if export.kind == "func"]
+    return WasmBinary(
+        form=Form.MODULE,
+        world=core_world(functions),
+        size=len(data),
+        imports=tuple(module.imports),
+        exports=tuple(module.exports),
+        memories=tuple(module.memories),
+        tables=tuple(module.tables),
+        globals=tuple(module.globals),
+        sections=tuple(module.sections),
+        producers=_producers(module.notes),
+        name=module.notes.name,
+        data_size=module.data_size,
+        target_features=tuple(module.notes.features),
+        start=module.start,
+        reactor="_initialize" in functions,
+    )
+
+
+def _producers(notes: Notes) -> dict[str, tuple[tuple[str, str], ...]]:
+    return {field: tuple(values) for field, values in notes.producers.items()}
