@@ -1,0 +1,349 @@
+"""Other programs: called with a deadline, captured with a cap, and never left behind."""
+
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from wasmdock.errors import CommandError, UnavailableError, UsageError
+
+MIB = 1 << 20
+DEFAULT_CAP = 64 * MIB
+# A docker client waiting for a wedged engine ignores SIGTERM, so SIGKILL has to follow.
+KILL_GRACE = 2.0
+# After the program ended, something it left running may hold its pipes open (sccache does): wait no longer.
+_DRAIN_GRACE = 0.3
+_TICK = 0.1
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a program ended: exit code (negative: signal), what it printed, seconds of wall time.
+
+    truncated: a stream passed its cap and only its beginning is here. timed_out: ended at the deadline.
+    """
+
+    argv: tuple[str, ...]
+    code: int
+    stdout: bytes = b""
+    stderr: bytes = b""
+    timed_out: bool = False
+    truncated: bool = False
+    seconds: float = 0.0
+
+    def check(self, doing: str, hint: str = "") -> "Completed":
+        """Return self where the program succeeded, else raise CommandError saying what was being done."""
+        if self.code == 0 and not self.timed_out:
+            return self
+        tail = self.stderr_text()
+        how = f"no end after {self.seconds:.0f} s" if self.timed_out else f"exit code {self.code}"
+        last = tail.splitlines()[-1].strip() if tail else ""
+        cause = f"{how}: {last}" if last else how
+        raise CommandError(f"{doing}: {self.argv[0]}: {cause}", hint, self.argv, self.code, tail)
+
+    def stderr_text(self, limit: int = 8192) -> str:
+        """Return the end of stderr, at most `limit` bytes, as text."""
+        return self.stderr[-limit:].decode("utf-8", "replace").strip()
+
+
+class Runner(Protocol):
+    """The shape of `run_command`, so that tests pass a fake."""
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        on_output: Callable[[bytes], None] | None = None,
+        on_timeout: Callable[[], None] | None = None,
+        cap: int = DEFAULT_CAP,
+    ) -> Completed:
+        """Run a program to its end."""
+
+
+class Attacher(Protocol):
+    """The shape of `attach_command`, so that tests pass a fake."""
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float | None,
+        stdin: bytes | None = None,
+        share_stdin: bool = False,
+        env: Mapping[str, str] | None = None,
+        on_timeout: Callable[[], None] | None = None,
+    ) -> Completed:
+        """Run a program on this process's own streams."""
+
+
+def run_command(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    on_output: Callable[[bytes], None] | None = None,
+    on_timeout: Callable[[], None] | None = None,
+    cap: int = DEFAULT_CAP,
+) -> Completed:
+    """Run a program in a process group of its own and capture it.
+
+    timeout is seconds; at the deadline `on_timeout` is called where given, which may end the program from
+    elsewhere, and then the whole group gets SIGTERM and, 2 s later, SIGKILL. stdin None is the empty stream.
+    on_output sees every chunk of stdout and stderr as it comes; an exception it raises ends the program.
+    cap is bytes kept per stream; the rest is read and dropped. Raises UnavailableError where there is no
+    such program; any other end is a Completed.
+    """
+    began = time.monotonic()
+    process = _spawn(argv, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, env=env, cwd=cwd)
+    pump = _Pump(process, stdin or b"", on_output, cap)
+    try:
+        timed_out = not pump.run(began + timeout)
+        if timed_out and on_timeout:
+            on_timeout()
+            pump.run(time.monotonic() + KILL_GRACE)
+        if not timed_out:
+            process.wait()
+    finally:
+        _end(process)
+        pump.close()
+    return Completed(
+        argv=tuple(argv),
+        code=process.returncode,
+        stdout=bytes(pump.kept[0]),
+        stderr=bytes(pump.kept[1]),
+        timed_out=timed_out,
+        truncated=pump.truncated,
+        seconds=time.monotonic() - began,
+    )
+
+
+def attach_command(
+    argv: Sequence[str],
+    *,
+    timeout: float | None,
+    stdin: bytes | None = None,
+    share_stdin: bool = False,
+    env: Mapping[str, str] | None = None,
+    on_timeout: Callable[[], None] | None = None,
+) -> Completed:
+    """Run a program on this process's own stdout, stderr and, with share_stdin, stdin; nothing is captured.
+
+    It stays in our process group, so Ctrl-C at the terminal reaches it and it decides how to end; SIGTERM to
+    us is forwarded. timeout is seconds or None; at the deadline `on_timeout` is called, then SIGTERM and
+    SIGKILL follow.
+    """
+    began = time.monotonic()
+    nothing = None if share_stdin else subprocess.DEVNULL
+    process = _spawn(argv, stdin=nothing if stdin is None else subprocess.PIPE, env=env, captured=False)
+    timed_out = False
+    try:
+        with _forwarding_signals(process):
+            feeder = _feed(process, stdin) if stdin is not None else None
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                timed_out = True
+                if on_timeout:
+                    on_timeout()
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(KILL_GRACE)
+    finally:
+        _end_one(process)
+    if feeder:
+        feeder.join(_DRAIN_GRACE)
+    return Completed(tuple(argv), process.returncode, timed_out=timed_out, seconds=time.monotonic() - began)
+
+
+def _spawn(
+    argv: Sequence[str],
+    *,
+    stdin: int | None,
+    env: Mapping[str, str] | None,
+    cwd: Path | None = None,
+    captured: bool = True,
+) -> "subprocess.Popen[bytes]":
+    output = subprocess.PIPE if captured else None
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=stdin,
+            stdout=output,
+            stderr=output,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            bufsize=0,
+            start_new_session=captured,
+        )
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if cwd is not None and not cwd.is_dir():
+            raise UsageError(f'running "{argv[0]}" in "{cwd}": no such folder') from error
+        raise UnavailableError(
+            f'running "{argv[0]}": no such program on PATH',
+            f"install {Path(argv[0]).name}, or put its folder on PATH",
+        ) from error
+    except OSError as error:
+        raise UnavailableError(f'running "{argv[0]}": {error.strerror or error}') from error
+
+
+class _Pump:
+    """Moves bytes between a program's pipes and memory until both outputs end."""
+
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        stdin: bytes,
+        on_output: Callable[[bytes], None] | None,
+        cap: int,
+    ) -> None:
+        self.kept = (bytearray(), bytearray())
+        self.truncated = False
+        self._process = process
+        self._rest = memoryview(stdin)
+        self._on_output = on_output
+        self._cap = cap
+        self._selector = selectors.DefaultSelector()
+        self._outputs = 0
+        for index, stream in enumerate((process.stdout, process.stderr)):
+            if stream is not None:
+                self._selector.register(stream, selectors.EVENT_READ, index)
+                self._outputs += 1
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            self._selector.register(process.stdin, selectors.EVENT_WRITE, None)
+
+    def run(self, deadline: float) -> bool:
+        """Pump until the program ended (True) or time.monotonic() passes the deadline (False)."""
+        gone_since: float | None = None
+        while self._outputs:
+            now = time.monotonic()
+            if now >= deadline:
+                return False
+            ready = self._selector.select(min(_TICK, deadline - now))
+            for key, _ in ready:
+                self._move(key)
+            if not ready and self._process.poll() is not None:
+                gone_since = gone_since or now
+                if now - gone_since >= _DRAIN_GRACE:
+                    return True
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close every pipe."""
+        self._selector.close()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def _move(self, key: selectors.SelectorKey) -> None:
+        if key.data is None:
+            self._write()
+            return
+        chunk = os.read(key.fd, _CHUNK)
+        if not chunk:
+            self._selector.unregister(key.fd)
+            self._outputs -= 1
+            return
+        self._keep(key.data, chunk)
+        if self._on_output:
+            self._on_output(chunk)
+
+    def _keep(self, index: int, chunk: bytes) -> None:
+        room = self._cap - len(self.kept[index])
+        self.kept[index].extend(chunk[: max(0, room)])
+        self.truncated = self.truncated or len(chunk) > room
+
+    def _write(self) -> None:
+        stream = self._process.stdin
+        assert stream is not None
+        try:
+            self._rest = self._rest[os.write(stream.fileno(), self._rest[:_CHUNK]) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._rest = self._rest[:0]
+        if not self._rest:
+            self._selector.unregister(stream)
+            stream.close()
+
+
+def _feed(process: "subprocess.Popen[bytes]", data: bytes) -> threading.Thread:
+    """Write stdin beside the wait; a program that does not read it must not hold us up."""
+
+    def feed() -> None:
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin as stream:
+            stream.write(data)
+
+    thread = threading.Thread(target=feed, daemon=True)
+    thread.start()
+    return thread
+
+
+@contextmanager
+def _forwarding_signals(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Leave Ctrl-C to the program and pass SIGTERM on to it, as long as it runs.
+
+    A terminal sends SIGINT to the whole group, the program included; without one it was meant for us alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    at_terminal = any(os.isatty(number) for number in (0, 1, 2))
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        if number != signal.SIGINT or not at_terminal:
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End what is left of the program's group, and reap it."""
+    if process.poll() is None:
+        _signal_group(process, signal.SIGTERM)
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(KILL_GRACE)
+        finally:
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
+
+
+def _end_one(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(KILL_GRACE)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _signal_group(process: "subprocess.Popen[bytes]", number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
