@@ -1,11 +1,12 @@
 """Bytes -> WasmBinary: what a Wasm binary is, what it asks for and what it gives, with no engine at hand."""
 
-from wasmdock.errors import GuestError
+from wasmdock.wasm_component import Component
 from wasmdock.wasm_custom import Notes
 from wasmdock.wasm_reader import Reader
 from wasmdock.wasm_sections import CoreModule
-from wasmdock.wasm_sniff import Form, World, core_world, form_of, sniff
+from wasmdock.wasm_sniff import Form, World, component_world, core_world, form_of, sniff
 from wasmdock.wasm_types import Export, FuncType, Global, Import, Memory, Section, Table, WasmBinary
+from wasmdock.wasm_wit import Scope
 
 __all__ = [
     "Export", "Form", "FuncType", "Global", "Import", "Memory", "Section", "Table", "WasmBinary", "World",
@@ -21,7 +22,7 @@ def parse(data: bytes) -> WasmBinary:
     """
     if form_of(data) is Form.MODULE:
         return _module(data)
-    raise GuestError("components come next")
+    return _component(data)
 
 
 def _module(data: bytes) -> WasmBinary:
@@ -43,6 +44,26 @@ def _module(data: bytes) -> WasmBinary:
         target_features=tuple(module.notes.features),
         start=module.start,
         reactor="_initialize" in functions,
+    )
+
+
+def _component(data: bytes) -> WasmBinary:
+    component = Component(Reader(data, 8), Scope())
+    imports, exports = component.interface()
+    return WasmBinary(
+        form=Form.COMPONENT,
+        world=component_world([export.name for export in exports]),
+        size=len(data),
+        imports=tuple([Import("", each.name, each.kind, each.type, None, each.items) for each in imports]),
+        exports=exports,
+        memories=tuple(component.memories),
+        tables=tuple(component.tables),
+        globals=tuple(component.globals),
+        sections=component.all_sections(),
+        producers=_producers(component.notes),
+        name=component.notes.name,
+        data_size=component.data_size,
+        target_features=tuple(component.notes.features),
     )
 
 
