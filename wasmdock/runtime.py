@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from wasmdock.oci.image import Image
 
 MIB = 1 << 20
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, str]:
+    return MappingProxyType({})
 
 
 class Outcome(Enum):
@@ -68,7 +71,7 @@ class RunRequest:
     """
 
     args: tuple[str, ...] = ()
-    env: Mapping[str, str] = _NOTHING
+    env: Mapping[str, str] = field(default_factory=_nothing)
     mounts: tuple[Mount, ...] = ()
     stdin: bytes | None = None
     interactive: bool = False
@@ -90,7 +93,7 @@ class RunResult:
     stdout: bytes = b""
     stderr: bytes = b""
     message: str = ""
-    phases: Mapping[str, float] = MappingProxyType({})
+    phases: Mapping[str, float] = field(default_factory=dict)
     peak_memory: int | None = None
 
 

@@ -80,5 +80,7 @@ fn main() {
             BAD_USAGE
         }
     };
-    process::exit(code);
+    if code != 0 {
+        process::exit(code); // success returns instead: WASI ends an exit by a trap, which costs 20 us
+    }
 }

@@ -1,0 +1,196 @@
+"""Guests under guard: one thread that ticks wasmtime's epoch, keeps pipes flowing and notices time running out."""
+
+import contextlib
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+TICK = 0.005  # seconds; a loop in a guest notices its deadline within two of these
+_IDLE = 1.0  # seconds without a guest before the thread rests; waking it costs more than a tick
+_CHUNK = 1 << 16
+
+
+class Pipe:
+    """One output stream of a guest on its way into memory, at most `cap` bytes of it (None: no cap).
+
+    The guest's thread and the watching thread both empty it, one at a time.
+    """
+
+    def __init__(self, cap: int | None) -> None:
+        """Open the pipe; `path` is what wasmtime opens for writing."""
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        self._lock = threading.Lock()
+        self._chunks: list[bytes] = []
+        self._room = cap
+        self.overflowed = False
+
+    @property
+    def path(self) -> str:
+        """A path that opens the writing end anew."""
+        return f"/dev/fd/{self._writer}"
+
+    @property
+    def reader(self) -> int:
+        """The reading end's descriptor, for poll; -1 once finished."""
+        return self._reader
+
+    def close_writer(self) -> None:
+        """Close our own writing end, so that the pipe ends with the guest's."""
+        if self._writer >= 0:
+            os.close(self._writer)
+            self._writer = -1
+
+    def drain(self) -> bool:
+        """Take one chunk without waiting; False where there is none or the stream has ended."""
+        with self._lock:
+            return self._take()
+
+    def finish(self) -> bytes:
+        """Take what is left, close both ends and give the whole."""
+        self.close_writer()
+        with self._lock:
+            while self._take():
+                pass
+            os.close(self._reader)
+            self._reader = -1
+        return b"".join(self._chunks)
+
+    def _take(self) -> bool:
+        if self._reader < 0:
+            return False
+        try:
+            chunk = os.read(self._reader, _CHUNK)
+        except BlockingIOError:
+            return False
+        if self._room is not None:
+            self.overflowed |= len(chunk) > self._room
+            chunk, ended = chunk[: self._room], not chunk
+            self._room -= len(chunk)
+            self._chunks.append(chunk)
+            return not ended
+        self._chunks.append(chunk)
+        return bool(chunk)
+
+
+class Guard:
+    """One run under watch: when it must end, and why it was told to.
+
+    `reason` is empty while the guest may go on; `pipes` are drained while it runs for longer than a tick.
+    `on_stuck(guard)` is called from the watching thread when the guest did not end within `grace` seconds of
+    being told to: it sits in a host call that no epoch reaches.
+    """
+
+    def __init__(
+        self,
+        timeout: float | None = None,
+        pipes: tuple[Pipe, ...] = (),
+        on_stuck: "Callable[[Guard], None] | None" = None,
+        grace: float = 0.05,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start the time limit, in seconds, now."""
+        self._clock = clock
+        self.started = clock()
+        self.deadline = None if timeout is None else self.started + timeout
+        self.pipes = pipes
+        self.reason = ""
+        self._on_stuck = on_stuck
+        self._grace = grace
+        self._told_at: float | None = None
+
+    def stop(self, reason: str) -> None:
+        """Tell the guest to end; the first reason stands."""
+        self.reason = self.reason or reason
+
+    def should_stop(self) -> bool:
+        """Whether the guest must end now."""
+        if not self.reason and self.deadline is not None and self._clock() >= self.deadline:
+            self.reason = "timeout"
+        return bool(self.reason)
+
+    def look(self) -> None:
+        """The watching thread's look: full pipes, passed deadlines, guests that do not listen."""
+        if any(pipe.overflowed for pipe in self.pipes):
+            self.stop("output")
+        if not self.should_stop():
+            return
+        now = self._clock()
+        self._told_at = self._told_at or now
+        if self._on_stuck and now - self._told_at >= self._grace:
+            on_stuck, self._on_stuck = self._on_stuck, None
+            on_stuck(self)
+
+
+class Watch:
+    """The watching thread. `tick` is called every TICK seconds while any guest runs: it moves the epoch on."""
+
+    def __init__(self, tick: Callable[[], None]) -> None:
+        """Nothing runs before the first guard."""
+        self._tick = tick
+        self._guards: set[Guard] = set()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._resting = True
+        self._pid = os.getpid()
+
+    @contextlib.contextmanager
+    def over(self, guard: Guard) -> Iterator[Guard]:
+        """Watch over one run."""
+        with self._lock:
+            self._guards.add(guard)
+            if self._thread is None or self._pid != os.getpid():
+                self._start()
+            elif self._resting:
+                self._wake.set()
+        try:
+            yield guard
+        finally:
+            with self._lock:
+                self._guards.discard(guard)
+
+    def _start(self) -> None:
+        self._pid = os.getpid()  # a thread does not survive a fork
+        self._thread = threading.Thread(target=self._run, name="wasmdock-watch", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        idle_since = time.monotonic()
+        while True:
+            with self._lock:
+                guards = tuple(self._guards)
+                self._resting = not guards and time.monotonic() - idle_since > _IDLE
+                if self._resting:
+                    self._wake.clear()
+            if self._resting:
+                self._wake.wait()
+                idle_since = time.monotonic()
+                continue
+            if guards:
+                idle_since = time.monotonic()
+                self._tick()
+            self._look(guards)
+
+    def _look(self, guards: tuple[Guard, ...]) -> None:
+        """For one tick drain the pipes of guests older than two, then look at each guest."""
+        until = time.monotonic() + TICK
+        old = [guard for guard in guards if until - guard.started > 2 * TICK]
+        pipes = {pipe.reader: pipe for guard in old for pipe in guard.pipes if pipe.reader >= 0}
+        while pipes and (left := until - time.monotonic()) > 0:
+            _drain(pipes, left)
+        time.sleep(max(0.0, until - time.monotonic()))
+        for guard in guards:
+            guard.look()
+
+
+def _drain(pipes: dict[int, Pipe], seconds: float) -> None:
+    """Empty whichever pipe has something within `seconds`; drop those that have ended."""
+    poll = select.poll()
+    for descriptor in pipes:
+        poll.register(descriptor, select.POLLIN)
+    for descriptor, _ in poll.poll(seconds * 1000):
+        if not pipes[descriptor].drain():
+            del pipes[descriptor]
