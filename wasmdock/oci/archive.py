@@ -1,0 +1,233 @@
+"""Images in one tar file, as `docker save` and `docker load` and the OCI tools exchange them."""
+
+import io
+import json
+import os
+import posixpath
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from wasmdock.errors import ImageError, UnavailableError
+from wasmdock.oci.compression import unpack
+from wasmdock.oci.fields import DOCUMENT_CAP, Fields, parse_json, parse_object, shown
+from wasmdock.oci.image import Descriptor, Digest, Image, Index, Layer, Platform, Reference
+from wasmdock.oci.layout import (
+    LAYOUT_FILE,
+    blobs_of,
+    check_layout_version,
+    index_document,
+    index_entry,
+    load_image,
+    name_of,
+    verify,
+)
+from wasmdock.oci.manifest import (
+    LAYER_CAP,
+    LAYERS_CAP,
+    OCI_CONFIG,
+    OCI_LAYER,
+    OCI_LAYER_GZIP,
+    OCI_MANIFEST,
+)
+from wasmdock.oci.tar import FileSource, Member, members
+
+_GZIP_CAP = 1 << 30  # bytes of a gzipped archive once unpacked: it has to fit into memory
+_MEMBERS_CAP = 100_000
+_LINKS = 8
+
+Named = tuple[Reference | None, Image]
+
+
+def write_archive(image: Image, target: Path | BinaryIO, name: Reference | None = None) -> None:
+    """Write one image as a tar that both `docker load` and OCI tools take; same image, same bytes.
+
+    A path is written aside and renamed. Raises UnavailableError where the machine refuses.
+    """
+    try:
+        if isinstance(target, Path):
+            _write_path(image, target, name)
+        else:
+            _write_stream(image, target, name)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        shown_target = target if isinstance(target, Path) else "the output"
+        raise UnavailableError(f'writing archive "{shown_target}": {error.strerror or error}') from error
+
+
+def read_archive(source: Path | BinaryIO, platforms: Sequence[Platform] | None = None) -> list[Named]:
+    """Read and verify the images of an OCI archive or of either kind of `docker save`, plain or gzipped.
+
+    A stream must be able to seek, and stay open while layers larger than `EAGER` are used. Of an index
+    the image for the first of `platforms` is taken (default: Wasm, then this machine's). Raises ImageError.
+    """
+    try:
+        file = source.open("rb") if isinstance(source, Path) else source
+        archive = _Archive(_plain(file), f'archive "{source if isinstance(source, Path) else "stdin"}"')
+        return archive.images(platforms)
+    except OSError as error:
+        raise ImageError(f'reading archive "{source}": {error.strerror or error}') from error
+
+
+def _write_path(image: Image, path: Path, name: Reference | None) -> None:
+    import tempfile
+
+    handle, aside_name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    aside = Path(aside_name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            _write_stream(image, file, name)
+        aside.chmod(0o644)
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def _write_stream(image: Image, stream: BinaryIO, name: Reference | None) -> None:
+    with tarfile.open(fileobj=stream, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
+        _add(tar, "oci-layout", LAYOUT_FILE)
+        _add(tar, "index.json", index_document([index_entry(image, name)]))
+        _add(tar, "manifest.json", _docker_manifest(image, name))
+        for digest, data in blobs_of(image):
+            _add(tar, _blob_path(digest), data)
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def _blob_path(digest: Digest) -> str:
+    return f"blobs/sha256/{digest.hex}"
+
+
+def _docker_manifest(image: Image, name: Reference | None) -> bytes:
+    """The manifest.json that `docker load` reads where the engine has no containerd image store."""
+    document = {
+        "Config": _blob_path(image.config_descriptor.digest),
+        "RepoTags": [f"{name.familiar_name}:{name.tag}"] if name and name.tag else None,
+        "Layers": [_blob_path(layer.descriptor.digest) for layer in image.layers],
+    }
+    return json.dumps([document], separators=(",", ":")).encode()
+
+
+def _plain(file: BinaryIO) -> BinaryIO:
+    """The file itself, or what it holds where it is gzipped."""
+    file.seek(0)
+    magic = file.read(4)
+    if magic[:2] == b"\x1f\x8b":
+        file.seek(0)
+        data = file.read(_GZIP_CAP + 1)
+        return io.BytesIO(b"".join(unpack(data, "the gzipped archive", _GZIP_CAP)))
+    if magic == b"\x28\xb5\x2f\xfd":
+        raise ImageError("reading the archive: it is compressed with zstd", "unpack it first: zstd -d FILE")
+    return file
+
+
+class _Archive:
+    """A seekable tar file: where its members are, and their bytes on demand."""
+
+    def __init__(self, file: BinaryIO, what: str) -> None:
+        self._file = file
+        self._what = what
+        self._members: dict[str, Member] = {}
+        for count, member in enumerate(members(FileSource(file), what)):
+            if count >= _MEMBERS_CAP:
+                raise ImageError(f"reading {what}: it has more than {_MEMBERS_CAP} members")
+            self._members[member.name] = member
+
+    def images(self, platforms: Sequence[Platform] | None) -> list[Named]:
+        if "index.json" in self._members and "oci-layout" in self._members:
+            return self._from_index(platforms)
+        if "manifest.json" in self._members:
+            return self._from_docker()
+        hint = "write one with docker save, or wasmdock save" if self._members else "the file is empty"
+        raise ImageError(f"reading {self._what}: it has neither index.json nor manifest.json", hint)
+
+    def read(self, descriptor: Descriptor) -> bytes:
+        """A blob by its digest, as `layout.Blobs` wants it."""
+        path = _blob_path(descriptor.digest)
+        size = self._find(path).size
+        if size != descriptor.size:
+            raise ImageError(f'reading "{path}" in {self._what}: {size} bytes instead of {descriptor.size}')
+        return self._content(path, descriptor.size)
+
+    def _from_index(self, platforms: Sequence[Platform] | None) -> list[Named]:
+        version = parse_object(self._content("oci-layout", DOCUMENT_CAP), self._what)
+        check_layout_version(version.text("imageLayoutVersion"), self._what)
+        index = Index.parse(self._content("index.json", DOCUMENT_CAP))
+        named: dict[Reference | None, list[Descriptor]] = {}
+        for entry in index.manifests:
+            if not entry.is_attestation:
+                named.setdefault(name_of(entry), []).append(entry)
+        if not named:
+            raise ImageError(f"reading {self._what}: its index has no image")
+        return [(name, verify(load_image(self, entries, platforms))) for name, entries in named.items()]
+
+    def _from_docker(self) -> list[Named]:
+        """`docker save` before version 25: manifest.json, a config and a layer.tar for each layer."""
+        entries = parse_json(self._content("manifest.json", DOCUMENT_CAP), f"manifest.json of {self._what}")
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ImageError(f"reading {self._what}: manifest.json is not a list of objects")
+        if not entries:
+            raise ImageError(f"reading {self._what}: manifest.json has no image")
+        return [named for entry in entries for named in self._docker_image(Fields(self._what, entry))]
+
+    def _docker_image(self, fields: Fields) -> list[Named]:
+        paths = fields.texts("Layers")
+        if len(paths) > LAYERS_CAP:
+            raise ImageError(f"reading {self._what}: more than {LAYERS_CAP} layers")
+        config = self._content(fields.text("Config", required=True), DOCUMENT_CAP)
+        layers = tuple(self._docker_layer(path) for path in paths)
+        image = Image(_manifest_for(config, layers), config, layers)
+        for layer, diff_id in zip(layers, image.diff_ids, strict=True):
+            _check_plain_layer(layer, diff_id)
+        names = [Reference.parse(text) for text in fields.texts("RepoTags")]
+        return [(name, image) for name in names] or [(None, image)]
+
+    def _docker_layer(self, path: str) -> Layer:
+        data = self._content(path, LAYER_CAP)
+        return Layer.of(OCI_LAYER_GZIP if data.startswith(b"\x1f\x8b") else OCI_LAYER, data)
+
+    def _find(self, path: str) -> Member:
+        """An ordinary file; a link is followed within the archive, as older `docker save` used them."""
+        name = posixpath.normpath(path)
+        for _ in range(_LINKS):
+            member = self._members.get(name)
+            if member is None:
+                raise ImageError(f'reading "{shown(path)}" in {self._what}: it is not there')
+            if member.is_file:
+                return member
+            if member.kind not in ("symbolic link", "hard link"):
+                raise ImageError(f'reading "{shown(path)}" in {self._what}: it is a {member.kind}')
+            folder = posixpath.dirname(name) if member.kind == "symbolic link" else ""
+            name = posixpath.normpath(posixpath.join(folder, member.link))
+        raise ImageError(f'reading "{shown(path)}" in {self._what}: more than {_LINKS} links in a row')
+
+    def _content(self, path: str, cap: int) -> bytes:
+        member = self._find(path)
+        if member.size > cap:
+            cause = f"it has {member.size} bytes, more than the {cap} allowed"
+            raise ImageError(f'reading "{shown(path)}" in {self._what}: {cause}')
+        self._file.seek(member.offset)
+        return self._file.read(member.size)
+
+
+def _manifest_for(config: bytes, layers: Sequence[Layer]) -> bytes:
+    document: Mapping[str, object] = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": Descriptor.of(OCI_CONFIG, config).document(),
+        "layers": [layer.descriptor.document() for layer in layers],
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _check_plain_layer(layer: Layer, diff_id: Digest) -> None:
+    """Without a manifest, the config's diff_ids are the only digests there are."""
+    if layer.descriptor.media_type == OCI_LAYER and layer.descriptor.digest != diff_id:
+        raise ImageError(f'reading layer "{layer.descriptor.digest}": its config promises {diff_id}')

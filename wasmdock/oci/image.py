@@ -1,0 +1,217 @@
+"""Container images as immutable values: their bytes as they came, verified, and what these say."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from wasmdock.errors import ImageError
+from wasmdock.oci.compression import unpack
+from wasmdock.oci.fields import Fields, parse_object
+from wasmdock.oci.manifest import (
+    LAYER_CAP,
+    TAR_LAYERS,
+    WASM_LAYERS,
+    Descriptor,
+    Index,
+    Manifest,
+)
+from wasmdock.oci.reference import WASI, Digest, Platform, Reference
+
+__all__ = ["WASI", "Descriptor", "Digest", "Image", "Index", "Layer", "Manifest", "Platform", "Reference"]
+
+EAGER = 8 << 20  # bytes; layers up to this size are read at once, larger ones when they are used
+_UNPACKED_CAP = 4 << 30
+
+Fetch = Callable[[Descriptor], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer: what it must be, and its bytes or a way to get them; verified either way."""
+
+    descriptor: Descriptor
+    source: bytes | Callable[[], bytes] = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Verify bytes that are here already. Raises ImageError."""
+        if isinstance(self.source, bytes):
+            self.descriptor.check(self.source)
+
+    @classmethod
+    def of(cls, media_type: str, data: bytes) -> "Layer":
+        """The layer that holds these (compressed) bytes."""
+        return cls(Descriptor.of(media_type, data), data)
+
+    @property
+    def data(self) -> bytes:
+        """The layer's bytes as stored, compressed or not. Raises ImageError."""
+        if isinstance(self.source, bytes):
+            return self.source
+        return self.descriptor.check(self.source())
+
+    @property
+    def is_wasm(self) -> bool:
+        """Whether the layer is one bare Wasm binary instead of a tar."""
+        return self.descriptor.media_type in WASM_LAYERS
+
+    @property
+    def unpacked_size(self) -> int:
+        """Bytes once unpacked. Raises ImageError."""
+        if self.is_wasm:
+            return self.descriptor.size
+        what = f'layer "{self.descriptor.digest}"'
+        return sum(len(piece) for piece in unpack(self.data, what, _UNPACKED_CAP))
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image for one platform: manifest and config as the bytes they came in, and its layers.
+
+    Making one verifies that the three belong together and parses both documents. Raises ImageError.
+    """
+
+    manifest: bytes
+    config: bytes
+    layers: tuple[Layer, ...]
+    _manifest: Manifest = field(init=False, repr=False, compare=False)
+    _config: Fields = field(init=False, repr=False, compare=False)
+    digest: Digest = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Parse and verify once, so that every Image there is is sound."""
+        manifest = Manifest.parse(self.manifest)
+        manifest.config.check(self.config)
+        if manifest.layers != tuple(layer.descriptor for layer in self.layers):
+            what = f'image "{Digest.of(self.manifest)}"'
+            raise ImageError(f"reading {what}: the layers are not those of its manifest")
+        object.__setattr__(self, "_manifest", manifest)
+        object.__setattr__(self, "_config", _parse_config(self.config, manifest))
+        object.__setattr__(self, "digest", Digest.of(self.manifest))
+
+    @classmethod
+    def parse(
+        cls, manifest: bytes, fetch: Fetch, *, layer_cap: int = LAYER_CAP, eager: int = EAGER
+    ) -> "Image":
+        """Make an image of its manifest; `fetch` gives the bytes of a descriptor, which are verified.
+
+        Layers up to `eager` bytes are fetched and verified now, larger ones each time they are used.
+        Sizes are checked against the caps before anything is fetched. Raises ImageError.
+        """
+        parsed = Manifest.parse(manifest, layer_cap)
+        config = parsed.config.check(fetch(parsed.config))
+        layers = tuple(_fetched(layer, fetch, eager) for layer in parsed.layers)
+        return cls(manifest, config, layers)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """What an index says of this image."""
+        return Descriptor.of(self._manifest.media_type, self.manifest, platform=self.platform)
+
+    @property
+    def config_descriptor(self) -> Descriptor:
+        """What the manifest says of the config."""
+        return self._manifest.config
+
+    @property
+    def platform(self) -> Platform:
+        """What the image is for, by its config."""
+        return Platform(*(self._config.text(key) for key in ("os", "architecture", "variant")))
+
+    @property
+    def entrypoint(self) -> tuple[str, ...]:
+        """The program and its fixed arguments; may be empty."""
+        return self._run.texts("Entrypoint")
+
+    @property
+    def cmd(self) -> tuple[str, ...]:
+        """The default arguments (or the program, where there is no entrypoint)."""
+        return self._run.texts("Cmd")
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The environment, in order."""
+        pairs = (entry.partition("=") for entry in self._run.texts("Env"))
+        return MappingProxyType({name: value for name, _, value in pairs})
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The config's labels."""
+        return self._run.text_map("Labels")
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """The manifest's annotations."""
+        return self._manifest.annotations
+
+    @property
+    def working_dir(self) -> str:
+        """Where the program starts; empty for the root."""
+        return self._run.text("WorkingDir")
+
+    @property
+    def user(self) -> str:
+        """Who the program runs as; empty for root."""
+        return self._run.text("User")
+
+    @property
+    def stop_signal(self) -> str:
+        """The signal that asks the program to stop; empty for Docker's default."""
+        return self._run.text("StopSignal")
+
+    @property
+    def created(self) -> str:
+        """When the image was made, as RFC 3339 text; empty if unknown."""
+        return self._config.text("created")
+
+    @property
+    def diff_ids(self) -> tuple[Digest, ...]:
+        """The digests of the unpacked tar layers, bottom first; empty for images of bare Wasm layers."""
+        return tuple(map(Digest.parse, self._config.child("rootfs").texts("diff_ids")))
+
+    @property
+    def packed_size(self) -> int:
+        """Bytes to store or to send: layers as they are, config and manifest."""
+        layers = sum(layer.descriptor.size for layer in self.layers)
+        return layers + len(self.config) + len(self.manifest)
+
+    @property
+    def unpacked_size(self) -> int:
+        """Bytes of the layers' tar streams. Unpacks them all, piece by piece; raises ImageError."""
+        return sum(layer.unpacked_size for layer in self.layers)
+
+    @property
+    def _run(self) -> Fields:
+        return self._config.child("config")
+
+
+def _fetched(descriptor: Descriptor, fetch: Fetch, eager: int) -> Layer:
+    if descriptor.size <= eager:
+        return Layer(descriptor, fetch(descriptor))
+    return Layer(descriptor, lambda: fetch(descriptor))
+
+
+def _parse_config(data: bytes, manifest: Manifest) -> Fields:
+    """Check all members that Image's properties read, so that these cannot fail later."""
+    fields = parse_object(data, f'config "{manifest.config.digest}"')
+    for key in ("os", "architecture"):
+        fields.text(key, required=True)
+    for key in ("variant", "created"):
+        fields.text(key)
+    run = fields.child("config")
+    for key in ("WorkingDir", "User", "StopSignal"):
+        run.text(key)
+    run.text_map("Labels")
+    for key in ("Entrypoint", "Cmd", "Env"):
+        run.texts(key)
+    _check_layers(fields, manifest)
+    return fields
+
+
+def _check_layers(fields: Fields, manifest: Manifest) -> None:
+    """Tar layers and diff_ids pair up (image-spec config.md); bare Wasm layers have none."""
+    diff_ids = [Digest.parse(text) for text in fields.child("rootfs").texts("diff_ids")]
+    tars = [layer for layer in manifest.layers if layer.media_type in TAR_LAYERS]
+    if tars and len(tars) != len(manifest.layers):
+        raise ImageError(f"reading {fields.what}: the image mixes tar layers and bare Wasm layers")
+    if tars and len(diff_ids) != len(tars):
+        raise ImageError(f"reading {fields.what}: it has {len(diff_ids)} diff_ids for {len(tars)} layers")

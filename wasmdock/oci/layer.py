@@ -1,0 +1,141 @@
+"""One file out of an image's layers, read in memory by its exact name and never unpacked to disk."""
+
+import hashlib
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+
+from wasmdock.errors import ImageError
+from wasmdock.oci.compression import UNPACKED_CAP, unpack
+from wasmdock.oci.fields import shown
+from wasmdock.oci.image import Digest, Image, Layer
+from wasmdock.oci.tar import Member, PieceSource, clean_name, members
+
+FILE_CAP = 128 << 20  # bytes of the one file
+_WHITEOUT = ".wh."  # image-spec layer.md, "Whiteouts"
+_OPAQUE = ".wh..wh..opq"
+
+
+class MissingFileError(ImageError):
+    """The image has no file of that name."""
+
+
+def read_file(image: Image, path: str, *, file_cap: int = FILE_CAP, layer_cap: int = UNPACKED_CAP) -> bytes:
+    """The content of the file at `path` (absolute or from the image's root), as a container would see it.
+
+    Looks through the layers from the top, honours whiteouts, follows no link, and verifies the diff_id of
+    each layer it looks at. Raises MissingFileError, or ImageError for anything but an ordinary file, for
+    hostile tars and beyond the caps (bytes of the file; bytes of one unpacked layer).
+    """
+    wanted = clean_name(path, f'"{shown(path)}" in the image')
+    for layer, diff_id in _from_the_top(image):
+        search = _Search(wanted, file_cap)
+        for member, source in _walk(layer, diff_id, layer_cap):
+            search.look_at(member, source)
+        if search.found:
+            return _content(search, wanted, file_cap)
+        if search.hidden:
+            raise _missing(wanted, f"there is no such file ({search.hidden})")
+    raise _missing(wanted, "there is no such file")
+
+
+def _missing(wanted: str, cause: str) -> MissingFileError:
+    return MissingFileError(f'reading "/{shown(wanted)}" in the image: {cause}')
+
+
+def list_files(image: Image, *, layer_cap: int = UNPACKED_CAP) -> tuple[str, ...]:
+    """The absolute paths of the ordinary files a container would see, sorted. Raises as `read_file` does."""
+    kinds: dict[str, str] = {}
+    hidden: set[str] = set()
+    for layer, diff_id in _from_the_top(image):
+        found = {member.name: member.kind for member, _ in _walk(layer, diff_id, layer_cap)}
+        kinds |= {name: kind for name, kind in found.items() if not _is_covered(name, kinds, hidden)}
+        hidden |= {removed for name in found if (removed := _whitened(name)) is not None}
+    files = (name for name, kind in kinds.items() if kind == "file" and _whitened(name) is None)
+    return tuple(sorted(f"/{name}" for name in files))
+
+
+def _is_covered(name: str, kinds: Mapping[str, str], hidden: Container[str]) -> bool:
+    """Whether a higher layer has the name, removed it, or put something else than a directory above it."""
+    parents = _parents(name)
+    replaced = any(kinds.get(parent, "directory") != "directory" for parent in parents)
+    return name in kinds or replaced or any(path in hidden for path in ("", *parents, name))
+
+
+@dataclass(slots=True)
+class _Search:
+    """What one layer has to say of one path: the last entry of a tar wins."""
+
+    wanted: str
+    file_cap: int
+    found: Member | None = None
+    content: bytes = b""
+    hidden: str = ""  # why layers below are not looked at
+
+    def look_at(self, member: Member, source: PieceSource) -> None:
+        parents = _parents(self.wanted)
+        if member.name == self.wanted:
+            self.found = member
+            wanted = member.is_file and member.size <= self.file_cap
+            self.content = source.read(member.size) if wanted else b""
+        elif member.name in parents and member.kind != "directory":
+            self.hidden, self.found = f'"/{shown(member.name)}" is a {member.kind}', None
+        elif _whitened(member.name) in ("", *parents, self.wanted):
+            self.hidden = "a layer removed it"
+
+
+def _content(search: _Search, wanted: str, file_cap: int) -> bytes:
+    member = search.found
+    if member is None or not member.is_file:
+        kind = member.kind if member else "nothing"
+        raise ImageError(
+            f'reading "/{shown(wanted)}" in the image: it is a {kind}, not an ordinary file',
+            "links are not followed: name the file itself" if "link" in kind else "",
+        )
+    if member.size > file_cap:
+        cause = f"it has {member.size} bytes, more than the {file_cap} allowed"
+        raise ImageError(f'reading "/{shown(wanted)}" in the image: {cause}')
+    return search.content
+
+
+def _from_the_top(image: Image) -> Iterator[tuple[Layer, Digest]]:
+    if any(layer.is_wasm for layer in image.layers):
+        raise ImageError(
+            f'reading a file of image "{image.digest}": its layer is a bare Wasm binary, without files',
+        )
+    return zip(reversed(image.layers), reversed(image.diff_ids), strict=True)
+
+
+def _walk(layer: Layer, diff_id: Digest, cap: int) -> Iterator[tuple[Member, PieceSource]]:
+    """The layer's members, then the check that what was unpacked is what the config promised."""
+    what = f'layer "{layer.descriptor.digest}"'
+    summed = hashlib.sha256()
+
+    def hashed() -> Iterator[bytes]:
+        for piece in unpack(layer.data, what, cap):
+            summed.update(piece)
+            yield piece
+
+    pieces = hashed()
+    source = PieceSource(pieces)
+    for member in members(source, what):
+        yield member, source
+    for _ in pieces:  # padding after the end mark counts too
+        pass
+    if summed.hexdigest() != diff_id.hex:
+        raise ImageError(f"reading {what}: unpacked, its digest is not the {diff_id} its config promises")
+
+
+def _parents(name: str) -> tuple[str, ...]:
+    """`a/b/c` -> `a`, `a/b`."""
+    parts = name.split("/")
+    return tuple("/".join(parts[:count]) for count in range(1, len(parts)))
+
+
+def _whitened(name: str) -> str | None:
+    """The path that a whiteout removes from the layers below (with all beneath it), None for other names."""
+    folder, _, last = name.rpartition("/")
+    if last == _OPAQUE:
+        return folder
+    if last.startswith(_WHITEOUT):
+        return f"{folder}/{last[len(_WHITEOUT) :]}".lstrip("/")
+    return None

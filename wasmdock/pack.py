@@ -1,0 +1,210 @@
+"""An artifact -> an image FROM scratch, the same bytes each time; and back."""
+
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from wasmdock.errors import GuestError, ImageError, UsageError
+from wasmdock.guest import Artifact
+from wasmdock.oci.compression import gzip_bytes
+from wasmdock.oci.fields import NOTHING, shown
+from wasmdock.oci.image import WASI, Descriptor, Digest, Image, Layer, Platform
+from wasmdock.oci.layer import MissingFileError, list_files, read_file
+from wasmdock.oci.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
+
+_NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
+_MAGIC = b"\0asm"
+_ELF = b"\x7fELF"
+# e_machine of the ELF header (System V gABI), at offset 18, little-endian except on s390x.
+_MACHINES = {3: "386", 40: "arm", 62: "amd64", 183: "arm64", 243: "riscv64", 21: "ppc64le", 22: "s390x"}
+_LAST_YEAR = 253_402_300_799  # the end of the year 9999, in seconds since 1970
+_OCI = "org.opencontainers.image."
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What an image starts: `path` as written, without `#func`; `export` is that func or empty.
+
+    arguments always follow the path; defaults follow them unless the caller gives arguments of his own.
+    """
+
+    path: str
+    export: str
+    arguments: tuple[str, ...]
+    defaults: tuple[str, ...]
+
+    def argv(self, args: Sequence[str] = ()) -> tuple[str, ...]:
+        """The argument vector of a run, its first element the path."""
+        return (self.path, *self.arguments, *(args or self.defaults))
+
+
+def pack(
+    artifact: Artifact,
+    *,
+    env: Mapping[str, str] = NOTHING,
+    labels: Mapping[str, str] = NOTHING,
+    annotations: Mapping[str, str] = NOTHING,
+    args: Sequence[str] = (),
+    entrypoint: Sequence[str] | None = None,
+    created: int | None = None,
+    user: str | None = None,
+) -> Image:
+    """Put an artifact into an image FROM scratch: wasi/wasm, or linux/<its architecture> for a native one.
+
+    args are the default arguments (CMD), created is seconds since 1970 (SOURCE_DATE_EPOCH; None: 1970).
+    Raises GuestError for an artifact that is not what its target says, UsageError for bad values.
+    """
+    file_name = _file_name(artifact)
+    platform = _platform(artifact)
+    time = _time(created)
+    described = _described(artifact, time if created is not None else "")
+    run = {
+        "Entrypoint": list(entrypoint) if entrypoint is not None else [f"/{file_name}"],
+        "Cmd": list(args),
+        "Env": [_variable(name, value) for name, value in env.items()],
+        "Labels": dict(sorted({**described, **labels}.items())),
+        "StopSignal": "SIGINT",
+        "User": user or "",
+    }
+    tar = _tar(file_name, artifact.data)
+    layer = Layer.of(OCI_LAYER_GZIP, gzip_bytes(tar))
+    config = _config(platform, run, Digest.of(tar), time, file_name)
+    manifest = _manifest(config, layer, dict(sorted({**described, **annotations}.items())))
+    try:
+        return Image(manifest, config, (layer,))
+    except ImageError as error:  # a NUL or half a surrogate pair in what the caller gave
+        raise UsageError(f'packing "{artifact.name}": {error.message}') from error
+
+
+def entry(image: Image) -> Entry:
+    """What the image starts. Raises ImageError when it names nothing."""
+    program = image.entrypoint or image.cmd[:1]
+    if not program or not program[0]:
+        raise ImageError(f'reading image "{image.digest}": it has neither ENTRYPOINT nor CMD')
+    path, _, export = program[0].partition("#")
+    defaults = image.cmd if image.entrypoint else image.cmd[1:]
+    return Entry(path, export, program[1:], defaults)
+
+
+def extract(image: Image) -> bytes:
+    """The program the image starts, byte for byte. Raises ImageError when it is not there."""
+    wasm = [layer for layer in image.layers if layer.is_wasm]
+    if wasm:
+        return _bare(image, wasm)
+    path = entry(image).path
+    for candidate in _candidates(image, path):
+        try:
+            return read_file(image, candidate)
+        except MissingFileError:
+            continue
+    raise ImageError(f'extracting "{shown(path)}": the image has no such file', _found_instead(image))
+
+
+def _bare(image: Image, layers: Sequence[Layer]) -> bytes:
+    """Containerd's runwasi and the CNCF's artifact both take exactly one Wasm layer."""
+    if len(layers) != 1:
+        cause = f"it has {len(layers)} Wasm layers instead of one"
+        raise ImageError(f'extracting from image "{image.digest}": {cause}')
+    return layers[0].data
+
+
+def _candidates(image: Image, path: str) -> Iterator[str]:
+    """Where containerd's shims look: a name without a slash on PATH, then from the working directory."""
+    if path.startswith("/"):
+        yield path
+        return
+    if "/" not in path:
+        yield from (f"{folder}/{path}" for folder in image.env.get("PATH", "").split(":")[:64] if folder)
+    yield f"{image.working_dir}/{path}"
+
+
+def _found_instead(image: Image) -> str:
+    there = [name for name in list_files(image) if name.endswith((".wasm", ".wat"))]
+    if len(there) == 1:
+        return f'it has {shown(there[0])}: say ENTRYPOINT ["{shown(there[0])}"] in its Dockerfile'
+    names = ", ".join(map(shown, there[:10]))
+    return f"it has {names}: name one as ENTRYPOINT" if there else "it has no .wasm file at all"
+
+
+def _file_name(artifact: Artifact) -> str:
+    if not _NAME.fullmatch(artifact.name) or len(artifact.name) > 95:
+        raise UsageError(
+            f'packing "{shown(artifact.name)}": it cannot name an image',
+            "use lower-case letters, digits and single . _ - between them",
+        )
+    return f"{artifact.name}.wasm" if artifact.target.is_wasm else artifact.name
+
+
+def _platform(artifact: Artifact) -> Platform:
+    data = artifact.data
+    if artifact.target.is_wasm:
+        if not data.startswith(_MAGIC):
+            raise GuestError(f'packing "{artifact.name}": its bytes are not a Wasm binary')
+        return WASI
+    order = "big" if data[5:6] == b"\2" else "little"
+    machine = _MACHINES.get(int.from_bytes(data[18:20], order)) if data.startswith(_ELF) else None  # type: ignore[arg-type]  # one of the two literals
+    if machine is None:
+        raise GuestError(f'packing "{artifact.name}": its bytes are not a Linux program of a known machine')
+    return Platform("linux", machine)
+
+
+def _time(created: int | None) -> str:
+    if created is not None and not 0 <= created <= _LAST_YEAR:
+        raise UsageError(f'packing: "{created}" is not a time in seconds since 1970', "see SOURCE_DATE_EPOCH")
+    return datetime.fromtimestamp(created or 0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _variable(name: str, value: str) -> str:
+    if not name or "=" in name:
+        raise UsageError(f'packing: "{shown(name)}" cannot name an environment variable')
+    return f"{name}={value}"
+
+
+def _described(artifact: Artifact, time: str) -> dict[str, str]:
+    known = {
+        "title": artifact.name,
+        "version": artifact.version,
+        "description": artifact.description,
+        "licenses": artifact.license,
+        "created": time,
+    }
+    return {_OCI + key: value for key, value in known.items() if value}
+
+
+def _tar(name: str, data: bytes) -> bytes:
+    """One file of root's, mode 0755: crun looks for an executable bit, also on Wasm."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(data), 0o755
+    padding = bytes(-len(data) % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+    return member.tobuf(tarfile.USTAR_FORMAT) + data + padding
+
+
+def _config(platform: Platform, run: Mapping[str, Any], diff_id: Digest, time: str, file_name: str) -> bytes:
+    return _bytes(
+        {
+            "created": time,
+            "architecture": platform.architecture,
+            "os": platform.os,
+            "config": {key: value for key, value in run.items() if value},
+            "rootfs": {"type": "layers", "diff_ids": [str(diff_id)]},
+            "history": [{"created": time, "created_by": f"wasmdock pack /{file_name}"}],
+        }
+    )
+
+
+def _manifest(config: bytes, layer: Layer, annotations: Mapping[str, str]) -> bytes:
+    document: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": Descriptor.of(OCI_CONFIG, config).document(),
+        "layers": [layer.descriptor.document()],
+    }
+    return _bytes({**document, "annotations": annotations} if annotations else document)
+
+
+def _bytes(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
