@@ -1,5 +1,6 @@
 """Bytes -> WasmBinary: what a Wasm binary is, what it asks for and what it gives, with no engine at hand."""
 
+from wasmdock.capabilities import Capability, capabilities
 from wasmdock.wasm_component import Component
 from wasmdock.wasm_custom import Notes
 from wasmdock.wasm_reader import Reader
@@ -9,8 +10,8 @@ from wasmdock.wasm_types import Export, FuncType, Global, Import, Memory, Sectio
 from wasmdock.wasm_wit import Scope
 
 __all__ = [
-    "Export", "Form", "FuncType", "Global", "Import", "Memory", "Section", "Table", "WasmBinary", "World",
-    "parse", "sniff",
+    "Capability", "Export", "Form", "FuncType", "Global", "Import", "Memory", "Section", "Table",
+    "WasmBinary", "World", "capabilities", "imports_by_interface", "interfaces", "parse", "sniff",
 ]  # fmt: skip
 
 
@@ -23,6 +24,31 @@ def parse(data: bytes) -> WasmBinary:
     if form_of(data) is Form.MODULE:
         return _module(data)
     return _component(data)
+
+
+def imports_by_interface(binary: WasmBinary) -> dict[str, tuple[str, ...]]:
+    """What it imports by where from: a core module name or a component's interface -> function names.
+
+    An interface of which only types are used has no names; a component's function imported on its own
+    stands under its own name, and a core import that is no function with its kind (`memory memory`).
+    """
+    found: dict[str, list[str]] = {}
+    for each in binary.imports:
+        if binary.form is Form.COMPONENT:
+            names = [item.name for item in each.items if item.kind == "func"]
+            found.setdefault(each.name, []).extend(names)
+        else:
+            name = each.name if each.kind == "func" else f"{each.kind} {each.name}"
+            found.setdefault(each.module, []).append(name)
+    return {interface: tuple(names) for interface, names in found.items()}
+
+
+def interfaces(binary: WasmBinary) -> tuple[str, ...]:
+    """What it can ask for, one line each: `wasi_snapshot_preview1: fd_write, proc_exit` or an interface."""
+    by_interface = imports_by_interface(binary)
+    if binary.form is Form.COMPONENT:
+        return tuple(by_interface)
+    return tuple([f"{module}: {', '.join(names)}" for module, names in by_interface.items()])
 
 
 def _module(data: bytes) -> WasmBinary:
