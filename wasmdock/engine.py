@@ -28,6 +28,8 @@ from wasmdock.watch import Guard, Watch
 MAX_BINARY = 256 << 20  # bytes of Wasm that are compiled at all
 _STOPPED = b"stopped by wasmdock"
 _FOREVER = 1 << 40
+_WAITING_FUNCTIONS = frozenset({"poll_oneoff", "sock_accept", "sock_recv", "sock_send"})
+_WAITING_INTERFACES = ("wasi:io/poll", "wasi:sockets/", "wasi:http/")
 _MEMORY_KIND = 3  # WASMTIME_EXTERN_MEMORY of wasmtime/extern.h
 
 
@@ -83,6 +85,10 @@ class Grants:
 class Program(Protocol):
     """A compiled guest with its imports resolved."""
 
+    @property
+    def may_block(self) -> bool:
+        """Whether it can wait in a host call, where neither epoch nor fuel reaches it."""
+
     def run(self, grants: Grants, guard: Guard) -> Ending:
         """Run a fresh instance to its end, in this thread."""
 
@@ -100,11 +106,14 @@ class Engine:
         self.metered = metered
         self.watch = Watch(self._engine.increment_epoch)
 
-    def command(self, data: bytes, is_component: bool) -> Program:
-        """Compile a command (or fetch its compiled code) and resolve its imports. Raises GuestError."""
+    def command(self, data: bytes, is_component: bool, export: str = "_start") -> Program:
+        """Compile a command (or fetch its compiled code) and resolve its imports. Raises GuestError.
+
+        export is the function without parameters that a core module is started by.
+        """
         if is_component:
             return ComponentCommand(self, self.component(data))
-        return ModuleCommand(self, self.module(data))
+        return ModuleCommand(self, self.module(data), export)
 
     def module(self, data: bytes) -> wasmtime.Module:
         """A core module, compiled or from the cache. Raises GuestError."""
@@ -148,11 +157,13 @@ class Engine:
 
 
 class ModuleCommand:
-    """A WASI preview 1 command: a core module that exports `_start`."""
+    """A WASI preview 1 command: a core module started by `_start` or another function without parameters."""
 
-    def __init__(self, engine: Engine, module: wasmtime.Module) -> None:
+    def __init__(self, engine: Engine, module: wasmtime.Module, export: str = "_start") -> None:
         """Resolve the imports once. Raises GuestError for one that WASI preview 1 does not have."""
-        self._engine = engine
+        self._engine, self._export = engine, export
+        self.may_block = any(each.name in _WAITING_FUNCTIONS for each in module.imports)
+        _check_startable(module, export)
         linker = wasmtime.Linker(engine.raw_engine)
         linker.define_wasi()
         try:
@@ -170,9 +181,7 @@ class ModuleCommand:
             )
             if error or trap:
                 return _ending(_failure(error, trap), guard, instantiating=True)
-            start = _export(context, instance, b"_start")
-            if start is None:
-                raise GuestError("starting the guest: it does not export _start", "wasmdock invoke calls other exports")
+            start = _export(context, instance, self._export.encode())
             error = raw.wasmtime_func_call(context, byref(start.of.func), None, 0, None, 0, byref(trap))
             memory = _memory_size(context, instance)
             return _ending(_failure(error, trap), guard, memory)
@@ -191,6 +200,8 @@ class ComponentCommand:
         self._run = compiled.get_export_index("run", interface) if interface else None
         if self._run is None:
             raise GuestError("starting the guest: it does not export wasi:cli/run", "wasmdock inspect shows its exports")
+        imports = compiled.type.imports(engine.raw_engine)
+        self.may_block = any(name.startswith(_WAITING_INTERFACES) for name in imports)
 
     def run(self, grants: Grants, guard: Guard) -> Ending:
         """Run `wasi:cli/run` of a fresh instance to its end, in this thread."""
@@ -211,6 +222,18 @@ class ComponentCommand:
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
                 return _ending(error, guard)
             return Ending(EndKind.EXITED, code=0 if _is_ok(result) else 1)
+
+
+def _check_startable(module: wasmtime.Module, export: str) -> None:
+    functions = {each.name: each.type for each in module.exports if isinstance(each.type, wasmtime.FuncType)}
+    if export not in functions:
+        there = ", ".join(sorted(str(name) for name in functions)[:20]) or "none"
+        raise GuestError(f'starting the guest at "{export}": it exports no such function', f"it exports: {there}")
+    if functions[export].params or functions[export].results:
+        raise GuestError(
+            f'starting the guest at "{export}": the function takes parameters or gives results',
+            "call it with wasmdock invoke",
+        )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,100 @@
+"""One run in a process of its own, which can be ended whatever the guest is doing."""
+
+import os
+import pickle
+import select
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wasmdock.errors import CommandError, WasmdockError
+from wasmdock.pack import Entry
+from wasmdock.runtime import TIMED_OUT_CODE, Outcome, RunRequest, RunResult
+
+START_ALLOWANCE = 30.0  # seconds for Python's start and a first compilation, on top of the run's own limit
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the child needs: the binary, what to start in it, its environment and grants, the code cache."""
+
+    data: bytes
+    entry: Entry
+    env: dict[str, str]
+    request: RunRequest
+    cache: Path | None
+
+
+def run_in_child(task: Task) -> RunResult:
+    """Run the task in a child that is killed if it does not answer in time.
+
+    Raises whatever the run raises in the child; CommandError if the child dies without an answer.
+    """
+    limit = (task.request.limits.timeout or 0.0) + START_ALLOWANCE
+    task_reader, task_writer = os.pipe()
+    answer_reader, answer_writer = os.pipe()
+    argv = [sys.executable, "-m", "wasmdock.child", str(task_reader), str(answer_writer)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    child = subprocess.Popen(argv, pass_fds=(task_reader, answer_writer), env=env)
+    os.close(task_reader)
+    os.close(answer_writer)
+    try:
+        with os.fdopen(task_writer, "wb") as file:
+            pickle.dump(replace(task, request=replace(task.request, env={})), file)
+        answer = _answer(answer_reader, limit)
+    finally:
+        os.close(answer_reader)
+        child.kill()
+        child.wait()
+    return _opened(answer, child, limit)
+
+
+def _answer(reader: int, limit: float) -> bytes | None:
+    """All that the child says until it closes its end; None where time runs out."""
+    until, chunks = time.monotonic() + limit, []
+    while select.select([reader], [], [], max(0.0, until - time.monotonic()))[0]:
+        chunk = os.read(reader, _CHUNK)
+        if not chunk:
+            return b"".join(chunks)
+        chunks.append(chunk)
+    return None
+
+
+def _opened(answer: bytes | None, child: "subprocess.Popen[bytes]", limit: float) -> RunResult:
+    if answer is None:
+        return RunResult(Outcome.TIMED_OUT, TIMED_OUT_CODE, message=f"stopped: no answer within {limit:g} s")
+    try:
+        result = pickle.loads(answer)  # from our own child, over a pipe that nobody else holds
+    except (EOFError, pickle.UnpicklingError) as error:
+        raise CommandError("running the guest in a child process: it died", argv=child.args, code=child.returncode) from error
+    if isinstance(result, WasmdockError):
+        raise result
+    assert isinstance(result, RunResult)
+    return result
+
+
+def main() -> None:
+    """The child: take a task from one descriptor, answer on the other, and end."""
+    from wasmdock.inprocess import run_task
+
+    task_reader, answer_writer = (int(text) for text in sys.argv[1:3])
+    os.set_inheritable(answer_writer, False)
+    with os.fdopen(task_reader, "rb") as file:
+        task = pickle.load(file)  # from our own parent
+
+    def answer(result: "RunResult | WasmdockError") -> None:
+        with os.fdopen(answer_writer, "wb") as file:
+            pickle.dump(result, file)
+        os._exit(0)  # a guest that does not listen cannot keep the process
+
+    try:
+        answer(run_task(task, answer))
+    except WasmdockError as error:
+        answer(error)
+
+
+if __name__ == "__main__":
+    main()

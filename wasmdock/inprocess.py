@@ -1,0 +1,235 @@
+"""InProcessRuntime: images run in this very process by wasmtime, with exactly what was granted."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wasmdock.code_cache import CodeCache
+from wasmdock.engine import EndKind, Ending, Engine, Grants, Program
+from wasmdock.errors import GuestError, UnavailableError, UsageError
+from wasmdock.oci.image import Image
+from wasmdock.pack import Entry, entry, extract
+from wasmdock.runtime import (
+    MIB,
+    OUT_OF_MEMORY_CODE,
+    TIMED_OUT_CODE,
+    TRAP_CODE,
+    Limits,
+    Outcome,
+    RunRequest,
+    RunResult,
+    Stdio,
+)
+from wasmdock.wasm_sniff import Form, World, sniff
+from wasmdock.watch import Guard, Pipe
+
+if TYPE_CHECKING:
+    from wasmdock.child import Task
+
+OnStuck = Callable[[RunResult], None]
+_MOST_PROGRAMS = 64  # prepared images kept ready; the oldest goes first
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An image made ready: its Wasm binary, what it starts, and the compiled program."""
+
+    data: bytes
+    entry: Entry
+    program: Program
+
+
+class InProcessRuntime:
+    """Runs Wasm commands as fresh instances in this process. Safe to use from several threads.
+
+    cache is the folder for compiled code, None to keep none. A guest that sits in a host call (asleep, or
+    waiting for input) cannot be stopped by its thread, so a run with a time limit that may come to that is
+    given a process of its own, some 80 ms dearer. A caller whose own process may end instead passes
+    `on_stuck`: it is called, from another thread, with the result to report, and must not return.
+    """
+
+    name = "process"
+
+    def __init__(self, cache: Path | None = None, on_stuck: OnStuck | None = None) -> None:
+        """Start nothing yet: an engine is made when the first image needs it."""
+        self._folder = cache
+        self._on_stuck = on_stuck
+        self._engines: dict[bool, Engine] = {}
+        self._prepared: dict[tuple[str, bool], Prepared] = {}
+
+    def prepare(self, image: Image) -> None:
+        """Compile the image's binary, or fetch its compiled code. Raises GuestError, ImageError."""
+        self._ready(image, metered=False)
+
+    def run(self, image: Image, request: RunRequest) -> RunResult:
+        """Run a fresh instance to its end and say how it ended; see RunRequest for what it gets.
+
+        Raises GuestError for a binary that is no command, ImageError, UsageError for a mount that is no folder.
+        """
+        check_mounts(request)
+        prepared = self._ready(image, metered=request.limits.fuel is not None)
+        if self._on_stuck is None and needs_own_process(prepared.program, request):
+            from wasmdock.child import Task, run_in_child  # imported late: most runs need no second process
+
+            env = environment(image, request)
+            return run_in_child(Task(prepared.data, prepared.entry, env, request, self._folder))
+        return run_here(prepared, environment(image, request), request, self._on_stuck)
+
+    def _ready(self, image: Image, metered: bool) -> Prepared:
+        key = (str(image.digest), metered)
+        found = self._prepared.get(key)
+        if found is None:
+            found = self.ready(extract(image), entry(image), metered)
+            while len(self._prepared) >= _MOST_PROGRAMS:
+                self._prepared.pop(next(iter(self._prepared)), None)
+            self._prepared[key] = found
+        return found
+
+    def ready(self, data: bytes, start: Entry, metered: bool) -> Prepared:
+        """Compile one binary, or fetch its compiled code. Raises GuestError, UnavailableError."""
+        form, world = sniff(data)
+        _check_world(form, world, start)
+        program = self._engine(metered).command(data, form is Form.COMPONENT, start.export or "_start")
+        return Prepared(data, start, program)
+
+    def _engine(self, metered: bool) -> Engine:
+        if metered not in self._engines:
+            cache = CodeCache(self._folder) if self._folder else None
+            self._engines[metered] = Engine(cache, metered)
+        return self._engines[metered]
+
+
+def run_here(
+    prepared: Prepared, env: dict[str, str], request: RunRequest, on_stuck: OnStuck | None = None
+) -> RunResult:
+    """Run a prepared program to its end in this thread."""
+    capture = request.stdio is Stdio.CAPTURE
+    pipes = (Pipe(request.limits.output), Pipe(request.limits.output)) if capture else ()
+    stuck = (lambda guard: _report_stuck(guard, request, on_stuck)) if on_stuck else None
+    guard = Guard(request.limits.timeout, pipes, stuck)
+    grants = Grants(
+        argv=prepared.entry.argv(request.args),
+        env=env,
+        mounts=request.mounts,
+        stdin=request.stdin,
+        interactive=request.interactive,
+        stdout=pipes[0].path if pipes else None,
+        stderr=pipes[1].path if pipes else None,
+        memory=request.limits.memory,
+        tables=request.limits.tables,
+        fuel=request.limits.fuel,
+    )
+    started = time.perf_counter()
+    try:
+        ending = prepared.program.run(grants, guard)
+    finally:
+        seconds = time.perf_counter() - started
+        stdout, stderr = (pipe.finish() for pipe in pipes) if pipes else (b"", b"")
+    if ending.kind is EndKind.EXITED and any(pipe.overflowed for pipe in pipes):
+        ending = Ending(EndKind.STOPPED, message="output", memory=ending.memory)
+    return judge(ending, request.limits, stdout, stderr, seconds)
+
+
+def run_task(task: "Task", on_stuck: OnStuck) -> RunResult:
+    """The child's half of a run in a process of its own."""
+    runtime = InProcessRuntime(task.cache, on_stuck)
+    prepared = runtime.ready(task.data, task.entry, metered=task.request.limits.fuel is not None)
+    return run_here(prepared, task.env, task.request, on_stuck)
+
+
+def _report_stuck(guard: Guard, request: RunRequest, on_stuck: OnStuck) -> None:
+    stdout, stderr = (pipe.finish() for pipe in guard.pipes) if guard.pipes else (b"", b"")
+    seconds = time.monotonic() - guard.started
+    on_stuck(judge(Ending(EndKind.STOPPED, message=guard.reason), request.limits, stdout, stderr, seconds))
+
+
+def judge(ending: Ending, limits: Limits, stdout: bytes, stderr: bytes, seconds: float) -> RunResult:
+    """Turn how the code ended into an outcome, an exit code and a sentence."""
+    outcome, code, message = _verdict(ending, limits, stderr)
+    return RunResult(outcome, code, stdout, stderr, message, {"run": seconds}, ending.memory)
+
+
+def _verdict(ending: Ending, limits: Limits, stderr: bytes) -> tuple[Outcome, int, str]:
+    if ending.kind is EndKind.EXITED:
+        return Outcome.EXITED, ending.code, ""
+    if ending.kind is EndKind.REFUSED_MEMORY:
+        message = f"out of memory: {ending.message} ({_size(limits.memory)}, set by --memory)"
+        return Outcome.OUT_OF_MEMORY, OUT_OF_MEMORY_CODE, message
+    if ending.kind is EndKind.TRAPPED:
+        if _ran_out_of_memory(ending, limits, stderr):
+            used = "" if ending.memory is None else f" with {_size(ending.memory)} in use"
+            message = f"out of memory{used}: at most {_size(limits.memory)} are allowed (--memory)"
+            return Outcome.OUT_OF_MEMORY, OUT_OF_MEMORY_CODE, f"{message}\n{ending.message}"
+        return Outcome.TRAPPED, TRAP_CODE, f"wasm trap: {ending.message}"
+    return _STOPPED.get(ending.message, _stopped_by_caller)(limits)
+
+
+def _timed_out(limits: Limits) -> tuple[Outcome, int, str]:
+    return Outcome.TIMED_OUT, TIMED_OUT_CODE, f"stopped after its {limits.timeout:g} s (--timeout)"
+
+
+def _printed_too_much(limits: Limits) -> tuple[Outcome, int, str]:
+    message = f"stopped: more than {_size(limits.output)} of output that nobody read"
+    return Outcome.TRAPPED, TRAP_CODE, message
+
+
+def _stopped_by_caller(_limits: Limits) -> tuple[Outcome, int, str]:
+    return Outcome.TRAPPED, TRAP_CODE, "stopped"
+
+
+_STOPPED = {"timeout": _timed_out, "output": _printed_too_much}
+
+
+def _ran_out_of_memory(ending: Ending, limits: Limits, stderr: bytes) -> bool:
+    """Whether a trap followed a refused growth. wasmtime's C API does not tell, so two signs are taken:
+
+    Rust's own last words, or an `unreachable` (what an allocator ends in) with more than half the limit in use.
+    """
+    if limits.memory is None or not ending.message.startswith("wasm `unreachable`"):
+        return False
+    return b"memory allocation of " in stderr[-4096:] or (ending.memory or 0) * 2 > limits.memory
+
+
+def needs_own_process(program: Program, request: RunRequest) -> bool:
+    """Whether a time limit could pass while the guest sits in a host call, where nothing reaches it."""
+    limited = request.limits.timeout is not None
+    return limited and bool(program.may_block or request.interactive or request.mounts)
+
+
+def environment(image: Image, request: RunRequest) -> dict[str, str]:
+    """The image's environment with the request's over it."""
+    return {**image.env, **request.env}
+
+
+def check_mounts(request: RunRequest) -> None:
+    """Raise UsageError for a mount whose host side is no folder."""
+    for mount in request.mounts:
+        if not mount.host.is_dir():
+            raise UsageError(
+                f'mounting "{mount.host}" at "{mount.guest}": no such folder', "a Wasm guest is given folders only"
+            )
+
+
+def _check_world(form: Form, world: World, start: Entry) -> None:
+    if world is World.HTTP:
+        raise UnavailableError(
+            f'starting "{start.path}": it answers HTTP requests (wasi:http), which this process cannot serve',
+            "run it on an engine with the Wasm runtime: wasmdock run --on docker",
+        )
+    if world is World.LIBRARY and not start.export:
+        raise GuestError(
+            f'starting "{start.path}": it is a library, not a command', "call one of its exports: wasmdock invoke"
+        )
+    if start.export and form is Form.COMPONENT:
+        raise GuestError(
+            f'starting "{start.path}#{start.export}": only a core module\'s export can be an entrypoint',
+            "call it with wasmdock invoke",
+        )
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return "no limit"
+    return f"{count / MIB:g} MiB" if count % (MIB // 16) == 0 else f"{count} bytes"
