@@ -13,61 +13,12 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
 from wasmdock.errors import UsageError
 from wasmdock.values import fit_float, format_float, parse_float, parse_integer, shortened
-
-_RANGES = {
-    **{f"u{bits}": (0, (1 << bits) - 1) for bits in (8, 16, 32, 64)},
-    **{f"s{bits}": (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) for bits in (8, 16, 32, 64)},
-}
-_FLOATS = ("f32", "f64")
-
-
-@dataclass(frozen=True, slots=True)
-class Wit:
-    """A WIT type: its kind, and its parts by name.
-
-    `kind` is the WIT keyword (bool, s8 ... u64, f32, f64, char, string, list, record, tuple, variant,
-    enum, option, result, flags); any other (own, borrow, stream, future ...) has no JSON form. `parts`:
-    fields of a record; cases of a variant and names of an enum or flags (None: no payload); ok and err
-    of a result; the single part of a list or option; members of a tuple (names are not used).
-    """
-
-    kind: str
-    parts: tuple[tuple[str, "Wit | None"], ...] = ()
-
-    def __str__(self) -> str:
-        """Give the WIT text of the type, as in `result<u32, string>`."""
-        if self.kind == "result":
-            ok, err = (str(part) if part else "_" for _, part in self.parts)
-            return f"result<{ok}>" if err == "_" else f"result<{ok}, {err}>"
-        if self.kind in ("list", "option", "tuple"):
-            return f"{self.kind}<{', '.join(str(part) for _, part in self.parts)}>"
-        if self.kind == "variant":
-            return (
-                f"variant {{{', '.join(f'{name}({part})' if part else name for name, part in self.parts)}}}"
-            )
-        if self.parts:
-            return f"{self.kind} {{{', '.join(f'{n}: {p}' if p else n for n, p in self.parts)}}}"
-        return self.kind
-
-    @property
-    def part(self) -> "Wit":
-        """The single part of a list or option."""
-        inner = self.parts[0][1]
-        return inner if inner is not None else Wit("_")
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """A variant's case and payload; an engine may give its own class with these two attributes."""
-
-    tag: str
-    payload: Any = None
+from wasmdock.wit import BUILTIN, FLOATS, RANGES, Variant, Wit, classes, tagged
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +42,9 @@ def parse_wit(text: str, wit: Wit, what: str = "argument", makers: Makers = PLAI
     """
     if wit.kind in ("string", "char", "enum"):
         return from_json(_bare(text), wit, what, makers)
-    if wit.kind in _RANGES:
-        return parse_integer(text, wit.kind, *_RANGES[wit.kind], what)
-    if wit.kind in _FLOATS:
+    if wit.kind in RANGES:
+        return parse_integer(text, wit.kind, *RANGES[wit.kind], what)
+    if wit.kind in FLOATS:
         return parse_float(text.strip().strip('"'), wit.kind, what)
     if wit.kind == "option" and wit.part.kind != "option":
         return None if text.strip() == "null" else _some(wit, parse_wit(text, wit.part, what, makers), makers)
@@ -117,7 +68,7 @@ def _bare(text: str) -> str:
 
 def from_json(value: Any, wit: Wit, what: str = "argument", makers: Makers = PLAIN) -> Any:
     """A value decoded from JSON -> the Python value wasmtime takes for the type; else UsageError."""
-    if wit.kind in _RANGES:
+    if wit.kind in RANGES:
         return _integer(value, wit, what)
     reader = _READERS.get(wit.kind)
     if reader is None:
@@ -141,7 +92,7 @@ def _json(value: Any) -> str:
 
 
 def _integer(value: Any, wit: Wit, what: str) -> int:
-    low, high = _RANGES[wit.kind]
+    low, high = RANGES[wit.kind]
     if type(value) is not int or not low <= value <= high:
         raise _wrong(what, wit, value, f"a whole number from {low} to {high}")
     return value
@@ -287,7 +238,7 @@ def to_json(value: Any, wit: Wit | None) -> Any:
 
     A resource, stream or future comes out as text such as `<own>`; no result (None) as null.
     """
-    if wit is None or wit.kind == "bool" or wit.kind in _RANGES or wit.kind in ("char", "string", "enum"):
+    if wit is None or wit.kind == "bool" or wit.kind in RANGES or wit.kind in ("char", "string", "enum"):
         return value
     writer = _WRITERS.get(wit.kind)
     return f"<{wit.kind}>" if writer is None else writer(value, wit)
@@ -332,7 +283,7 @@ def _write_variant(value: Any, wit: Wit) -> Any:
 def _case_of(value: Any, wit: Wit) -> str:
     """Which case wasmtime meant by a value it gave without its case's name."""
     python = "object" if value is None else type(value).__name__
-    if python not in _BUILTIN:
+    if python not in BUILTIN:
         python = "Variant" if hasattr(value, "tag") and hasattr(value, "payload") else "Record"
     for name, part in wit.parts:
         if python in (classes(part) if part else ("object",)):
@@ -351,43 +302,3 @@ _WRITERS: dict[str, Callable[[Any, Wit], Any]] = {
     "variant": _write_variant,
     "result": _write_variant,
 }
-
-
-# wasmtime (component/_types.py, VariantLikeType) gives and takes a variant's payload bare where the
-# Python classes of its cases tell them apart, and as Variant(tag, payload) where they do not. What
-# follows is that rule: `object` stands for a case without payload.
-_BUILTIN = ("object", "bool", "int", "float", "str", "bytes", "list", "tuple", "set")
-_CLASSES = {
-    **dict.fromkeys(_RANGES, "int"),
-    **dict.fromkeys(_FLOATS, "float"),
-    **dict.fromkeys(("char", "string", "enum"), "str"),
-    **dict.fromkeys(("own", "borrow"), "Resource"),
-    **{"bool": "bool", "list": "list", "tuple": "tuple", "record": "Record", "flags": "set"},
-}
-
-
-def tagged(wit: Wit) -> bool:
-    """Whether a variant, option or result goes as Variant(tag, payload) and not as its bare payload."""
-    seen: set[str] = set()
-    for _, part in _cases(wit):
-        own = classes(part) if part else {"object"}
-        if seen & own:
-            return True
-        seen |= own
-    return False
-
-
-def _cases(wit: Wit) -> tuple[tuple[str, Wit | None], ...]:
-    return (("none", None), ("some", wit.part)) if wit.kind == "option" else wit.parts
-
-
-@lru_cache(maxsize=1024)
-def classes(wit: Wit) -> frozenset[str]:
-    """The Python classes, by name, that a value of the type may have."""
-    if wit.kind not in ("variant", "option", "result"):
-        return frozenset(
-            ("bytes" if wit.kind == "list" and wit.part.kind == "u8" else _CLASSES.get(wit.kind, "?"),)
-        )
-    if tagged(wit):
-        return frozenset(("Variant",))
-    return frozenset().union(*(classes(part) if part else {"object"} for _, part in _cases(wit)))
