@@ -1,0 +1,6 @@
+;; Prints nothing and ends with exit code 7.
+(module
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param $code i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (call $proc_exit (i32.const 7))))
