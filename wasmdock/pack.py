@@ -2,10 +2,8 @@
 
 import json
 import re
-import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from wasmdock.errors import GuestError, ImageError, UsageError
@@ -13,8 +11,9 @@ from wasmdock.guest import Artifact
 from wasmdock.oci.compression import gzip_bytes
 from wasmdock.oci.fields import NOTHING, shown
 from wasmdock.oci.image import WASI, Descriptor, Digest, Image, Layer, Platform
-from wasmdock.oci.layer import MissingFileError, list_files, read_file
+from wasmdock.oci.layer import list_files, read_file
 from wasmdock.oci.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
+from wasmdock.oci.tar import clean_name
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
 _MAGIC = b"\0asm"
@@ -82,10 +81,10 @@ def pack(
 
 def entry(image: Image) -> Entry:
     """What the image starts. Raises ImageError when it names nothing."""
-    program = image.entrypoint or image.cmd[:1]
-    if not program or not program[0]:
-        raise ImageError(f'reading image "{image.digest}": it has neither ENTRYPOINT nor CMD')
+    program = image.entrypoint or image.cmd[:1] or ("",)
     path, _, export = program[0].partition("#")
+    if not path:
+        raise ImageError(f'reading image "{image.digest}": it has neither ENTRYPOINT nor CMD')
     defaults = image.cmd if image.entrypoint else image.cmd[1:]
     return Entry(path, export, program[1:], defaults)
 
@@ -96,12 +95,14 @@ def extract(image: Image) -> bytes:
     if wasm:
         return _bare(image, wasm)
     path = entry(image).path
-    for candidate in _candidates(image, path):
-        try:
-            return read_file(image, candidate)
-        except MissingFileError:
-            continue
-    raise ImageError(f'extracting "{shown(path)}": the image has no such file', _found_instead(image))
+    candidates = _candidates(image, path)
+    if len(candidates) > 1:
+        there = list_files(image)
+        candidates = [candidate for candidate in candidates if candidate in there] or candidates[-1:]
+    try:
+        return read_file(image, candidates[0])
+    except ImageError as error:
+        raise ImageError(error.message, error.hint or _found_instead(candidates[0], image)) from error
 
 
 def _bare(image: Image, layers: Sequence[Layer]) -> bytes:
@@ -112,18 +113,21 @@ def _bare(image: Image, layers: Sequence[Layer]) -> bytes:
     return layers[0].data
 
 
-def _candidates(image: Image, path: str) -> Iterator[str]:
+def _candidates(image: Image, path: str) -> list[str]:
     """Where containerd's shims look: a name without a slash on PATH, then from the working directory."""
     if path.startswith("/"):
-        yield path
-        return
-    if "/" not in path:
-        yield from (f"{folder}/{path}" for folder in image.env.get("PATH", "").split(":")[:64] if folder)
-    yield f"{image.working_dir}/{path}"
+        found = [path]
+    else:
+        folders = image.env.get("PATH", "").split(":") if "/" not in path else []
+        found = [f"{folder}/{path}" for folder in (*filter(None, folders), image.working_dir)]
+    return ["/" + clean_name(name, f'"{shown(path)}" in the image') for name in found]
 
 
-def _found_instead(image: Image) -> str:
-    there = [name for name in list_files(image) if name.endswith((".wasm", ".wat"))]
+def _found_instead(missing: str, image: Image) -> str:
+    files = list_files(image)
+    if missing in files:
+        return ""
+    there = [name for name in files if name.endswith((".wasm", ".wat"))]
     if len(there) == 1:
         return f'it has {shown(there[0])}: say ENTRYPOINT ["{shown(there[0])}"] in its Dockerfile'
     names = ", ".join(map(shown, there[:10]))
@@ -153,6 +157,8 @@ def _platform(artifact: Artifact) -> Platform:
 
 
 def _time(created: int | None) -> str:
+    from datetime import UTC, datetime
+
     if created is not None and not 0 <= created <= _LAST_YEAR:
         raise UsageError(f'packing: "{created}" is not a time in seconds since 1970', "see SOURCE_DATE_EPOCH")
     return datetime.fromtimestamp(created or 0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -177,6 +183,8 @@ def _described(artifact: Artifact, time: str) -> dict[str, str]:
 
 def _tar(name: str, data: bytes) -> bytes:
     """One file of root's, mode 0755: crun looks for an executable bit, also on Wasm."""
+    import tarfile  # packing is rare, and running need not wait for it
+
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(data), 0o755
     padding = bytes(-len(data) % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)

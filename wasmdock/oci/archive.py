@@ -5,9 +5,9 @@ import json
 import os
 import posixpath
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from wasmdock.errors import ImageError, UnavailableError
 from wasmdock.oci.compression import unpack
@@ -33,7 +33,9 @@ from wasmdock.oci.manifest import (
 )
 from wasmdock.oci.tar import FileSource, Member, members
 
-_GZIP_CAP = 1 << 30  # bytes of a gzipped archive once unpacked: it has to fit into memory
+_GZIP_CAP = 1 << 30  # bytes of a gzipped archive
+_SPOOL_CAP = 4 << 30  # bytes of a piped archive, or of a gzipped one once unpacked
+_SPOOL_MEMORY = 64 << 20  # bytes of these kept in memory
 _MEMBERS_CAP = 100_000
 _LINKS = 8
 
@@ -60,15 +62,16 @@ def write_archive(image: Image, target: Path | BinaryIO, name: Reference | None 
 def read_archive(source: Path | BinaryIO, platforms: Sequence[Platform] | None = None) -> list[Named]:
     """Read and verify the images of an OCI archive or of either kind of `docker save`, plain or gzipped.
 
-    A stream must be able to seek, and stay open while layers larger than `EAGER` are used. Of an index
-    the image for the first of `platforms` is taken (default: Wasm, then this machine's). Raises ImageError.
+    A stream that can seek must stay open while layers larger than `EAGER` are used; pipes and gzipped
+    archives are kept in an unnamed temporary file. Of an index the image for the first of `platforms` is
+    taken (default: Wasm, then this machine's). Raises ImageError.
     """
+    what = f'archive "{source if isinstance(source, Path) else getattr(source, "name", "stream")}"'
     try:
         file = source.open("rb") if isinstance(source, Path) else source
-        archive = _Archive(_plain(file), f'archive "{source if isinstance(source, Path) else "stdin"}"')
-        return archive.images(platforms)
+        return _Archive(file, what, owned=isinstance(source, Path)).images(platforms)
     except OSError as error:
-        raise ImageError(f'reading archive "{source}": {error.strerror or error}') from error
+        raise ImageError(f"reading {what}: {error.strerror or error}") from error
 
 
 def _write_path(image: Image, path: Path, name: Reference | None) -> None:
@@ -115,30 +118,59 @@ def _docker_manifest(image: Image, name: Reference | None) -> bytes:
     return json.dumps([document], separators=(",", ":")).encode()
 
 
-def _plain(file: BinaryIO) -> BinaryIO:
-    """The file itself, or what it holds where it is gzipped."""
-    file.seek(0)
-    magic = file.read(4)
-    if magic[:2] == b"\x1f\x8b":
-        file.seek(0)
-        data = file.read(_GZIP_CAP + 1)
-        return io.BytesIO(b"".join(unpack(data, "the gzipped archive", _GZIP_CAP)))
-    if magic == b"\x28\xb5\x2f\xfd":
-        raise ImageError("reading the archive: it is compressed with zstd", "unpack it first: zstd -d FILE")
-    return file
+def _spool(pieces: Iterable[bytes], what: str) -> BinaryIO:
+    """Keep a stream: small ones in memory, larger ones in a file without a name, gone with the process."""
+    import tempfile
+
+    spool = tempfile.SpooledTemporaryFile(_SPOOL_MEMORY)  # noqa: SIM115  # the images' layers read from it
+    total = 0
+    try:
+        for piece in pieces:
+            total += len(piece)
+            if total > _SPOOL_CAP:
+                raise ImageError(f"reading {what}: it has more than the {_SPOOL_CAP} bytes allowed")
+            spool.write(piece)
+    except BaseException:
+        spool.close()
+        raise
+    return cast(BinaryIO, spool)
 
 
 class _Archive:
-    """A seekable tar file: where its members are, and their bytes on demand."""
+    """A tar file: where its members are, and their bytes on demand for as long as an image needs them."""
 
-    def __init__(self, file: BinaryIO, what: str) -> None:
+    def __init__(self, file: BinaryIO, what: str, owned: bool) -> None:
+        self._owned = [file] if owned else []
         self._file = file
         self._what = what
+        self._make_plain()
         self._members: dict[str, Member] = {}
-        for count, member in enumerate(members(FileSource(file), what)):
+        for count, member in enumerate(members(FileSource(self._file), what)):
             if count >= _MEMBERS_CAP:
                 raise ImageError(f"reading {what}: it has more than {_MEMBERS_CAP} members")
             self._members[member.name] = member
+
+    def __del__(self) -> None:
+        for file in self._owned:
+            file.close()
+
+    def _make_plain(self) -> None:
+        """Go on with a copy where the file cannot seek or is gzipped."""
+        if not self._file.seekable():
+            source = self._file
+            self._go_on_with(iter(lambda: source.read(1 << 20), b""))
+        self._file.seek(0)
+        magic = self._file.read(4)
+        self._file.seek(0)
+        if magic[:2] == b"\x1f\x8b":
+            self._go_on_with(unpack(self._file.read(_GZIP_CAP), self._what, _SPOOL_CAP))
+        elif magic == b"\x28\xb5\x2f\xfd":
+            cause = "it is compressed with zstd, which is not supported"
+            raise ImageError(f"reading {self._what}: {cause}", "unpack it first: zstd -d FILE")
+
+    def _go_on_with(self, pieces: Iterable[bytes]) -> None:
+        self._file = _spool(pieces, self._what)
+        self._owned.append(self._file)
 
     def images(self, platforms: Sequence[Platform] | None) -> list[Named]:
         if "index.json" in self._members and "oci-layout" in self._members:

@@ -15,31 +15,25 @@ _WHITEOUT = ".wh."  # image-spec layer.md, "Whiteouts"
 _OPAQUE = ".wh..wh..opq"
 
 
-class MissingFileError(ImageError):
-    """The image has no file of that name."""
-
-
 def read_file(image: Image, path: str, *, file_cap: int = FILE_CAP, layer_cap: int = UNPACKED_CAP) -> bytes:
     """The content of the file at `path` (absolute or from the image's root), as a container would see it.
 
     Looks through the layers from the top, honours whiteouts, follows no link, and verifies the diff_id of
-    each layer it looks at. Raises MissingFileError, or ImageError for anything but an ordinary file, for
-    hostile tars and beyond the caps (bytes of the file; bytes of one unpacked layer).
+    each layer it looks at. Raises ImageError when the file is not there or not an ordinary one, for hostile
+    tars, and beyond the caps (bytes of the file; bytes of one unpacked layer).
     """
     wanted = clean_name(path, f'"{shown(path)}" in the image')
+    hidden = ""
     for layer, diff_id in _from_the_top(image):
         search = _Search(wanted, file_cap)
         for member, source in _walk(layer, diff_id, layer_cap):
             search.look_at(member, source)
         if search.found:
-            return _content(search, wanted, file_cap)
+            return _content(search.found, search.content, file_cap)
         if search.hidden:
-            raise _missing(wanted, f"there is no such file ({search.hidden})")
-    raise _missing(wanted, "there is no such file")
-
-
-def _missing(wanted: str, cause: str) -> MissingFileError:
-    return MissingFileError(f'reading "/{shown(wanted)}" in the image: {cause}')
+            hidden = f" ({search.hidden})"
+            break
+    raise ImageError(f'reading "/{shown(wanted)}" in the image: there is no such file{hidden}')
 
 
 def list_files(image: Image, *, layer_cap: int = UNPACKED_CAP) -> tuple[str, ...]:
@@ -83,18 +77,14 @@ class _Search:
             self.hidden = "a layer removed it"
 
 
-def _content(search: _Search, wanted: str, file_cap: int) -> bytes:
-    member = search.found
-    if member is None or not member.is_file:
-        kind = member.kind if member else "nothing"
-        raise ImageError(
-            f'reading "/{shown(wanted)}" in the image: it is a {kind}, not an ordinary file',
-            "links are not followed: name the file itself" if "link" in kind else "",
-        )
+def _content(member: Member, content: bytes, file_cap: int) -> bytes:
+    what = f'"/{shown(member.name)}" in the image'
+    if not member.is_file:
+        hint = "links are not followed: name the file itself" if "link" in member.kind else ""
+        raise ImageError(f"reading {what}: it is a {member.kind}, not an ordinary file", hint)
     if member.size > file_cap:
-        cause = f"it has {member.size} bytes, more than the {file_cap} allowed"
-        raise ImageError(f'reading "/{shown(wanted)}" in the image: {cause}')
-    return search.content
+        raise ImageError(f"reading {what}: it has {member.size} bytes, more than the {file_cap} allowed")
+    return content
 
 
 def _from_the_top(image: Image) -> Iterator[tuple[Layer, Digest]]:

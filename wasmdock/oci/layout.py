@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from wasmdock.errors import ImageError, UnavailableError, UsageError
 from wasmdock.oci.fields import DOCUMENT_CAP, parse_object, shown
-from wasmdock.oci.image import WASI, Descriptor, Digest, Image, Index, Manifest, Platform, Reference
+from wasmdock.oci.image import WASI, Descriptor, Digest, Image, Index, Platform, Reference
 from wasmdock.oci.manifest import CONTAINERD_NAME, INDEXES, MANIFESTS, OCI_INDEX, REF_NAME, choose
 
 LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
@@ -52,7 +52,7 @@ def read_layout(
     """Read the image named `ref` (or the only one) from a layout, verifying all of it. Raises ImageError."""
     index = read_index(folder)
     named = select(index.manifests, ref, f'layout "{folder}"')
-    return load_image(FolderBlobs(folder), named, platforms)
+    return verify(load_image(FolderBlobs(folder), named, platforms))
 
 
 def read_index(folder: Path) -> Index:
@@ -196,7 +196,14 @@ def _is_named(entry: Descriptor, ref: Reference | str) -> bool:
 
 def load_image(blobs: Blobs, entries: Sequence[Descriptor], platforms: Sequence[Platform] | None) -> Image:
     """The image that an index's entries lead to, through further indexes where need be. Raises ImageError."""
-    wanted = platforms or usual_platforms()
+    image = _chosen(blobs, entries, platforms or usual_platforms())
+    if platforms and not any(image.platform.matches(platform) for platform in platforms):
+        names = " or ".join(map(str, platforms))
+        raise ImageError(f'choosing an image for "{names}": there is only {shown(image.platform)}')
+    return image
+
+
+def _chosen(blobs: Blobs, entries: Sequence[Descriptor], wanted: Sequence[Platform]) -> Image:
     entry = entries[0] if len(entries) == 1 else choose(entries, wanted)
     for _ in range(_DEPTH):
         if entry.media_type in MANIFESTS:
@@ -221,7 +228,6 @@ def read_document(blobs: Blobs, entry: Descriptor) -> bytes:
 
 def _load_manifest(blobs: Blobs, entry: Descriptor) -> Image:
     data = read_document(blobs, entry)
-    _check_document_size(Manifest.parse(data).config)
     image = Image.parse(data, blobs.read)
     if entry.platform and entry.platform.architecture != image.platform.architecture:
         cause = f"the index says {shown(entry.platform)}, the image {shown(image.platform)}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wasmdock.errors import ImageError
-from wasmdock.oci.fields import NOTHING, Fields, parse_object, shown
+from wasmdock.oci.fields import DOCUMENT_CAP, NOTHING, Fields, parse_object, shown
 from wasmdock.oci.reference import WASI, Digest, Platform
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -40,6 +40,7 @@ LAYERS_CAP = 127  # layers in one image, Docker's own limit
 LAYER_CAP = 1 << 30  # bytes of one compressed layer
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
+_DAMAGED = "the copy is damaged: build, load or pull the image again"
 _REFERENCE_TYPE = "vnd.docker.reference.type"
 
 
@@ -84,10 +85,11 @@ class Descriptor:
     def check(self, data: bytes) -> bytes:
         """The same bytes, once size and digest are found right. Raises ImageError."""
         if len(data) != self.size:
-            raise ImageError(f'reading blob "{self.digest}": it has {len(data)} bytes instead of {self.size}')
+            cause = f"it has {len(data)} bytes instead of {self.size}"
+            raise ImageError(f'reading blob "{self.digest}": {cause}', _DAMAGED)
         found = Digest.of(data)
         if found != self.digest:
-            raise ImageError(f'reading blob "{self.digest}": its content has the digest {found}')
+            raise ImageError(f'reading blob "{self.digest}": its content has the digest {found}', _DAMAGED)
         return data
 
     @property
@@ -190,6 +192,9 @@ def _check_manifest(what: str, config: Descriptor, layers: Sequence[Descriptor],
     if config.media_type not in CONFIGS:
         cause = f'"{shown(config.media_type)}" is not an image\'s config'
         raise ImageError(f"reading {what}: {cause}", "it holds some other artifact; name a container image")
+    if config.size > DOCUMENT_CAP:
+        cause = f"its config has {config.size} bytes, more than the {DOCUMENT_CAP} allowed"
+        raise ImageError(f"reading {what}: {cause}")
     if len(layers) > LAYERS_CAP:
         raise ImageError(f"reading {what}: it has {len(layers)} layers, more than the {LAYERS_CAP} allowed")
     for layer in layers:

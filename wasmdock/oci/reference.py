@@ -133,14 +133,14 @@ def _check_name(text: str, registry: str, repository: str) -> None:
     familiar = repository.removeprefix("library/") if registry == _HUB else repository
     if not familiar:
         raise _malformed(text, "there is no name")
+    if len(registry) + 1 + len(repository) > _LONGEST_NAME:
+        raise _malformed(text, f"the name is longer than {_LONGEST_NAME} characters")
     if familiar != familiar.lower():
         raise _malformed(text, "the name must be in lower case")
     if not _DOMAIN.fullmatch(registry):
         raise _malformed(text, f'"{shown(registry)}" is not a registry')
     if not all(_PATH.fullmatch(part) for part in repository.split("/")):
         raise _malformed(text, f'"{shown(familiar)}" is not a name')
-    if len(registry) + 1 + len(repository) > _LONGEST_NAME:
-        raise _malformed(text, f"the name is longer than {_LONGEST_NAME} characters")
     if _HEX_NAME.fullmatch(familiar):
         raise _malformed(text, "64 hex digits are a digest, not a name")
 

@@ -61,6 +61,8 @@ class Store:
 
         Blobs that are there and sound are not written again. Raises ImageError, UnavailableError.
         """
+        if reference.digest not in (None, image.digest):
+            raise ImageError(f'storing "{reference}": the image has the digest {image.digest}')
         with self._writing("storing", reference):
             for digest, data in blobs_of(image):
                 self._put_blob(digest, data)
@@ -106,6 +108,7 @@ class Store:
         try:
             (self.root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
             with locked(self.root / "lock"):
+                self._sweep()
                 if not (self.root / "oci-layout").exists():
                     self._write(self.root / "oci-layout", LAYOUT_FILE)
                 yield
@@ -114,13 +117,17 @@ class Store:
             raise UnavailableError(f'{doing} "{shown(name)}" in "{self.root}": {cause}') from error
 
     def _entries(self) -> Sequence[Descriptor]:
-        if not (self.root / "index.json").exists():
-            return ()
         try:
+            (self.root / "index.json").stat()
             return read_index(self.root).manifests
         except ImageError as error:
             hint = f"the store is spoiled: move {self.root} away; its images must be built or loaded again"
             raise ImageError(f'reading the store "{self.root}": {error.message}', hint) from error
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            cause = error.strerror or str(error)
+            raise UnavailableError(f'reading the store "{self.root}": {cause}') from error
 
     def _load(self, entry: Descriptor) -> Image:
         try:
@@ -161,13 +168,14 @@ class Store:
         self._write(path, data)
 
     def _write_index(self, entries: Sequence[dict[str, Any]]) -> None:
-        self._write(self.root / "index.json", index_document(entries))
+        index = index_document(entries)
+        if len(index) > DOCUMENT_CAP:
+            raise UnavailableError(f'writing the store "{self.root}": too many images', "wasmdock rmi some")
+        self._write(self.root / "index.json", index)
 
     def _write(self, path: Path, data: bytes) -> None:
         """Beside the final place, flushed to the disk, then renamed: whole or not at all."""
-        ingest = self.root / "ingest"
-        ingest.mkdir(exist_ok=True)
-        aside = ingest / f"{path.name[:20]}.{os.getpid()}.{time.monotonic_ns()}"
+        aside = self.root / "ingest" / f"{path.name[:20]}.{os.getpid()}.{time.monotonic_ns()}"
         try:
             with aside.open("xb") as file:
                 file.write(data)
@@ -180,14 +188,19 @@ class Store:
         _flush_folder(path.parent)
 
     def _collect(self) -> None:
-        """Remove the blobs no entry leads to, and what killed processes left. The lock must be held."""
+        """Remove the blobs no entry leads to, The lock must be held."""
         kept = {digest.hex for digest in self._reachable(self._entries(), 0)}
         for blob in (self.root / "blobs" / "sha256").iterdir():
             if blob.name not in kept:
                 blob.unlink(missing_ok=True)
-        for left in (self.root / "ingest").iterdir():
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left half written."""
+        ingest = self.root / "ingest"
+        ingest.mkdir(exist_ok=True)
+        for left in ingest.iterdir():
             if left.stat().st_mtime < self._clock() - _STALE:
-                left.unlink(missing_ok=True)
+                left.unlink()
 
     def _reachable(self, entries: Iterable[Descriptor], depth: int) -> Iterator[Digest]:
         """The digests of all blobs below these; a spoiled manifest leads nowhere."""
