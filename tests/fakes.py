@@ -31,6 +31,7 @@ class FakeRunner:
         cwd: Path | None = None,
         on_output: Callable[[bytes], None] | None = None,
         on_timeout: Callable[[], None] | None = None,
+        on_overflow: Callable[[], None] | None = None,
         cap: int = DEFAULT_CAP,
     ) -> Completed:
         """Answer like `run_command`."""
@@ -45,6 +46,8 @@ class FakeRunner:
             on_output(completed.stderr)
         if on_timeout and completed.timed_out:
             on_timeout()
+        if on_overflow and completed.truncated:
+            on_overflow()
         return completed
 
     def _answer(self, argv: Sequence[str]) -> Answer:

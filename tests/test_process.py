@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from wasmdock.attach import attach_command
 from wasmdock.errors import CommandError, UnavailableError, UsageError
-from wasmdock.process import attach_command, run_command
+from wasmdock.process import run_command
 
 
 def _python(code: str) -> list[str]:
@@ -18,6 +19,7 @@ def _python(code: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wasmdock.process.KILL_GRACE", 0.3)
+    monkeypatch.setattr("wasmdock.attach.KILL_GRACE", 0.3)
 
 
 def _open_files() -> int:
@@ -60,6 +62,14 @@ def test_run_command_shows_output_as_it_comes() -> None:
 def test_run_command_drops_what_is_beyond_the_cap_and_says_so() -> None:
     done = run_command(["sh", "-c", "yes | head -c 1000000"], timeout=10, cap=1000)
     assert (len(done.stdout), done.truncated, done.code) == (1000, True, 0)
+
+
+def test_run_command_tells_once_that_the_cap_is_passed() -> None:
+    calls: list[str] = []
+    run_command(
+        ["sh", "-c", "yes | head -c 1000000"], timeout=10, cap=9, on_overflow=lambda: calls.append("x")
+    )
+    assert calls == ["x"]
 
 
 def test_run_command_ends_the_program_and_its_children_at_the_deadline() -> None:
@@ -174,7 +184,7 @@ def test_attach_command_ends_the_program_at_the_deadline() -> None:
 def test_attach_command_passes_sigterm_and_a_lone_ctrl_c_on() -> None:
     code = (
         "import os, signal, sys, threading\n"
-        "from wasmdock.process import attach_command\n"
+        "from wasmdock.attach import attach_command\n"
         "threading.Timer(0.3, os.kill, (os.getpid(), int(sys.argv[1]))).start()\n"
         "print(attach_command(['sleep', '60'], timeout=50).code)\n"
     )
@@ -182,3 +192,8 @@ def test_attach_command_passes_sigterm_and_a_lone_ctrl_c_on() -> None:
         argv = [*_python(code), str(int(number))]
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=True)
         assert int(done.stdout) == -number
+
+
+def test_attach_command_passes_stderr_through_and_keeps_its_end(capfd: pytest.CaptureFixture[str]) -> None:
+    done = attach_command(["sh", "-c", "echo 12345678 >&2"], timeout=None, stderr_tail=4)
+    assert (done.stderr, capfd.readouterr().err) == (b"678\n", "12345678\n")

@@ -4,13 +4,11 @@ import os
 import selectors
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
 from wasmdock.errors import CommandError, UnavailableError, UsageError
@@ -68,25 +66,10 @@ class Runner(Protocol):
         cwd: Path | None = None,
         on_output: Callable[[bytes], None] | None = None,
         on_timeout: Callable[[], None] | None = None,
+        on_overflow: Callable[[], None] | None = None,
         cap: int = DEFAULT_CAP,
     ) -> Completed:
         """Run a program to its end."""
-
-
-class Attacher(Protocol):
-    """The shape of `attach_command`, so that tests pass a fake."""
-
-    def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float | None,
-        stdin: bytes | None = None,
-        share_stdin: bool = False,
-        env: Mapping[str, str] | None = None,
-        on_timeout: Callable[[], None] | None = None,
-    ) -> Completed:
-        """Run a program on this process's own streams."""
 
 
 def run_command(
@@ -98,6 +81,7 @@ def run_command(
     cwd: Path | None = None,
     on_output: Callable[[bytes], None] | None = None,
     on_timeout: Callable[[], None] | None = None,
+    on_overflow: Callable[[], None] | None = None,
     cap: int = DEFAULT_CAP,
 ) -> Completed:
     """Run a program in a process group of its own and capture it.
@@ -105,12 +89,23 @@ def run_command(
     timeout is seconds; at the deadline `on_timeout` is called where given, which may end the program from
     elsewhere, and then the whole group gets SIGTERM and, 2 s later, SIGKILL. stdin None is the empty stream.
     on_output sees every chunk of stdout and stderr as it comes; an exception it raises ends the program.
-    cap is bytes kept per stream; the rest is read and dropped. Raises UnavailableError where there is no
-    such program; any other end is a Completed.
+    cap is bytes kept per stream; the rest is read and dropped, after one call of `on_overflow`.
+    Raises UnavailableError where there is no such program; any other end is a Completed.
     """
     began = time.monotonic()
-    process = _spawn(argv, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, env=env, cwd=cwd)
-    pump = _Pump(process, stdin or b"", on_output, cap)
+    source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+    with starting(argv, cwd):
+        process = subprocess.Popen(
+            list(argv),
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            bufsize=0,
+            start_new_session=True,
+        )
+    pump = _Pump(process, stdin or b"", cap, on_output, on_overflow)
     try:
         timed_out = not pump.run(began + timeout)
         if timed_out and on_timeout:
@@ -132,63 +127,11 @@ def run_command(
     )
 
 
-def attach_command(
-    argv: Sequence[str],
-    *,
-    timeout: float | None,
-    stdin: bytes | None = None,
-    share_stdin: bool = False,
-    env: Mapping[str, str] | None = None,
-    on_timeout: Callable[[], None] | None = None,
-) -> Completed:
-    """Run a program on this process's own stdout, stderr and, with share_stdin, stdin; nothing is captured.
-
-    It stays in our process group, so Ctrl-C at the terminal reaches it and it decides how to end; SIGTERM to
-    us is forwarded. timeout is seconds or None; at the deadline `on_timeout` is called, then SIGTERM and
-    SIGKILL follow.
-    """
-    began = time.monotonic()
-    nothing = None if share_stdin else subprocess.DEVNULL
-    process = _spawn(argv, stdin=nothing if stdin is None else subprocess.PIPE, env=env, captured=False)
-    timed_out = False
+@contextmanager
+def starting(argv: Sequence[str], cwd: Path | None = None) -> Iterator[None]:
+    """Turn a failure to start into UnavailableError, or UsageError for the folder."""
     try:
-        with _forwarding_signals(process):
-            feeder = _feed(process, stdin) if stdin is not None else None
-            try:
-                process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                timed_out = True
-                if on_timeout:
-                    on_timeout()
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(KILL_GRACE)
-    finally:
-        _end_one(process)
-    if feeder:
-        feeder.join(_DRAIN_GRACE)
-    return Completed(tuple(argv), process.returncode, timed_out=timed_out, seconds=time.monotonic() - began)
-
-
-def _spawn(
-    argv: Sequence[str],
-    *,
-    stdin: int | None,
-    env: Mapping[str, str] | None,
-    cwd: Path | None = None,
-    captured: bool = True,
-) -> "subprocess.Popen[bytes]":
-    output = subprocess.PIPE if captured else None
-    try:
-        return subprocess.Popen(
-            list(argv),
-            stdin=stdin,
-            stdout=output,
-            stderr=output,
-            env=None if env is None else dict(env),
-            cwd=cwd,
-            bufsize=0,
-            start_new_session=captured,
-        )
+        yield
     except (FileNotFoundError, NotADirectoryError) as error:
         if cwd is not None and not cwd.is_dir():
             raise UsageError(f'running "{argv[0]}" in "{cwd}": no such folder') from error
@@ -207,14 +150,16 @@ class _Pump:
         self,
         process: "subprocess.Popen[bytes]",
         stdin: bytes,
-        on_output: Callable[[bytes], None] | None,
         cap: int,
+        on_output: Callable[[bytes], None] | None,
+        on_overflow: Callable[[], None] | None,
     ) -> None:
         self.kept = (bytearray(), bytearray())
         self.truncated = False
         self._process = process
         self._rest = memoryview(stdin)
         self._on_output = on_output
+        self._on_overflow = on_overflow
         self._cap = cap
         self._selector = selectors.DefaultSelector()
         self._outputs = 0
@@ -269,7 +214,10 @@ class _Pump:
     def _keep(self, index: int, chunk: bytes) -> None:
         room = self._cap - len(self.kept[index])
         self.kept[index].extend(chunk[: max(0, room)])
-        self.truncated = self.truncated or len(chunk) > room
+        if len(chunk) > room and not self.truncated:
+            self.truncated = True
+            if self._on_overflow:
+                self._on_overflow()
 
     def _write(self) -> None:
         stream = self._process.stdin
@@ -285,42 +233,6 @@ class _Pump:
             stream.close()
 
 
-def _feed(process: "subprocess.Popen[bytes]", data: bytes) -> threading.Thread:
-    """Write stdin beside the wait; a program that does not read it must not hold us up."""
-
-    def feed() -> None:
-        assert process.stdin is not None
-        with suppress(BrokenPipeError), process.stdin as stream:
-            stream.write(data)
-
-    thread = threading.Thread(target=feed, daemon=True)
-    thread.start()
-    return thread
-
-
-@contextmanager
-def _forwarding_signals(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Leave Ctrl-C to the program and pass SIGTERM on to it, as long as it runs.
-
-    A terminal sends SIGINT to the whole group, the program included; without one it was meant for us alone.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    at_terminal = any(os.isatty(number) for number in (0, 1, 2))
-
-    def forward(number: int, _frame: FrameType | None) -> None:
-        if number != signal.SIGINT or not at_terminal:
-            process.send_signal(number)
-
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End what is left of the program's group, and reap it."""
     if process.poll() is None:
@@ -330,17 +242,6 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
                 process.wait(KILL_GRACE)
         finally:
             _signal_group(process, signal.SIGKILL)
-            process.wait()
-
-
-def _end_one(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(KILL_GRACE)
-        finally:
-            process.kill()
             process.wait()
 
 

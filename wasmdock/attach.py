@@ -1,0 +1,171 @@
+"""Other programs on this process's own streams and terminal: they and the user talk directly."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Protocol
+
+from wasmdock.process import KILL_GRACE, Completed, starting
+
+_CHUNK = 1 << 16
+_LAST_WORDS = 0.3
+
+
+class Attacher(Protocol):
+    """The shape of `attach_command`, so that tests pass a fake."""
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float | None,
+        stdin: bytes | None = None,
+        share_stdin: bool = False,
+        env: Mapping[str, str] | None = None,
+        on_timeout: Callable[[], None] | None = None,
+        stderr_tail: int = 0,
+    ) -> Completed:
+        """Run a program on this process's own streams."""
+
+
+def attach_command(
+    argv: Sequence[str],
+    *,
+    timeout: float | None,
+    stdin: bytes | None = None,
+    share_stdin: bool = False,
+    env: Mapping[str, str] | None = None,
+    on_timeout: Callable[[], None] | None = None,
+    stderr_tail: int = 0,
+) -> Completed:
+    """Run a program on this process's own stdout, stderr and, with share_stdin, stdin.
+
+    It stays in our process group, so Ctrl-C at the terminal reaches it and it decides how to end; SIGTERM to
+    us is forwarded. timeout is seconds or None; at the deadline `on_timeout` is called, then SIGTERM and
+    SIGKILL follow. With stderr_tail (bytes) stderr passes through us and that much of its end is in the
+    result; nothing else is kept. Raises UnavailableError where there is no such program.
+    """
+    began = time.monotonic()
+    nothing = None if share_stdin else subprocess.DEVNULL
+    with starting(argv):
+        process = subprocess.Popen(
+            list(argv),
+            stdin=nothing if stdin is None else subprocess.PIPE,
+            stderr=subprocess.PIPE if stderr_tail else None,
+            env=None if env is None else dict(env),
+            bufsize=0,
+        )
+    watch = _Watch(process, on_timeout)
+    tail = bytearray()
+    try:
+        with _forwarding_signals(process), watch.until(timeout):
+            feeder = _start(_feed, process, stdin) if stdin is not None else None
+            copier = _start(_copy, process, tail, stderr_tail) if stderr_tail else None
+            process.wait()
+    finally:
+        _end(process)
+    for thread in (feeder, copier):
+        if thread:
+            thread.join(_LAST_WORDS)
+    return Completed(
+        argv=tuple(argv),
+        code=process.returncode,
+        stderr=bytes(tail),
+        timed_out=watch.expired,
+        seconds=time.monotonic() - began,
+    )
+
+
+class _Watch:
+    """Ends a program at a deadline from a thread: a wait with a timeout polls, and notices the end late."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", on_timeout: Callable[[], None] | None) -> None:
+        self.expired = False
+        self._process = process
+        self._on_timeout = on_timeout
+
+    @contextmanager
+    def until(self, timeout: float | None) -> Iterator[None]:
+        if timeout is None:
+            yield
+            return
+        timer = threading.Timer(timeout, self._expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _expire(self) -> None:
+        self.expired = True
+        if self._on_timeout:
+            self._on_timeout()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(KILL_GRACE)
+        _end(self._process)
+
+
+def _start(work: Callable[..., None], *arguments: object) -> threading.Thread:
+    thread = threading.Thread(target=work, args=arguments, daemon=True)
+    thread.start()
+    return thread
+
+
+def _feed(process: "subprocess.Popen[bytes]", data: bytes) -> None:
+    """Write stdin beside the wait; a program that does not read it must not hold us up."""
+    assert process.stdin is not None
+    with suppress(BrokenPipeError), process.stdin as stream:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[stream.write(rest) or 0 :]
+
+
+def _copy(process: "subprocess.Popen[bytes]", tail: bytearray, limit: int) -> None:
+    """Pass stderr on as it comes, and keep its end."""
+    assert process.stderr is not None
+    with process.stderr as stream:
+        while chunk := stream.read(_CHUNK):
+            tail.extend(chunk)
+            del tail[:-limit]
+            with suppress(OSError):
+                os.write(2, chunk)
+
+
+@contextmanager
+def _forwarding_signals(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Leave Ctrl-C to the program and pass SIGTERM on to it, as long as it runs.
+
+    A terminal sends SIGINT to the whole group, the program included; without one it was meant for us alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    at_terminal = any(os.isatty(number) for number in (0, 1, 2))
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        if number != signal.SIGINT or not at_terminal:
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(KILL_GRACE)
+        finally:
+            process.kill()
+            process.wait()

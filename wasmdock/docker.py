@@ -1,0 +1,372 @@
+"""The Docker engine: what it is, which images it holds, and its client program."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from wasmdock.attach import Attacher, attach_command
+from wasmdock.docker_host import START_HINT, Host, Ping, ask, find_host, ping
+from wasmdock.errors import BuildError, CommandError, ImageError, UnavailableError
+from wasmdock.oci.image import Image, Platform, Reference
+from wasmdock.process import DEFAULT_CAP, Completed, Runner, run_command
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+TIMEOUT = 60.0
+_SAVE_CAP = 4 << 30
+_CONTAINERD_STORE = "io.containerd.snapshotter.v1"
+_MOUNTS = re.compile(r"--mount=\S+[ \t]*(?:\\\n\s*)?")
+_MINUTES = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What an engine says of itself; a text is empty where it does not say.
+
+    id tells engines apart. containerd_store: images lie in containerd, as Wasm images need it. runtimes are
+    the names in its configuration: a containerd shim on its PATH works without being listed.
+    """
+
+    id: str
+    name: str
+    version: str
+    api_version: str
+    os: str
+    architecture: str
+    kernel: str
+    system: str
+    containerd: str
+    runc: str
+    storage_driver: str
+    containerd_store: bool
+    runtimes: tuple[str, ...]
+    default_runtime: str
+    cgroup: str
+    rootless: bool
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineImage:
+    """An image as the engine lists it: digests are all it is known by, size is bytes as the engine counts."""
+
+    reference: str
+    digests: frozenset[str]
+    platform: Platform
+    entrypoint: tuple[str, ...]
+    size: int
+
+
+class Docker:
+    """One Docker engine: its API for questions and images, its client program for runs and builds."""
+
+    def __init__(
+        self,
+        host: Host,
+        environment: Mapping[str, str],
+        *,
+        timeout: float = TIMEOUT,
+        answer: Ping | None = None,
+        runner: Runner = run_command,
+        attacher: Attacher = attach_command,
+        api: "DockerClient | None" = None,
+    ) -> None:
+        """Keep the address; nothing is asked yet. timeout is seconds for one answer of the API."""
+        self.host = host
+        self.answer = answer or Ping()
+        self.environment = {**environment, **host.environment}
+        self.timeout = timeout
+        self.runner = runner
+        self.attacher = attacher
+        if api is not None:
+            self.__dict__["api"] = api
+
+    @classmethod
+    def connect(cls, environment: Mapping[str, str], timeout: float = 5.0) -> "Docker":
+        """Find the engine and see that it answers within `timeout` seconds.
+
+        Raises UnavailableError with the cause and its cure, UsageError for a senseless address.
+        """
+        host = find_host(environment)
+        return cls(host, environment, answer=ping(host, timeout))
+
+    @cached_property
+    def api(self) -> "DockerClient":
+        """docker-py's client, imported on first use: it costs some 0.1 s."""
+        import docker
+
+        with self._asking("connecting"):
+            return docker.DockerClient(
+                base_url=self.host.url,
+                version=self.answer.api_version or None,
+                timeout=int(self.timeout),
+                tls=self._tls(),
+                use_ssh_client=True,
+            )
+
+    @property
+    def _api(self) -> Any:  # types-docker leaves half of these methods untyped
+        return self.api.api
+
+    def facts(self) -> EngineFacts:
+        """Ask the engine what it is. Raises UnavailableError."""
+        return parse_facts(self._get("/info"), self._get("/version"))
+
+    def find_image(self, reference: str) -> EngineImage | None:
+        """What the engine holds under this name or digest, or None."""
+        answer = self._get(f"/images/{quote(reference, safe='/:@')}/json")
+        return parse_image(reference, answer) if answer else None
+
+    def has_image(self, reference: str, image: Image) -> bool:
+        """Whether the engine's image of this name is exactly this one."""
+        found = self.find_image(reference)
+        # containerd's store knows an image by its manifest, Docker's older one by its config.
+        wanted = {str(image.digest), str(image.config_descriptor.digest)}
+        return found is not None and not wanted.isdisjoint(found.digests)
+
+    def load(self, image: Image, reference: str) -> None:
+        """Put an image into the engine under this name. Raises ImageError where the engine refuses it."""
+        import tempfile
+
+        from wasmdock.oci.archive import write_archive
+
+        doing = f'loading image "{reference}"'
+        with tempfile.TemporaryFile() as file, self._asking(doing):
+            write_archive(image, file, Reference.parse(reference))
+            file.seek(0)
+            _check_progress(self._api.load_image(file), doing)
+
+    def image(self, reference: str) -> Image:
+        """Read an image out of the engine. Raises ImageError where there is none of that name."""
+        import tempfile
+
+        from docker.errors import ImageNotFound
+
+        from wasmdock.oci.archive import read_archive
+
+        doing = f'reading image "{reference}"'
+        # Not closed here: the image reads its large layers from it when they are used.
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+        with self._asking(doing):
+            try:
+                _copy(self._api.get_image(reference), file.write, doing)
+            except ImageNotFound as error:
+                raise ImageError(
+                    f"{doing}: the engine has none of that name", "`docker images` lists them"
+                ) from error
+        images = read_archive(file)
+        if not images:
+            raise ImageError(f"{doing}: the engine sent no image")
+        return images[0][1]
+
+    def remove(self, reference: str, *, force: bool = False) -> bool:
+        """Remove an image's name, and the image with its last one; False where there was none."""
+        from docker.errors import ImageNotFound
+
+        with self._asking(f'removing image "{reference}"'):
+            try:
+                self._api.remove_image(reference, force=force)
+            except ImageNotFound:
+                return False
+        return True
+
+    def cli(
+        self,
+        *arguments: str,
+        timeout: float = TIMEOUT,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        on_output: Callable[[bytes], None] | None = None,
+        on_timeout: Callable[[], None] | None = None,
+        on_overflow: Callable[[], None] | None = None,
+        cap: int = DEFAULT_CAP,
+    ) -> Completed:
+        """Call the docker client with these arguments on this engine; env adds to its environment."""
+        return self.runner(
+            ["docker", *arguments],
+            timeout=timeout,
+            stdin=stdin,
+            env={**self.environment, **(env or {})},
+            on_output=on_output,
+            on_timeout=on_timeout,
+            on_overflow=on_overflow,
+            cap=cap,
+        )
+
+    def build(
+        self,
+        source: Path | bytes,
+        tags: Iterable[str],
+        *,
+        target: str = "",
+        platform: str = "",
+        secrets: Mapping[str, Path] | None = None,
+        arguments: Mapping[str, str] | None = None,
+        on_output: Callable[[bytes], None] | None = None,
+        timeout: float = _MINUTES,
+    ) -> None:
+        """Build a folder with a Dockerfile, or the text of one that needs no files, into the engine.
+
+        secrets are files by id, seen by the build and kept in no layer. A lone Dockerfile is also built by an
+        engine's old builder, without its secrets, where the client has no buildx.
+        Raises BuildError with the end of the output, UnavailableError where buildx is missing.
+        """
+        names = [word for tag in tags for word in ("--tag", tag)]
+        old = self.cli("buildx", "version").code != 0
+        if old and not isinstance(source, bytes):
+            raise UnavailableError(
+                f'building "{source}": this docker client has no buildx', "install docker-buildx"
+            )
+        if old:
+            command, env = ["build", *names, "-"], {"DOCKER_BUILDKIT": "0"}
+            source = without_mounts(source) if isinstance(source, bytes) else source
+        else:
+            command, env = ["buildx", "build", "--load", "--provenance=false", *names], {}
+            command += [f"--secret=id={key},src={path}" for key, path in (secrets or {}).items()]
+            command += [f"--build-arg={key}={value}" for key, value in (arguments or {}).items()]
+            command += [f"--target={target}"] if target else []
+            command += [f"--platform={platform}"] if platform else []
+            command.append("-" if isinstance(source, bytes) else str(source))
+        stdin = source if isinstance(source, bytes) else None
+        done = self.cli(*command, timeout=timeout, stdin=stdin, env=env, on_output=on_output)
+        if done.code != 0 or done.timed_out:
+            how = f"no end after {timeout:g} s" if done.timed_out else f"docker's exit code {done.code}"
+            output = "\n".join((done.stdout + done.stderr).decode("utf-8", "replace").splitlines()[-40:])
+            raise BuildError(f'building image "{" ".join(tags)}": {how}', output=output)
+
+    def events(self, container: str) -> list[tuple[str, int]]:
+        """What happened to a container up to now: action, and nanoseconds of the clock of the engine."""
+        now = int(time.time())
+        filters = quote(json.dumps({"container": [container]}))
+        lines = self._body(f"/events?since={now - 3600}&until={now + 1}&filters={filters}")[1].splitlines()
+        entries = [json.loads(line) for line in lines]
+        return [(str(entry.get("Action", "")), int(entry.get("timeNano", 0))) for entry in entries]
+
+    def _get(self, path: str) -> dict[str, Any]:
+        """The JSON object at a path of the API; empty where there is none."""
+        status, body = self._body(path)
+        if status == 404:
+            return {}
+        try:
+            document = json.loads(body)
+        except ValueError as error:
+            raise UnavailableError(
+                f'asking "{self.host.url}" for "{path}": the answer is not JSON'
+            ) from error
+        if status != 200 or not isinstance(document, dict):
+            cause = document.get("message", "") if isinstance(document, dict) else ""
+            raise CommandError(
+                f'asking "{self.host.url}" for "{path}": the engine answered: {status} {cause}'
+            )
+        return document
+
+    def _body(self, path: str) -> tuple[int, bytes]:
+        version = f"/v{self.answer.api_version}" if self.answer.api_version else ""
+        if not self.host.url.startswith("ssh://"):
+            answer = ask(self.host, version + path, self.timeout)
+            return answer.status, answer.body
+        with self._asking(f'asking for "{path}"'):
+            response = self._api.get(self._api.base_url + version + path, timeout=self.timeout)
+            return response.status_code, response.content
+
+    def _tls(self) -> Any:
+        from docker.tls import TLSConfig
+
+        folder = self.host.tls
+        if folder is None:
+            return False
+        pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
+        authority = folder / "ca.pem"
+        return TLSConfig(
+            client_cert=pair if (folder / "cert.pem").exists() else None,
+            ca_cert=str(authority) if authority.exists() else None,
+            verify=self.host.verify,
+        )
+
+    @contextmanager
+    def _asking(self, doing: str) -> Iterator[None]:
+        """Turn docker-py's, requests' and urllib3's exceptions into ours."""
+        import requests
+        import urllib3
+        from docker.errors import APIError, DockerException
+
+        where = f'{doing} at "{self.host.url}"'
+        try:
+            yield
+        except APIError as error:
+            cause = str(error.explanation or error).strip()
+            raise CommandError(f"{where}: the engine answered: {cause}") from error
+        except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
+            cause = f"no answer within {self.timeout:g} s"
+            raise UnavailableError(f"{where}: {cause}", "restart Docker: its engine hangs") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, DockerException) as error:
+            raise UnavailableError(f"{where}: the engine went away ({error})", START_HINT) from error
+
+
+def parse_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineFacts:
+    """Turn the answers of /info and /version into facts."""
+    components = {part.get("Name"): str(part.get("Version", "")) for part in version.get("Components") or ()}
+    status = info.get("DriverStatus") or ()
+    return EngineFacts(
+        id=info.get("ID", ""),
+        name=info.get("Name", ""),
+        version=info.get("ServerVersion", ""),
+        api_version=version.get("ApiVersion", ""),
+        os=info.get("OSType", ""),
+        architecture=version.get("Arch", ""),
+        kernel=info.get("KernelVersion", ""),
+        system=info.get("OperatingSystem", ""),
+        containerd=components.get("containerd", ""),
+        runc=components.get("runc", ""),
+        storage_driver=info.get("Driver", ""),
+        containerd_store=any(list(row) == ["driver-type", _CONTAINERD_STORE] for row in status),
+        runtimes=tuple(sorted(info.get("Runtimes") or {})),
+        default_runtime=info.get("DefaultRuntime", ""),
+        cgroup=f"{info.get('CgroupDriver', '')} v{info.get('CgroupVersion', '')}".strip(),
+        rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
+        images=int(info.get("Images") or 0),
+    )
+
+
+def parse_image(reference: str, answer: Mapping[str, Any]) -> EngineImage:
+    """Turn the answer of /images/<name>/json into a value."""
+    named = {entry.rpartition("@")[2] for entry in answer.get("RepoDigests") or ()}
+    described = (answer.get("Descriptor") or {}).get("digest", "")
+    config = answer.get("Config") or {}
+    return EngineImage(
+        reference=reference,
+        digests=frozenset({answer.get("Id", ""), described, *named} - {""}),
+        platform=Platform(answer.get("Os", ""), answer.get("Architecture", ""), answer.get("Variant") or ""),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        size=int(answer.get("Size") or 0),
+    )
+
+
+def without_mounts(dockerfile: bytes) -> bytes:
+    """The Dockerfile without RUN's --mount options, which Docker's old builder does not know."""
+    return _MOUNTS.sub("", dockerfile.decode()).encode()
+
+
+def _check_progress(lines: Iterable[Mapping[str, Any] | bytes], doing: str) -> None:
+    """Read the engine's progress to its end; an error in it is the only sign of failure."""
+    for line in lines:
+        entry = json.loads(line) if isinstance(line, bytes) else line
+        if error := entry.get("error"):
+            raise ImageError(f"{doing}: the engine refused it: {error}")
+
+
+def _copy(chunks: Iterable[bytes], write: Callable[[bytes], Any], doing: str) -> None:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > _SAVE_CAP:
+            raise ImageError(f"{doing}: it is larger than {_SAVE_CAP >> 30} GiB")
+        write(chunk)
