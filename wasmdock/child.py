@@ -69,7 +69,9 @@ def _opened(answer: bytes | None, child: "subprocess.Popen[bytes]", limit: float
     try:
         result = pickle.loads(answer)  # from our own child, over a pipe that nobody else holds
     except (EOFError, pickle.UnpicklingError) as error:
-        raise CommandError("running the guest in a child process: it died", argv=child.args, code=child.returncode) from error
+        raise CommandError(
+            "running the guest in a child process: it died", argv=child.args, code=child.returncode
+        ) from error
     if isinstance(result, WasmdockError):
         raise result
     assert isinstance(result, RunResult)

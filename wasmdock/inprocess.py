@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasmdock.code_cache import CodeCache
-from wasmdock.engine import EndKind, Ending, Engine, Grants, Program
+from wasmdock.engine import EndKind, Ending, Engine, Grants, Program, load_command
 from wasmdock.errors import GuestError, UnavailableError, UsageError
 from wasmdock.oci.image import Image
 from wasmdock.pack import Entry, entry, extract
@@ -91,7 +91,7 @@ class InProcessRuntime:
         """Compile one binary, or fetch its compiled code. Raises GuestError, UnavailableError."""
         form, world = sniff(data)
         _check_world(form, world, start)
-        program = self._engine(metered).command(data, form is Form.COMPONENT, start.export or "_start")
+        program = load_command(self._engine(metered), data, form is Form.COMPONENT, start.export or "_start")
         return Prepared(data, start, program)
 
     def _engine(self, metered: bool) -> Engine:
@@ -142,10 +142,17 @@ def run_task(task: "Task", on_stuck: OnStuck) -> RunResult:
 def _report_stuck(guard: Guard, request: RunRequest, on_stuck: OnStuck) -> None:
     stdout, stderr = (pipe.finish() for pipe in guard.pipes) if guard.pipes else (b"", b"")
     seconds = time.monotonic() - guard.started
-    on_stuck(judge(Ending(EndKind.STOPPED, message=guard.reason), request.limits, stdout, stderr, seconds))
+    on_stuck(judge(stopped(guard), request.limits, stdout, stderr, seconds))
 
 
-def judge(ending: Ending, limits: Limits, stdout: bytes, stderr: bytes, seconds: float) -> RunResult:
+def stopped(guard: Guard) -> Ending:
+    """The ending of a guest that was told to end."""
+    return Ending(EndKind.STOPPED, message=guard.reason)
+
+
+def judge(
+    ending: Ending, limits: Limits, stdout: bytes = b"", stderr: bytes = b"", seconds: float = 0.0
+) -> RunResult:
     """Turn how the code ended into an outcome, an exit code and a sentence."""
     outcome, code, message = _verdict(ending, limits, stderr)
     return RunResult(outcome, code, stdout, stderr, message, {"run": seconds}, ending.memory)
@@ -208,7 +215,8 @@ def check_mounts(request: RunRequest) -> None:
     for mount in request.mounts:
         if not mount.host.is_dir():
             raise UsageError(
-                f'mounting "{mount.host}" at "{mount.guest}": no such folder', "a Wasm guest is given folders only"
+                f'mounting "{mount.host}" at "{mount.guest}": no such folder',
+                "a Wasm guest is given folders only",
             )
 
 
@@ -220,7 +228,8 @@ def _check_world(form: Form, world: World, start: Entry) -> None:
         )
     if world is World.LIBRARY and not start.export:
         raise GuestError(
-            f'starting "{start.path}": it is a library, not a command', "call one of its exports: wasmdock invoke"
+            f'starting "{start.path}": it is a library, not a command',
+            "call one of its exports: wasmdock invoke",
         )
     if start.export and form is Form.COMPONENT:
         raise GuestError(

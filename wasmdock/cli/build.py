@@ -1,0 +1,183 @@
+"""wasmdock build and pack: a guest's folder or a Wasm file -> an image in the store, a layout or an archive."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from wasmdock.build import Build, build_guest
+from wasmdock.cli.context import Context
+from wasmdock.cli.source import Source, read_wasm
+from wasmdock.cli.values import parse_env
+from wasmdock.errors import UnavailableError, UsageError
+from wasmdock.guest import Artifact, Target, load_guest, parse_target
+from wasmdock.oci.image import Image, Reference
+from wasmdock.pack import pack
+from wasmdock.wasm_sniff import Form, form_of
+
+
+def build(options: argparse.Namespace, context: Context) -> int:
+    """Compile a guest, pack it and put it into the store."""
+    target = _target(options.target, context)
+    made = _build(options.folder, target, context)
+    image = _packed(made.artifact, options, context)
+    reference = Reference.parse(options.tag or made.artifact.name)
+    context.store.put(image, reference)
+    _report(image, reference.familiar, made, options)
+    return 0
+
+
+def pack_file(options: argparse.Namespace, context: Context) -> int:
+    """Pack a compiled .wasm (or a guest's folder) into the store, a layout folder or an archive."""
+    path: Path = options.file
+    if path.is_dir():
+        artifact = _build(path, _target(options.target, context), context).artifact
+    else:
+        artifact = _artifact(path, options.name)
+    image = _packed(artifact, options, context)
+    reference = Reference.parse(options.tag or artifact.name)
+    if options.output is None:
+        context.store.put(image, reference)
+    else:
+        write_out(image, options.output, reference)
+    _report(image, str(options.output or reference.familiar), None, options)
+    return 0
+
+
+def build_and_pack(folder: Path, target: Target | None, context: Context) -> Source:
+    """What `wasmdock run FOLDER` does: build, pack, keep nothing."""
+    made = _build(folder, target, context)
+    image = pack(made.artifact, created=_epoch(context))
+    return Source(image, made.artifact.name, f"guest {folder}, built by {made.road}")
+
+
+def write_out(image: Image, output: Path, reference: Reference | None) -> None:
+    """Write a layout folder, or an archive where the name ends in .tar; `-` is stdout."""
+    from wasmdock.oci.archive import write_archive
+    from wasmdock.oci.layout import write_layout
+
+    if str(output) == "-":
+        if sys.stdout.isatty():
+            raise UsageError("writing an archive to the terminal", "name a file with -o, or redirect stdout")
+        write_archive(image, sys.stdout.buffer, reference)
+    elif output.suffix == ".tar":
+        write_archive(image, output, reference)
+    else:
+        write_layout(image, output, reference)
+
+
+def _target(text: str | None, context: Context) -> Target | None:
+    if text is None:
+        return None
+    target, note = parse_target(text)
+    if note:
+        context.say(f"wasmdock: {note}")
+    return target
+
+
+def _build(folder: Path, target: Target | None, context: Context) -> Build:
+    guest = load_guest(folder)
+    chosen = target or guest.default_target
+    made = build_guest(
+        guest,
+        chosen,
+        cache=context.cache,
+        docker=lambda: context.docker,
+        environment=context.environment,
+        builder_folder=builder_folder(),
+        ca_bundle=ca_bundle(context),
+        progress=_progress(context),
+    )
+    for note in made.notes:
+        context.say(f"wasmdock: {note}")
+    return made
+
+
+def _progress(context: Context) -> "_Progress | None":
+    return _Progress() if context.is_terminal and not context.quiet else None
+
+
+class _Progress:
+    """The toolchain's own output, passed on to the terminal as it comes."""
+
+    def __call__(self, chunk: bytes) -> None:
+        """Pass one chunk on."""
+        sys.stderr.buffer.write(chunk)
+        sys.stderr.buffer.flush()
+
+
+def builder_folder() -> Path:
+    """Where the builder image's Dockerfile is: in the checkout, or in the installed package."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package.parent / "dockerfiles" / "builder", package / "dockerfiles" / "builder"):
+        if (folder / "Dockerfile").is_file():
+            return folder
+    raise UnavailableError(
+        "finding the builder image: dockerfiles/builder is missing", "install wasmdock again"
+    )
+
+
+def ca_bundle(context: Context) -> Path | None:
+    """The CA bundle the user points programs at, for machines behind a proxy that re-signs TLS."""
+    for name in (
+        "WASMDOCK_CA_BUNDLE",
+        "CARGO_HTTP_CAINFO",
+        "SSL_CERT_FILE",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+    ):
+        if context.environment.get(name):
+            return Path(context.environment[name])
+    return None
+
+
+def _artifact(path: Path, name: str | None) -> Artifact:
+    data = read_wasm(path)
+    target = Target.WASIP2 if form_of(data) is Form.COMPONENT else Target.WASIP1
+    return Artifact(name or path.stem, target, data)
+
+
+def _packed(artifact: Artifact, options: argparse.Namespace, context: Context) -> Image:
+    labels = dict(_pair(text) for text in options.label)
+    entrypoint = (f"/{artifact.name}.wasm#{options.export}",) if options.export else None
+    return pack(
+        artifact,
+        env=parse_env(options.env, [], context.environment),
+        labels=labels,
+        args=tuple(options.args),
+        entrypoint=entrypoint,
+        created=_epoch(context),
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise UsageError(f'reading label "{text}": not KEY=VALUE')
+    return key, value
+
+
+def _epoch(context: Context) -> int | None:
+    text = context.environment.get("SOURCE_DATE_EPOCH", "")
+    if text and not (text.isascii() and text.isdigit()):
+        raise UsageError(f'reading SOURCE_DATE_EPOCH "{text}": not seconds since 1970')
+    return int(text) if text else None
+
+
+def _report(image: Image, name: str, made: Build | None, options: argparse.Namespace) -> None:
+    facts = {
+        "name": name,
+        "digest": str(image.digest),
+        "platform": str(image.platform),
+        "packed_size": image.packed_size,
+        "unpacked_size": image.unpacked_size,
+    }
+    if made:
+        facts |= {"road": made.road, "cached": made.cached, "seconds": round(made.seconds, 3)}
+    if options.format == "json":
+        print(json.dumps(facts))
+        return
+    how = (
+        f", {'unchanged' if made.cached else f'built in {made.seconds:.1f} s'} ({made.road})" if made else ""
+    )
+    print(f"{name}  {image.digest.short}  {image.platform}  {image.packed_size / 1000:.1f} kB{how}")

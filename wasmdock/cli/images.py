@@ -1,0 +1,90 @@
+"""wasmdock images, rmi, load and save: the local store."""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from wasmdock.cli.build import write_out
+from wasmdock.cli.context import Context
+from wasmdock.errors import ImageError, UsageError
+from wasmdock.oci.archive import read_archive
+from wasmdock.oci.image import Image, Reference
+from wasmdock.oci.layout import read_layout
+from wasmdock.oci.store import StoredImage
+
+_COLUMNS = ("IMAGE", "DIGEST", "PLATFORM", "PACKED", "STORED")
+_CHUNK = 1 << 20
+
+
+def images(options: argparse.Namespace, context: Context) -> int:
+    """List the store."""
+    lines = context.store.images()
+    if options.format == "json":
+        print(json.dumps([_json(line) for line in lines]))
+        return 0
+    rows = [_COLUMNS, *(_row(line) for line in lines)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    for row in rows:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def rmi(options: argparse.Namespace, context: Context) -> int:
+    """Remove names from the store."""
+    for name in options.images:
+        print(context.store.remove(name).reference.familiar)
+    return 0
+
+
+def load(options: argparse.Namespace, context: Context) -> int:
+    """Put an archive's images, or a layout's, into the store."""
+    for reference, image in _read(options.input):
+        name = Reference.parse(options.tag) if options.tag else reference
+        if name is None:
+            raise UsageError(
+                f'loading "{options.input}": the image in it has no name', "give one with -t NAME"
+            )
+        context.store.put(image, name)
+        print(f"{name.familiar}  {image.digest.short}  {image.platform}")
+    return 0
+
+
+def save(options: argparse.Namespace, context: Context) -> int:
+    """Write an image of the store as a layout folder or an archive."""
+    line = context.store.resolve(options.image)
+    write_out(context.store.get(str(line.digest)), options.output, line.reference)
+    return 0
+
+
+def _read(path: Path) -> list[tuple[Reference | None, Image]]:
+    if str(path) == "-":
+        with tempfile.TemporaryFile() as file:
+            while chunk := sys.stdin.buffer.read(_CHUNK):
+                file.write(chunk)
+            file.seek(0)
+            return read_archive(file)
+    if path.is_dir():
+        return [(None, read_layout(path))]
+    if not path.exists():
+        raise ImageError(f'loading "{path}": no such file', "name an archive (docker save) or an OCI layout")
+    return read_archive(path)
+
+
+def _row(line: StoredImage) -> tuple[str, ...]:
+    stored = time.strftime("%Y-%m-%d %H:%M", time.localtime(line.stored))
+    size = f"{line.packed_size / 1000:.1f} kB"
+    return (line.reference.familiar, line.digest.short, str(line.platform), size, stored)
+
+
+def _json(line: StoredImage) -> dict[str, object]:
+    return {
+        "name": line.reference.familiar,
+        "digest": str(line.digest),
+        "platform": str(line.platform),
+        "packed_size": line.packed_size,
+        "created": line.created,
+        "stored": line.stored,
+    }

@@ -1,0 +1,123 @@
+"""wasmdock inspect and extract: what is in an image or a Wasm file, and the Wasm file itself."""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from wasmdock.cli.context import Context
+from wasmdock.cli.source import Source, find_image
+from wasmdock.errors import UnavailableError, UsageError
+from wasmdock.inspection import render, to_json
+from wasmdock.oci.image import Image
+from wasmdock.pack import entry, extract
+from wasmdock.process import run_command
+from wasmdock.wasm import parse
+
+_WAT_TIMEOUT = 60.0
+
+
+def inspect(options: argparse.Namespace, context: Context) -> int:
+    """Show form, world, imports, exports, memories, sections, digests and sizes."""
+    source = find_image(options.image, context)
+    if not source.image.platform.is_wasm:
+        return _inspect_native(source, options)
+    data = extract(source.image)
+    if options.wat:
+        return _print_wat(data)
+    binary = parse(data)
+    if options.format == "json":
+        print(
+            json.dumps(
+                {"image": _facts(source.image, source.reference), **to_json(binary)}, ensure_ascii=False
+            )
+        )
+    else:
+        print(render(binary, _shown(source)))
+    return 0
+
+
+def extract_file(options: argparse.Namespace, context: Context) -> int:
+    """Write the program an image starts, byte for byte."""
+    image = find_image(options.image, context).image
+    data = extract(image)
+    output: Path = options.output or Path(Path(entry(image).path).name)
+    if str(output) == "-":
+        if sys.stdout.isatty():
+            raise UsageError("writing a binary to the terminal", "name a file with -o, or redirect stdout")
+        sys.stdout.buffer.write(data)
+        return 0
+    _write(output, data)
+    context.say(f"{output}  {len(data)} bytes")
+    return 0
+
+
+def _write(output: Path, data: bytes) -> None:
+    """Write aside, then rename."""
+    try:
+        handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            Path(name).chmod(0o644)
+            Path(name).replace(output)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UsageError(f'writing "{output}": {error.strerror}', "name another place with -o") from error
+
+
+def _inspect_native(source: Source, options: argparse.Namespace) -> int:
+    facts = _facts(source.image, source.reference)
+    if options.format == "json":
+        print(json.dumps({"image": facts}))
+    else:
+        width = max(len(key) for key in facts)
+        print("\n".join(f"{key:<{width}}  {value}" for key, value in facts.items()))
+    return 0
+
+
+def _facts(image: Image, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "digest": str(image.digest),
+        "platform": str(image.platform),
+        "entrypoint": list(image.entrypoint),
+        "cmd": list(image.cmd),
+        "env": dict(image.env),
+        "labels": dict(image.labels),
+        "packed_size": image.packed_size,
+        "unpacked_size": image.unpacked_size,
+    }
+
+
+def _shown(source: Source) -> dict[str, str]:
+    image = source.image
+    return {
+        "image": f"{source.reference}  (from {source.origin})",
+        "digest": str(image.digest),
+        "platform": str(image.platform),
+        "entrypoint": " ".join(image.entrypoint),
+        "size": f"{image.packed_size} bytes packed, {image.unpacked_size} unpacked",
+    }
+
+
+def _print_wat(data: bytes) -> int:
+    """The text form, by wasm-tools or wabt: whichever is installed."""
+    attempts = (["wasm-tools", "print"], ["wasm2wat", "--enable-all", "-"])
+    for argv in attempts:
+        try:
+            completed = run_command(argv, timeout=_WAT_TIMEOUT, stdin=data)
+        except UnavailableError:
+            continue
+        if completed.code == 0:
+            sys.stdout.write(completed.stdout.decode())
+            return 0
+    raise UnavailableError(
+        "printing the text form: no tool for it is installed",
+        "cargo install --locked wasm-tools   (or apt-get install wabt, for core modules)",
+    )

@@ -1,0 +1,148 @@
+"""wasmdock run: an image, one run, its exit code."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+from wasmdock.cli import INTERRUPTED
+from wasmdock.cli.context import Context
+from wasmdock.cli.source import Source, find_image
+from wasmdock.cli.values import parse_env
+from wasmdock.errors import UnavailableError, WasmdockError
+from wasmdock.launch import Launch, Machine, Nature, Road, plan_launch
+from wasmdock.oci.image import Image
+from wasmdock.pack import entry, extract
+from wasmdock.runtime import Limits, Outcome, RunRequest, RunResult, Stdio
+from wasmdock.wasm_sniff import Form, World, sniff
+
+
+def run(options: argparse.Namespace, context: Context) -> int:
+    """Find the image, choose the road, run, report."""
+    source = find_image(options.image, context)
+    nature = nature_of(source.image)
+    wanted = None if options.on == "auto" else Road(options.on)
+    launch = plan_launch(nature, _machine(nature, wanted, context), wanted)
+    if options.why:
+        context.say(f"wasmdock: {source.reference} from {source.origin}; {launch.why}")
+    request = request_of(options, context)
+    if launch.road is Road.DOCKER:
+        return _run_in_docker(source, request, launch, options, context)
+    return _run_in_process(source.image, request, context)
+
+
+def request_of(options: argparse.Namespace, context: Context) -> RunRequest:
+    """What the flags grant."""
+    return RunRequest(
+        args=tuple(options.args),
+        env=parse_env(options.env, options.env_file, context.environment),
+        mounts=tuple(options.volume),
+        interactive=options.interactive,
+        stdio=Stdio.INHERIT,
+        limits=Limits(memory=options.memory, timeout=options.timeout, fuel=options.fuel),
+    )
+
+
+def nature_of(image: Image) -> Nature:
+    """What an image is: by its platform, then by the binary it starts. Raises ImageError, GuestError."""
+    if not image.platform.is_wasm:
+        return Nature.NATIVE
+    form, world = sniff(extract(image))
+    if world is World.HTTP:
+        return Nature.HTTP
+    if world is World.LIBRARY and not entry(image).export:
+        return Nature.LIBRARY
+    return Nature.COMPONENT_COMMAND if form is Form.COMPONENT else Nature.CORE_COMMAND
+
+
+def _machine(nature: Nature, wanted: Road | None, context: Context) -> Machine:
+    """Ask for an engine only where the answer can matter: a question costs 0.1 s."""
+    from wasmdock.cli.proof import is_proven
+
+    if wanted is Road.PROCESS or nature is Nature.LIBRARY:
+        return Machine()
+    might_use = wanted is Road.DOCKER or nature in (Nature.NATIVE, Nature.HTTP)
+    proven = is_proven(context)
+    if not might_use and not proven:
+        return Machine("Docker", wasm_proven=False) if _has_engine(context) else Machine()
+    try:
+        facts = context.docker.facts()
+    except UnavailableError as error:
+        return Machine(trouble=error.message)
+    return Machine(f"Docker {facts.version}", wasm_proven=proven)
+
+
+def _has_engine(context: Context) -> bool:
+    try:
+        return bool(context.docker)
+    except WasmdockError:
+        return False
+
+
+def _run_in_docker(
+    source: Source, request: RunRequest, launch: Launch, options: argparse.Namespace, context: Context
+) -> int:
+    from wasmdock.cli.proof import record_proof
+    from wasmdock.docker_run import DockerRuntime
+
+    runtime = DockerRuntime(
+        context.docker,
+        source.reference,
+        runtime=launch.runtime or None,
+        platform=launch.platform or None,
+        tty=options.tty,
+    )
+    runtime.prepare(source.image)
+    result = runtime.run(source.image, request)
+    if launch.runtime and result.outcome is Outcome.EXITED:
+        record_proof(context)
+    return report_result(result)
+
+
+def _run_in_process(image: Image, request: RunRequest, context: Context) -> int:
+    from wasmdock.inprocess import InProcessRuntime
+
+    runtime = InProcessRuntime(context.code_cache, on_stuck=leave)
+    runtime.prepare(image)
+    signal.signal(
+        signal.SIGPIPE, signal.SIG_DFL
+    )  # a closed pipe ends us quietly, as it ends any Unix program
+    return report_result(interruptible(lambda: runtime.run(image, request)))
+
+
+def interruptible(work: "Callable[[], RunResult]") -> RunResult:
+    """Do the work in a thread, so that a signal ends this process whatever the guest is doing."""
+    answers: list[RunResult | BaseException] = []
+
+    def target() -> None:
+        try:
+            answers.append(work())
+        except BaseException as error:  # handed to the main thread, which knows what to do with it
+            answers.append(error)
+
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
+    thread = threading.Thread(target=target, name="wasmdock-guest", daemon=True)
+    try:
+        thread.start()
+        thread.join()
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED)
+    answer = answers[0]
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def leave(result: RunResult) -> None:
+    """End this process while the guest sits in a host call."""
+    os._exit(report_result(result))
+
+
+def report_result(result: RunResult) -> int:
+    """Say on stderr what ended the guest, unless it ended itself; give the exit code."""
+    if result.message:
+        sys.stdout.flush()
+        print(f"wasmdock: {result.message}", file=sys.stderr, flush=True)
+    return result.exit_code

@@ -1,0 +1,13 @@
+"""wasmtime: configuration, compiled code, fresh instances.
+
+The one importer of the wasmtime package. Its private bindings are used in three places that the public
+classes do not reach (standard input from bytes, the epoch callback, a call without type look-ups), which
+is why the dependency is pinned to one major version.
+"""
+
+from wasmdock.engine.command import Program, load_command
+from wasmdock.engine.compiler import Engine, assemble, version
+from wasmdock.engine.endings import Ending, EndKind
+from wasmdock.engine.instance import Grants
+
+__all__ = ["EndKind", "Ending", "Engine", "Grants", "Program", "assemble", "load_command", "version"]

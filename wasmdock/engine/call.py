@@ -1,0 +1,169 @@
+"""Libraries: an exported function called by name, in an instance of its own."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import wasmtime
+from wasmtime import component
+from wasmtime.component import _types as wit_types
+
+from wasmdock.engine.compiler import Engine
+from wasmdock.engine.endings import EndKind, Ending, ending_of, import_error
+from wasmdock.engine.instance import Grants, fresh_store
+from wasmdock.watch import Guard
+from wasmdock.wit import Wit
+from wasmdock.wit_values import Makers
+
+MAKERS = Makers(record=component.Record, variant=component.Variant)
+_SIMPLE = {
+    **{f"{letter}{bits}".upper(): f"{letter}{bits}" for letter in "su" for bits in (8, 16, 32, 64)},
+    **{"Bool": "bool", "F32": "f32", "F64": "f64", "Char": "char", "String": "string"},
+}
+_DEEPEST = 64  # of nested WIT types; the component model's own limit is 100
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a function takes and gives: names with core types (text such as `i32`) or WIT types."""
+
+    params: tuple[tuple[str, "str | Wit"], ...]
+    results: tuple["str | Wit", ...]
+
+    def __str__(self) -> str:
+        """Give `(a: u32, b: string) -> list<u8>`, names left out where there are none."""
+        params = ", ".join(f"{name}: {kind}" if name else str(kind) for name, kind in self.params)
+        results = ", ".join(str(kind) for kind in self.results)
+        if len(self.results) > 1:
+            results = f"({results})"
+        return f"({params}) -> {results}" if results else f"({params})"
+
+
+class ModuleLibrary:
+    """The functions a core module exports."""
+
+    def __init__(self, engine: Engine, data: bytes) -> None:
+        """Compile it and resolve its imports from WASI preview 1. Raises GuestError."""
+        self._engine = engine
+        self._module = engine.module(data)
+        linker = wasmtime.Linker(engine.raw_engine)
+        linker.define_wasi()
+        try:
+            self._pre = linker.instantiate_pre(self._module)
+        except wasmtime.WasmtimeError as error:
+            raise import_error(error) from error
+        self.functions: Mapping[str, Signature] = {
+            str(each.name): _core_signature(each.type)
+            for each in self._module.exports
+            if isinstance(each.type, wasmtime.FuncType)
+        }
+
+    def call(self, name: str, args: Sequence[Any], grants: Grants, guard: Guard) -> tuple[Ending, list[Any]]:
+        """Call an export of a fresh instance (after `_initialize`, where there is one)."""
+        with fresh_store(self._engine, grants, guard) as store:
+            try:
+                instance = self._pre.instantiate(store)
+            except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+                return ending_of(error, guard, instantiating=True), []
+            exports = instance.exports(store)
+            try:
+                if "_initialize" in self.functions and name != "_initialize":
+                    exports["_initialize"](store)  # type: ignore[operator]  # its type was read above
+                result = exports[name](store, *args)  # type: ignore[operator]
+            except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+                return ending_of(error, guard), []
+        if result is None:
+            return Ending(EndKind.EXITED), []
+        return Ending(EndKind.EXITED), result if isinstance(result, list) else [result]
+
+
+class ComponentLibrary:
+    """The functions a component exports, those of its interfaces as `interface#function`."""
+
+    def __init__(self, engine: Engine, data: bytes) -> None:
+        """Compile it; imports are resolved at each call, from WASI 0.2. Raises GuestError."""
+        self._engine = engine
+        self._component = engine.component(data)
+        self._linker = component.Linker(engine.raw_engine)
+        self._linker.add_wasip2()
+        exports = self._component.type.exports(engine.raw_engine)
+        self._paths = dict(_functions(exports, engine.raw_engine))
+        self.functions: Mapping[str, Signature] = {name: each[1] for name, each in self._paths.items()}
+
+    def call(self, name: str, args: Sequence[Any], grants: Grants, guard: Guard) -> tuple[Ending, list[Any]]:
+        """Call an export of a fresh instance."""
+        index = None
+        for part in self._paths[name][0]:
+            index = self._component.get_export_index(part, index)
+            assert index is not None, "the component's type says that it is there"
+        with fresh_store(self._engine, grants, guard) as store:
+            try:
+                instance = self._linker.instantiate(store, self._component)
+            except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+                if "matching implementation was not found" in str(error):
+                    raise import_error(error) from error
+                return ending_of(error, guard, instantiating=True), []
+            assert index is not None
+            function = instance.get_func(store, index)
+            assert function is not None
+            try:
+                result = function(store, *args)
+            except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+                return ending_of(error, guard), []
+        return Ending(EndKind.EXITED), [result] if self.functions[name].results else []
+
+
+Library = ModuleLibrary | ComponentLibrary
+
+
+def load_library(engine: Engine, data: bytes, is_component: bool) -> Library:
+    """Compile a library (or fetch its compiled code) and list its functions. Raises GuestError."""
+    return ComponentLibrary(engine, data) if is_component else ModuleLibrary(engine, data)
+
+
+def _core_signature(kind: wasmtime.FuncType) -> Signature:
+    return Signature(
+        tuple(("", str(each)) for each in kind.params), tuple(str(each) for each in kind.results)
+    )
+
+
+def _functions(
+    exports: Mapping[str, Any], engine: wasmtime.Engine, prefix: tuple[str, ...] = ()
+) -> Iterator[tuple[str, tuple[tuple[str, ...], Signature]]]:
+    for name, item in exports.items():
+        path = (*prefix, name)
+        if isinstance(item, wit_types.FuncType):
+            result = item.result
+            params = tuple((each, wit_of(kind)) for each, kind in item.params)
+            yield "#".join(path), (path, Signature(params, () if result is None else (wit_of(result),)))
+        elif isinstance(item, wit_types.ComponentInstanceType):
+            yield from _functions(item.exports(engine), engine, path)
+
+
+def wit_of(kind: Any, depth: int = 0) -> Wit:
+    """wasmtime's component type as the immutable tree that values are read and written by."""
+    name = type(kind).__name__
+    if name in _SIMPLE or depth > _DEEPEST:
+        return Wit(_SIMPLE.get(name, "?"))
+    inner = _inner(kind)
+    parts = tuple((label, None if each is None else wit_of(each, depth + 1)) for label, each in inner)
+    return Wit(name.removesuffix("Type").lower(), parts)
+
+
+def _inner(kind: Any) -> list[tuple[str, Any]]:
+    """The parts of a compound type with their names."""
+    if isinstance(kind, wit_types.ListType):
+        return [("", kind.element)]
+    if isinstance(kind, wit_types.OptionType):
+        return [("", kind.payload)]
+    if isinstance(kind, wit_types.RecordType):
+        return list(kind.fields)
+    if isinstance(kind, wit_types.TupleType):
+        return [("", each) for each in kind.elements]
+    if isinstance(kind, wit_types.VariantType):
+        return list(kind.cases)
+    if isinstance(kind, wit_types.ResultType):
+        return [("ok", kind.ok), ("err", kind.err)]
+    if isinstance(kind, wit_types.EnumType | wit_types.FlagsType):
+        return [(each, None) for each in kind.names]
+    return []

@@ -1,0 +1,72 @@
+"""wasmtime's errors and traps -> how a guest's code came to its end."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import wasmtime
+
+from wasmdock.errors import GuestError
+from wasmdock.watch import Guard
+
+STOPPED = b"stopped by wasmdock"
+
+
+class EndKind(Enum):
+    """How a guest's code came to its end."""
+
+    EXITED = "exited"
+    TRAPPED = "trapped"
+    STOPPED = "stopped"
+    REFUSED_MEMORY = "refused memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of one instance: `code` of an exit, `message` of anything else (cause, then Wasm backtrace).
+
+    memory is the final size of the linear memory in bytes, None where it cannot be seen.
+    """
+
+    kind: EndKind
+    code: int = 0
+    message: str = ""
+    memory: int | None = None
+
+
+def ending_of(
+    failure: Exception | None, guard: Guard, memory: int | None = None, instantiating: bool = False
+) -> Ending:
+    if failure is None:
+        return Ending(EndKind.EXITED, memory=memory)
+    if isinstance(failure, wasmtime.ExitTrap):
+        return Ending(EndKind.EXITED, code=failure.code & 0xFF, memory=memory)
+    text = str(failure)
+    if STOPPED.decode() in text:
+        return Ending(EndKind.STOPPED, message=guard.reason, memory=memory)
+    if instantiating and "exceeds memory limits" in text:
+        return Ending(EndKind.REFUSED_MEMORY, message=one_line(failure), memory=0)
+    return Ending(EndKind.TRAPPED, message=explain_trap(text), memory=memory)
+
+
+def explain_trap(text: str) -> str:
+    """Put the cause of wasmtime's error text first and the Wasm backtrace under it."""
+    backtrace, _, cause = text.partition("Caused by:")
+    lines = [line.strip() for line in cause.splitlines() if line.strip()]
+    frames = [line.rstrip() for line in backtrace.splitlines()[1:] if line.strip()]
+    if not lines:
+        return text.strip()
+    return "\n".join([lines[-1].removeprefix("wasm trap: "), *frames])
+
+
+def one_line(error: Exception) -> str:
+    """wasmtime's message in one line: the attempt and the causes, joined."""
+    parts = [line.strip() for line in str(error).splitlines()]
+    return ": ".join(part.removeprefix("0: ") for part in parts if part and part != "Caused by:")
+
+
+def import_error(error: Exception) -> GuestError:
+    """The GuestError for an import that nobody provides."""
+    return GuestError(
+        f"resolving the guest's imports: {one_line(error)}",
+        "wasmdock inspect lists what it asks for; build it for wasm32-wasip1 or wasm32-wasip2",
+    )

@@ -1,0 +1,129 @@
+"""Fresh stores: exactly what was granted, and a question to the guard at every tick."""
+
+import contextlib
+import ctypes
+from collections.abc import Iterator, Mapping
+from ctypes import POINTER, byref
+from dataclasses import dataclass
+from typing import Any
+
+import wasmtime
+from wasmtime import _bindings as raw
+
+from wasmdock.engine.compiler import Engine
+from wasmdock.engine.endings import STOPPED
+from wasmdock.errors import GuestError
+from wasmdock.runtime import Mount
+from wasmdock.watch import Guard
+
+_PLENTY = 1 << 62  # fuel of a guest without a limit, on an engine that meters
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """All that one instance gets. stdout and stderr are paths to open for writing, None to share ours.
+
+    stdin is given whole; None is the empty stream, or ours where `interactive`. memory is bytes,
+    tables is elements, fuel is instructions; None lifts the limit.
+    """
+
+    argv: tuple[str, ...] = ()
+    env: Mapping[str, str] | None = None
+    mounts: tuple[Mount, ...] = ()
+    stdin: bytes | None = None
+    interactive: bool = False
+    stdout: str | None = None
+    stderr: str | None = None
+    memory: int | None = None
+    tables: int | None = None
+    fuel: int | None = None
+
+
+@contextlib.contextmanager
+def fresh_store(engine: Engine, grants: Grants, guard: Guard) -> Iterator[wasmtime.Store]:
+    """A store that holds exactly what is granted and asks `guard` at every tick whether to go on.
+
+    Raises GuestError for a grant that wasmtime refuses, such as a directory that is not there.
+    """
+    store = wasmtime.Store(engine.raw_engine)
+    try:
+        store.set_epoch_deadline(1)
+        store.set_limits(
+            memory_size=-1 if grants.memory is None else grants.memory,
+            table_elements=-1 if grants.tables is None else grants.tables,
+        )
+        if engine.metered:
+            store.set_fuel(_PLENTY if grants.fuel is None else grants.fuel)
+        store.set_wasi(_wasi(grants))
+        with _asked(store, guard), engine.watch.over(guard):
+            yield store
+    finally:
+        store.close()
+
+
+def _wasi(grants: Grants) -> wasmtime.WasiConfig:
+    config = wasmtime.WasiConfig()
+    config.argv = list(grants.argv)
+    if grants.env:
+        config.env = list(grants.env.items())
+    for mount in grants.mounts:
+        try:
+            config.preopen_dir(str(mount.host), mount.guest, not mount.read_only)
+        except wasmtime.WasmtimeError as error:
+            raise GuestError(
+                f'granting directory "{mount.host}": it cannot be opened',
+                "check that it exists and is readable",
+            ) from error
+    if grants.stdin is not None:
+        raw.wasi_config_set_stdin_bytes(config.ptr(), byref(_byte_vector(grants.stdin)))
+    elif grants.interactive:
+        config.inherit_stdin()
+    if grants.stdout is None:
+        config.inherit_stdout()
+    else:
+        config.stdout_file = grants.stdout
+    if grants.stderr is None:
+        config.inherit_stderr()
+    else:
+        config.stderr_file = grants.stderr
+    return config
+
+
+def _byte_vector(data: bytes) -> Any:
+    """A copy of `data` that wasmtime takes over and frees."""
+    vector = raw.wasm_byte_vec_t()
+    raw.wasm_byte_vec_new(byref(vector), len(data), (ctypes.c_ubyte * len(data)).from_buffer_copy(data))
+    return vector
+
+
+# The epoch callback: wasmtime calls it in the guest's thread at every tick of the watch.
+_GUARDS: dict[int, Guard] = {}
+
+
+@ctypes.CFUNCTYPE(
+    ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, POINTER(ctypes.c_uint64), ctypes.c_void_p
+)
+def _on_epoch(_context: int, key: int | None, delta: Any, _kind: int) -> int | None:
+    guard = _GUARDS.get(key or 0)
+    if guard is not None and guard.should_stop():
+        return ctypes.cast(raw.wasmtime_error_new(STOPPED), ctypes.c_void_p).value
+    delta[0] = 1
+    return None
+
+
+_CALLBACK_TYPE, _FINALIZER_TYPE = (
+    raw._wasmtime_store_epoch_deadline_callback.argtypes[index] for index in (1, 3)
+)
+_CALLBACK = ctypes.cast(_on_epoch, _CALLBACK_TYPE)
+_NO_FINALIZER = ctypes.cast(0, _FINALIZER_TYPE)  # `_asked` forgets the guard
+
+
+@contextlib.contextmanager
+def _asked(store: wasmtime.Store, guard: Guard) -> Iterator[None]:
+    key = id(guard)
+    _GUARDS[key] = guard
+    raw.wasmtime_store_epoch_deadline_callback(store.ptr(), _CALLBACK, key, _NO_FINALIZER)
+    try:
+        yield
+    finally:
+        del _GUARDS[key]
