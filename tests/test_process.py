@@ -18,8 +18,8 @@ def _python(code: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wasmdock.process.KILL_GRACE", 0.3)
-    monkeypatch.setattr("wasmdock.attach.KILL_GRACE", 0.3)
+    for name in ("process.KILL_GRACE", "process.ASKED_GRACE", "attach.KILL_GRACE", "attach.ASKED_GRACE"):
+        monkeypatch.setattr(f"wasmdock.{name}", 0.3)
 
 
 def _open_files() -> int:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Protocol
 
-from wasmdock.process import KILL_GRACE, Completed, starting
+from wasmdock.process import ASKED_GRACE, KILL_GRACE, Completed, starting
 
 _CHUNK = 1 << 16
 _LAST_WORDS = 0.3
@@ -107,7 +107,7 @@ class _Watch:
         if self._on_timeout:
             self._on_timeout()
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(KILL_GRACE)
+                self._process.wait(ASKED_GRACE)
         _end(self._process)
 
 

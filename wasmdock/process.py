@@ -17,6 +17,8 @@ MIB = 1 << 20
 DEFAULT_CAP = 64 * MIB
 # A docker client waiting for a wedged engine ignores SIGTERM, so SIGKILL has to follow.
 KILL_GRACE = 2.0
+# What `on_timeout` asked for takes its time, on a busy Docker engine seconds.
+ASKED_GRACE = 5.0
 # After the program ended, something it left running may hold its pipes open (sccache does): wait no longer.
 _DRAIN_GRACE = 0.3
 _TICK = 0.1
@@ -110,7 +112,7 @@ def run_command(
         timed_out = not pump.run(began + timeout)
         if timed_out and on_timeout:
             on_timeout()
-            pump.run(time.monotonic() + KILL_GRACE)
+            pump.run(time.monotonic() + ASKED_GRACE)
         if not timed_out:
             process.wait()
     finally:

@@ -1,0 +1,219 @@
+"""One `docker run` as a value: a request in, the argv out; how the client ended in, the result out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from wasmdock.docker_causes import find_cause
+from wasmdock.errors import CommandError, GuestError, UsageError
+from wasmdock.process import Completed
+from wasmdock.runtime import (
+    OUT_OF_MEMORY_CODE,
+    TIMED_OUT_CODE,
+    TRAP_CODE,
+    Limits,
+    Mount,
+    Outcome,
+    RunRequest,
+    RunResult,
+)
+
+# Docker refuses a mount at "/"; our runtime shows the first folder to the guest as the second.
+ROOT_MOUNT = "/.wasmdock/root"
+DIRECTORIES_VARIABLE = "WASMDOCK_DIRS"
+_MIB = 1 << 20
+TAIL = 16 << 10
+_SHIM_SAYS = b"wasmdock: "
+# Variables that steer the docker client itself cannot go through its environment.
+_CLIENTS_OWN = frozenset({"PATH", "HOME", "TMPDIR", "USER", "GODEBUG", "GOMAXPROCS", "NO_PROXY", "ALL_PROXY"})
+_CLIENTS_PREFIXES = ("LD_", "DYLD_", "DOCKER_", "BUILDX_", "XDG_", "SSH_", "SSL_", "HTTP_", "HTTPS_")
+
+
+@dataclass(frozen=True, slots=True)
+class DockerCall:
+    """One call of the docker client: its argv, and what it needs in its environment to hand on."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def run_arguments(
+    reference: str,
+    request: RunRequest,
+    *,
+    is_wasm: bool,
+    name: str,
+    runtime: str | None = None,
+    platform: str | None = None,
+    tty: bool = False,
+    options: Sequence[str] = (),
+) -> DockerCall:
+    """The exact `docker run` for a request; nothing is asked or started. options go in as they are.
+
+    Values of environment variables stay out of the command line, where every user of the machine could read
+    them, except for variables that steer the docker client itself (PATH, HOME, DOCKER_*, ...).
+    Raises UsageError for what a container cannot be given.
+    """
+    words = ["docker", "run", "--rm", "--pull=never", f"--name={name}"]
+    words += [f"--runtime={runtime}"] if runtime else []
+    words += [f"--platform={platform}"] if platform else []
+    words += ["--interactive"] if request.interactive or request.stdin is not None else []
+    words += ["--tty"] if tty else []
+    words += _memory_words(request.limits, is_wasm)
+    settings = _settings(request, is_wasm)
+    for mount in request.mounts:
+        words += ["--mount", _mount_text(mount, is_wasm)]
+    env = _checked(request.env)
+    words += [word for key in sorted(settings) for word in ("--env", f"{key}={settings[key]}")]
+    shown = {key for key in env if _steers_client(key)}
+    for key, value in env.items():
+        words += ["--env", f"{key}={value}" if key in shown else key]
+    handed = {key: value for key, value in env.items() if key not in shown}
+    return DockerCall((*words, *options, reference, *request.args), handed)
+
+
+def _steers_client(variable: str) -> bool:
+    name = variable.upper()
+    return name in _CLIENTS_OWN or name.startswith(_CLIENTS_PREFIXES)
+
+
+def _settings(request: RunRequest, is_wasm: bool) -> dict[str, str]:
+    """What our Wasm runtime is told by environment variables, which the guest does not see."""
+    if not is_wasm:
+        return {}
+    limits = request.limits
+    given: dict[str, float | None] = {
+        "WASMDOCK_MEMORY": limits.memory,
+        "WASMDOCK_TABLES": limits.tables,
+        "WASMDOCK_TIMEOUT": limits.timeout,
+        "WASMDOCK_FUEL": limits.fuel,
+    }
+    settings = {key: f"{value:.15g}" for key, value in given.items() if value is not None}
+    if any(mount.guest == "/" for mount in request.mounts):
+        settings[DIRECTORIES_VARIABLE] = f"{ROOT_MOUNT}::/"
+    return settings
+
+
+def _memory_words(limits: Limits, is_wasm: bool) -> list[str]:
+    """The container's own limit, only where the caller chose one: plain docker run has none.
+
+    A Wasm guest's memory is held by its runtime, which needs some of its own.
+    """
+    if limits.memory is None or limits.memory == Limits().memory:
+        return []
+    return [f"--memory={limits.memory + (64 * _MIB if is_wasm else 0)}"]
+
+
+def _mount_text(mount: Mount, is_wasm: bool) -> str:
+    """--mount takes CSV, so any path can be written; unlike -v it creates no missing folder as root."""
+    guest = mount.guest
+    if guest == "/":
+        if not is_wasm:
+            raise UsageError(
+                f'mounting "{mount.host}" at "/": Docker cannot replace the root of a container',
+                "mount it at /data",
+            )
+        guest = ROOT_MOUNT
+    fields = [
+        "type=bind",
+        f"source={mount.host}",
+        f"target={guest}",
+        *(["readonly"] if mount.read_only else []),
+    ]
+    return ",".join(_csv(text) for text in fields)
+
+
+def _csv(text: str) -> str:
+    quoted = text.replace('"', '""')
+    return f'"{quoted}"' if any(sign in text for sign in ',"\n') else text
+
+
+def _checked(env: Mapping[str, str]) -> Mapping[str, str]:
+    for key, value in env.items():
+        if not key or "=" in key or "\0" in key + value:
+            raise UsageError(
+                f'passing environment variable "{key}": not a name or a value a program can be given'
+            )
+    return env
+
+
+def phases_of(events: Sequence[tuple[str, int]]) -> dict[str, float]:
+    """Seconds from a container's creation to its start, to its end, to its removal, as far as known."""
+    at = dict(reversed(events))
+    spans = (
+        ("container start", "create", "start"),
+        ("guest", "start", "die"),
+        ("container end", "die", "destroy"),
+    )
+    return {name: (at[end] - at[begin]) / 1e9 for name, begin, end in spans if begin in at and end in at}
+
+
+def said_by_runtime(stderr: bytes) -> bool:
+    """Whether our Wasm runtime had the last word on stderr."""
+    return bool(_split(stderr)[1])
+
+
+def judge(done: Completed, limits: Limits, *, is_wasm: bool) -> RunResult:
+    """Turn how the docker client ended into a result, or raise what its failure means.
+
+    What our Wasm runtime said at the end of stderr becomes the message and is no longer part of stderr.
+    """
+    if done.timed_out:
+        return RunResult(Outcome.TIMED_OUT, TIMED_OUT_CODE, done.stdout, done.stderr, _timed_out(limits))
+    if done.truncated:
+        message = f"stopped: more than {limits.output} bytes of output that nobody read"
+        return RunResult(Outcome.TRAPPED, TRAP_CODE, done.stdout, done.stderr, message)
+    _raise_failure(done)
+    stderr, said = _split(done.stderr) if is_wasm else (done.stderr, "")
+    code = done.code if done.code >= 0 else 128 - done.code
+    if said and code in (125, 126, 127):
+        raise GuestError(said)
+    outcome = _OUTCOMES.get(code, Outcome.EXITED) if said else Outcome.EXITED
+    return RunResult(outcome, code, done.stdout, stderr, said if outcome is not Outcome.EXITED else "")
+
+
+_OUTCOMES = {
+    TRAP_CODE: Outcome.TRAPPED,
+    OUT_OF_MEMORY_CODE: Outcome.OUT_OF_MEMORY,
+    TIMED_OUT_CODE: Outcome.TIMED_OUT,
+}
+
+
+def _timed_out(limits: Limits) -> str:
+    return f"stopped after its {limits.timeout:g} s (--timeout)" if limits.timeout else "stopped"
+
+
+def _split(stderr: bytes) -> tuple[bytes, str]:
+    """The guest's own stderr, and our runtime's last word: the last line with its name and what follows."""
+    start = stderr.rfind(b"\n" + _SHIM_SAYS) + 1
+    if start == 0 and not stderr.startswith(_SHIM_SAYS):
+        return stderr, ""
+    return stderr[:start], stderr[start + len(_SHIM_SAYS) :].decode("utf-8", "replace").strip()
+
+
+# How lines begin that come from the client, not from the container.
+_CLIENT_SAYS = ("docker: ", "the input device is not a TTY", "cannot attach stdin to a TTY", 'time="')
+
+
+def _raise_failure(done: Completed) -> None:
+    """Raise where the client or the engine failed, not the guest."""
+    text = done.stderr[-TAIL:].decode("utf-8", "replace")
+    doing = f'running "{_image_of(done.argv)}" in Docker'
+    lines = [line for line in text.splitlines() if line.startswith(_CLIENT_SAYS)]
+    # What runc says from inside the container, where the program is not for this machine.
+    misfit = text.startswith("exec ") and text.rstrip().endswith(": exec format error")
+    if done.code in (1, 125, 126, 127) and lines:
+        known = find_cause(doing, "\n".join(lines))
+        raise known or CommandError(f"{doing}: {lines[0]}", "", done.argv, done.code, text)
+    if done.code != 0 and misfit:
+        raise find_cause(doing, text) or CommandError(f"{doing}: {text}", "", done.argv, done.code, text)
+
+
+def _image_of(argv: Sequence[str]) -> str:
+    """The image's name in an argv of ours: the word after the last option."""
+    words = iter(argv[2:])
+    for word in words:
+        if word in ("--env", "--mount"):
+            next(words, "")
+        elif not word.startswith("--"):
+            return word
+    return ""

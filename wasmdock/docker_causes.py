@@ -1,0 +1,140 @@
+"""What a failed docker call says -> the cause in one sentence and the command that cures it: a table."""
+
+import re
+
+from wasmdock.docker_host import START_HINT
+from wasmdock.errors import ImageError, UnavailableError, UsageError, WasmdockError
+
+WASM_RUNTIME = "io.containerd.wasmtime.v1"
+_STORE_HINT = (
+    'put {"features": {"containerd-snapshotter": true}} into /etc/docker/daemon.json and restart Docker '
+    "(Docker Desktop: Settings, General, Use containerd), then load the image again"
+)
+_WASM_HINT = (
+    f"docker run needs --runtime={WASM_RUNTIME} --platform=wasi/wasm for it, `wasmdock run` adds them"
+)
+
+# Pattern over stderr, exception, cause, cure; {0} is the first group of the pattern. The first match wins.
+CAUSES: tuple[tuple[str, type[WasmdockError], str, str], ...] = (
+    (
+        r'binary not installed "?(?:.*/)?(containerd-shim-[\w.-]+)',
+        UnavailableError,
+        'the engine\'s containerd finds no "{0}" on its PATH',
+        "`wasmdock engine install` puts it there",
+    ),
+    (
+        r"(?:unknown or invalid runtime name:|Unknown runtime specified) (\S+)",
+        UnavailableError,
+        'the engine does not take the runtime "{0}"',
+        "update Docker: 24 and later take any containerd shim by name; or list it in /etc/docker/daemon.json",
+    ),
+    (
+        r"exec format error",
+        ImageError,
+        "the program in the image is not for this machine: Wasm, or another architecture",
+        _WASM_HINT,
+    ),
+    (
+        r"was found but (?:does not match the specified|does not provide the specified|its) platform(.*)",
+        ImageError,
+        "the image is for another platform{0}",
+        "`docker image inspect` shows its Os and Architecture; Wasm is spelt wasi/wasm",
+    ),
+    (
+        r"cannot be used on this platform|operating system is not supported|no match for platform in man",
+        UnavailableError,
+        "this engine's image store cannot hold images for Wasm",
+        _STORE_HINT,
+    ),
+    (
+        r"permission denied while trying to connect",
+        UnavailableError,
+        "you may not talk to the engine",
+        "`sudo usermod -aG docker $USER`, then log in again (members of that group are as good as root)",
+    ),
+    (
+        r"client version (\S+) is too (new|old)",
+        UnavailableError,
+        "the docker client (API {0}) and the engine are of different ages",
+        "update the older of the two; `docker version` shows both",
+    ),
+    (
+        r"(?i)cannot connect to the docker daemon|failed to connect to the docker api|error during connect",
+        UnavailableError,
+        "no engine answers",
+        START_HINT,
+    ),
+    (
+        r"(?i)unexpected eof|error waiting for container|connection reset by peer",
+        UnavailableError,
+        "the engine went away in the middle",
+        START_HINT,
+    ),
+    (
+        r"(?i)no such image:? ?(\S*)|unable to find image|pull access denied",
+        ImageError,
+        "the engine has no such image {0}",
+        "`docker images` and `wasmdock images` list what there is",
+    ),
+    (
+        r"bind source path does not exist: (.*)",
+        UsageError,
+        'there is no folder "{0}" on the engine\'s machine',
+        "create it first; a remote engine sees its own files, not yours",
+    ),
+    (
+        r"input device is not a TTY|cannot attach stdin to a TTY",
+        UsageError,
+        "stdin is not a terminal",
+        "leave -t out",
+    ),
+    (r"terminal is not supported", UsageError, "this Wasm runtime has no terminal", "leave -t out"),
+    (
+        r"Minimum memory limit allowed is (\w+)",
+        UsageError,
+        "Docker's smallest memory limit is {0}",
+        "give --memory more",
+    ),
+    (r"port is already allocated", UsageError, "the port is in use", "publish another one"),
+    (
+        r"can't handle spec",
+        ImageError,
+        "the runtime finds no Wasm in the image",
+        "`wasmdock inspect` shows what is",
+    ),
+    (r"(?i)no space left on device", UnavailableError, "the engine's disk is full", "`docker system prune`"),
+    (
+        r"hybrid mode",
+        UnavailableError,
+        "crun refuses cgroups in hybrid mode",
+        "use runc, or mount cgroup v2 alone",
+    ),
+    (r"wasmdock: ([^\n]*)", ImageError, "{0}", ""),
+    (
+        r"executable file not found|(?:exec|stat) \S+: no such file or directory",
+        ImageError,
+        "the image's entrypoint is not in the image",
+        "`wasmdock inspect` shows the entrypoint and the files",
+    ),
+    (
+        r"OCI runtime create failed.*permission denied",
+        ImageError,
+        "the image's entrypoint may not be executed",
+        "",
+    ),
+    (
+        r"failed to start shim|ttrpc: closed|context deadline exceeded",
+        UnavailableError,
+        "the containerd shim did not start",
+        "its own words are in containerd's log: `journalctl -u containerd -u docker`",
+    ),
+)
+
+
+def find_cause(doing: str, stderr: str) -> WasmdockError | None:
+    """The exception for the first known cause in a docker client's stderr; None for an unknown one."""
+    for pattern, kind, cause, hint in CAUSES:
+        if match := re.search(pattern, stderr):
+            found = (match[1] if match.re.groups else "") or ""
+            return kind(f"{doing}: {cause.format(found.strip()).strip()}", hint)
+    return None
