@@ -115,9 +115,7 @@ def _export_rows(exports: Sequence[Export]) -> list[tuple[str, ...]]:
 
 def _typed(export: Export) -> str:
     """`func (i32) -> i32`, `global i32`, or the WIT text, which names the kind itself."""
-    return (
-        export.type if export.kind in export.type.split("(")[0] else f"{export.kind} {export.type}".rstrip()
-    )
+    return export.type if export.kind in export.type.split("(")[0] else f"{export.kind} {export.type}".rstrip()
 
 
 def _memory_rows(memories: Sequence[Memory]) -> list[tuple[str, ...]]:
@@ -157,9 +155,7 @@ def _section_rows(binary: WasmBinary) -> list[tuple[str, ...]]:
     for name, weight in _folded(_by_size([each for each in binary.sections if not each.inside]), binary.size):
         rows.append(_section_row(name, weight, binary.size))
         if name == CORE_MODULE:
-            rows += [
-                _section_row(f"  {each}", part, binary.size) for each, part in _folded(inside, binary.size)
-            ]
+            rows += [_section_row(f"  {each}", part, binary.size) for each, part in _folded(inside, binary.size)]
     return rows
 
 

@@ -27,14 +27,13 @@ class Wit:
     def __str__(self) -> str:
         """Give the WIT text of the type, as in `result<u32, string>`."""
         if self.kind == "result":
-            ok, err = (str(part) if part else "_" for _, part in self.parts)
-            return f"result<{ok}>" if err == "_" else f"result<{ok}, {err}>"
+            ok, err = (str(part) if part else "" for _, part in self.parts)
+            inner = f"{ok or '_'}, {err}" if err else ok
+            return f"result<{inner}>" if inner else "result"
         if self.kind in ("list", "option", "tuple"):
             return f"{self.kind}<{', '.join(str(part) for _, part in self.parts)}>"
         if self.kind == "variant":
-            return (
-                f"variant {{{', '.join(f'{name}({part})' if part else name for name, part in self.parts)}}}"
-            )
+            return f"variant {{{', '.join(f'{name}({part})' if part else name for name, part in self.parts)}}}"
         if self.parts:
             return f"{self.kind} {{{', '.join(f'{n}: {p}' if p else n for n, p in self.parts)}}}"
         return self.kind
@@ -90,9 +89,7 @@ def _cases(wit: Wit) -> tuple[tuple[str, Wit | None], ...]:
 def classes(wit: Wit) -> frozenset[str]:
     """The Python classes, by name, that a value of the type may have."""
     if wit.kind not in ("variant", "option", "result"):
-        return frozenset(
-            ("bytes" if wit.kind == "list" and wit.part.kind == "u8" else _CLASSES.get(wit.kind, "?"),)
-        )
+        return frozenset(("bytes" if wit.kind == "list" and wit.part.kind == "u8" else _CLASSES.get(wit.kind, "?"),))
     if tagged(wit):
         return frozenset(("Variant",))
     return frozenset().union(*(classes(part) if part else {"object"} for _, part in _cases(wit)))
