@@ -1,0 +1,37 @@
+//! The wasmtime configuration: one function for the compiler and the host, so that compiled code always fits.
+
+use crate::launch::Tuning;
+use wasmtime::{Config, PoolingAllocationConfig};
+
+/// The line of wasmtime this crate is built on; a part of every key in the cache of compiled code.
+pub const WASMTIME: &str = "48.0.8";
+
+/// Raised by hand when `configuration` changes in a way that changes compiled code.
+pub const CODE_REVISION: u32 = 1;
+
+/// The configuration of an engine; without the compiler it starts faster and can only load compiled code.
+pub fn configuration(tuning: Tuning, compiler: bool) -> Config {
+    let mut config = Config::new();
+    config.enable_compiler(compiler);
+    config.consume_fuel(tuning.fuel);
+    config.epoch_interruption(tuning.epochs);
+    config.wasm_component_model(true);
+    config
+}
+
+/// A pool for a server: `concurrency` instances at once, each with memories of at most `memory` bytes.
+pub fn pool(concurrency: u32, memory: usize) -> PoolingAllocationConfig {
+    const KEPT: usize = 1 << 20;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(concurrency);
+    pool.total_core_instances(concurrency.saturating_mul(4));
+    pool.total_memories(concurrency.saturating_mul(2));
+    pool.total_tables(concurrency.saturating_mul(4));
+    pool.total_stacks(concurrency);
+    pool.total_gc_heaps(concurrency);
+    pool.max_memory_size(memory.min(4 << 30));
+    pool.linear_memory_keep_resident(KEPT);
+    pool.table_keep_resident(64 << 10);
+    pool.max_unused_warm_slots(concurrency);
+    pool
+}

@@ -1,0 +1,120 @@
+//! How a guest ended: an exit code and what to say about it on stderr.
+
+use super::state::Budget;
+use wasmtime::{Error, Trap};
+use wasmtime_wasi::I32Exit;
+
+pub const TIMED_OUT: u8 = 124;
+const BROKEN: u8 = 125;
+const REFUSED: u8 = 126;
+pub const TRAPPED: u8 = 134;
+const OUT_OF_MEMORY: u8 = 137;
+
+/// The last word of process 1.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ending {
+    pub code: u8,
+    pub message: Option<String>,
+}
+
+impl Ending {
+    /// The guest's own code.
+    pub fn exited(code: u8) -> Ending {
+        Ending {
+            code,
+            message: None,
+        }
+    }
+
+    /// Our own failure.
+    pub fn broken(message: String) -> Ending {
+        Ending {
+            code: BROKEN,
+            message: Some(message),
+        }
+    }
+
+    /// The guest cannot be started: broken, not linkable, no such export.
+    pub fn refused(message: String) -> Ending {
+        Ending {
+            code: REFUSED,
+            message: Some(message),
+        }
+    }
+
+    /// What an error of wasmtime means, given what the limits had to refuse.
+    pub fn of(error: &Error, budget: &Budget, attempt: &str) -> Ending {
+        if let Some(exit) = error.downcast_ref::<I32Exit>() {
+            return Ending::exited(exit.0 as u8);
+        }
+        let message = format!("{attempt}: {error:?}");
+        if let Some(refusal) = &budget.refusal {
+            return Ending {
+                code: OUT_OF_MEMORY,
+                message: Some(format!("out of memory: {refusal}\n{message}")),
+            };
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => Ending {
+                code: TRAPPED,
+                message: Some(format!("the fuel limit is used up\n{message}")),
+            },
+            Some(_) => Ending {
+                code: TRAPPED,
+                message: Some(message),
+            },
+            None if error.downcast_ref::<wasmtime::WasmBacktrace>().is_some() => Ending {
+                code: TRAPPED,
+                message: Some(message),
+            },
+            None => Ending::refused(message),
+        }
+    }
+
+    /// Says the message and ends this process.
+    pub fn finish(self) -> ! {
+        if let Some(message) = self.message {
+            eprintln!("wasmdock: {}", message.trim_end());
+        }
+        // SAFETY: nothing is buffered (see console.rs), and exit handlers would only cost time.
+        unsafe { libc::_exit(i32::from(self.code)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(error: Error, budget: &Budget) -> Ending {
+        Ending::of(&error, budget, "running app")
+    }
+
+    #[test]
+    fn an_exit_is_the_guests_own_code() {
+        let ending = of(I32Exit(255).into(), &Budget::default());
+        assert_eq!(ending, Ending::exited(255));
+    }
+
+    #[test]
+    fn a_trap_is_134_with_its_message() {
+        let ending = of(Trap::UnreachableCodeReached.into(), &Budget::default());
+        assert_eq!(ending.code, TRAPPED);
+        assert!(ending.message.unwrap().contains("unreachable"));
+    }
+
+    #[test]
+    fn a_trap_after_a_refused_growth_is_out_of_memory() {
+        let budget = Budget {
+            refusal: Some("limit 1 MiB".into()),
+            ..Budget::default()
+        };
+        let ending = of(Trap::UnreachableCodeReached.into(), &budget);
+        assert_eq!(ending.code, OUT_OF_MEMORY);
+    }
+
+    #[test]
+    fn a_link_error_is_refused() {
+        let ending = of(Error::msg("unknown import"), &Budget::default());
+        assert_eq!(ending.code, REFUSED);
+    }
+}
