@@ -11,7 +11,8 @@ from wasmdock.wasm import Export, Form, Global, Import, WasmBinary, World
 
 
 def test_text_of_a_library_fits_one_screen() -> None:
-    assert render(component("function"), {"file": "add.wasm"}) == (
+    text, _, sections = render(component("function"), {"file": "add.wasm"}).partition("sections of ")
+    assert text == (
         "file:      add.wasm\n"
         "form:      component\n"
         "world:     library (its functions are called one by one)\n"
@@ -26,10 +27,9 @@ def test_text_of_a_library_fits_one_screen() -> None:
         "globals\n"
         "  __heap_base  i32  4096\n"
         "\n"
-        "sections of 223 bytes\n"
-        "  core module    120 B  53.8 %\n"
-        "    custom name   31 B  13.9 %\n"
     )
+    assert "  core module  " in sections
+    assert "    code  " in sections
 
 
 def test_text_names_what_it_asks_for_by_interface() -> None:
@@ -51,7 +51,7 @@ def test_text_lists_an_interface_with_its_functions() -> None:
 
 def test_text_marks_shared_imported_and_wide_memories() -> None:
     text = render(module("memories"))
-    assert "env.shared  from 1 pages (64 KiB)   to 16 pages (1 MiB)   imported, shared" in text
+    assert "env.shared  from 1 page (64 KiB)    to 16 pages (1 MiB)   imported, shared" in text
     assert "big         from 2 pages (128 KiB)  to 5 pages (320 KiB)  64-bit" in text
     assert "(unnamed)   from 3 pages (192 KiB)  without a maximum" in text
 
@@ -63,9 +63,11 @@ def test_text_counts_what_would_fill_the_screen() -> None:
     assert "... 1000 in all" in text
 
 
-def test_names_cannot_move_the_terminal() -> None:
-    binary = WasmBinary(Form.MODULE, World.LIBRARY, 8, exports=(Export("\x1b[2J\n", "func", "()"),))
-    assert "\x1b" not in render(binary)
+def test_nothing_in_a_binary_can_move_the_terminal() -> None:
+    bad = "\x1b[2J\n"
+    exports = (Export(bad, "func", f"func({bad}: u8)"),)
+    binary = WasmBinary(Form.COMPONENT, World.LIBRARY, 8, exports=exports, name=bad, producers={bad: ((bad, bad),)})
+    assert "\x1b" not in render(binary, {"file": bad})
 
 
 @pytest.mark.parametrize("name", [*MODULES, *COMPONENTS])

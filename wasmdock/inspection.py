@@ -56,6 +56,7 @@ def _block(title: str, rows: Sequence[Sequence[str]]) -> str:
 
 def _aligned(rows: Sequence[Sequence[str]], indent: str = "") -> str:
     """Columns two blanks apart, the last one ragged; cells that are amounts stand to the right."""
+    rows = [[_printable(cell) for cell in row] for row in rows]
     widths = [0] * max(map(len, rows))
     for row in rows:
         for i, cell in enumerate(row[:-1]):
@@ -88,11 +89,15 @@ def _cut(names: Sequence[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name fit to print: `[method]fields.get` without its mark, escaped, not too long."""
+    """A name of bearable length, `[method]fields.get` without its mark."""
     for mark in ("[method]", "[static]", "[constructor]"):
         name = name.removeprefix(mark)
-    shown = name if len(name) <= _WIDE else f"{name[:_WIDE]}..."
-    return shown if shown.isprintable() else shown.encode("unicode_escape").decode()
+    return name if len(name) <= _WIDE else f"{name[:_WIDE]}..."
+
+
+def _printable(text: str) -> str:
+    """The text with anything a terminal would act on escaped; names in a binary may hold any character."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 def _import_rows(binary: WasmBinary) -> list[tuple[str, ...]]:
@@ -114,8 +119,9 @@ def _export_rows(exports: Sequence[Export]) -> list[tuple[str, ...]]:
 
 
 def _typed(export: Export) -> str:
-    """`func (i32) -> i32`, `global i32`, or the WIT text, which names the kind itself."""
-    return export.type if export.kind in export.type.split("(")[0] else f"{export.kind} {export.type}".rstrip()
+    """`func (i32) -> i32`, `global i32`, or the WIT text, which begins with the kind itself."""
+    begins = export.type.startswith((export.kind, f"async {export.kind}"))
+    return export.type if begins else f"{export.kind} {export.type}".rstrip()
 
 
 def _memory_rows(memories: Sequence[Memory]) -> list[tuple[str, ...]]:
@@ -123,10 +129,12 @@ def _memory_rows(memories: Sequence[Memory]) -> list[tuple[str, ...]]:
 
 
 def _limits(memory: Memory) -> tuple[str, str]:
-    low = f"{memory.minimum} pages ({size(memory.minimum * memory.page)})"
-    if memory.maximum is None:
-        return f"from {low}", "without a maximum"
-    return f"from {low}", f"to {memory.maximum} pages ({size(memory.maximum * memory.page)})"
+    low = f"from {_pages(memory.minimum, memory.page)}"
+    return low, "without a maximum" if memory.maximum is None else f"to {_pages(memory.maximum, memory.page)}"
+
+
+def _pages(count: int, page: int) -> str:
+    return f"{count} {'page' if count == 1 else 'pages'} ({size(count * page)})"
 
 
 def _marks(memory: Memory) -> str:
