@@ -54,7 +54,8 @@ def run_in_child(task: Task) -> RunResult:
 
 def _answer(reader: int, limit: float) -> bytes | None:
     """All that the child says until it closes its end; None where time runs out."""
-    until, chunks = time.monotonic() + limit, []
+    until = time.monotonic() + limit
+    chunks: list[bytes] = []
     while select.select([reader], [], [], max(0.0, until - time.monotonic()))[0]:
         chunk = os.read(reader, _CHUNK)
         if not chunk:
@@ -69,9 +70,7 @@ def _opened(answer: bytes | None, child: "subprocess.Popen[bytes]", limit: float
     try:
         result = pickle.loads(answer)  # from our own child, over a pipe that nobody else holds
     except (EOFError, pickle.UnpicklingError) as error:
-        raise CommandError(
-            "running the guest in a child process: it died", argv=child.args, code=child.returncode
-        ) from error
+        raise CommandError("running the guest in a child process: it died", code=child.returncode) from error
     if isinstance(result, WasmdockError):
         raise result
     assert isinstance(result, RunResult)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasmdock.code_cache import CodeCache
-from wasmdock.engine import EndKind, Ending, Engine, Grants, Program, load_command
+from wasmdock.engine import Ending, EndKind, Engine, Grants, Program, load_command
 from wasmdock.errors import GuestError, UnavailableError, UsageError
 from wasmdock.oci.image import Image
 from wasmdock.pack import Entry, entry, extract

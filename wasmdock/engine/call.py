@@ -9,7 +9,7 @@ from wasmtime import component
 from wasmtime.component import _types as wit_types
 
 from wasmdock.engine.compiler import Engine
-from wasmdock.engine.endings import EndKind, Ending, ending_of, import_error
+from wasmdock.engine.endings import Ending, EndKind, ending_of, import_error
 from wasmdock.engine.instance import Grants, fresh_store
 from wasmdock.watch import Guard
 from wasmdock.wit import Wit
@@ -18,7 +18,11 @@ from wasmdock.wit_values import Makers
 MAKERS = Makers(record=component.Record, variant=component.Variant)
 _SIMPLE = {
     **{f"{letter}{bits}".upper(): f"{letter}{bits}" for letter in "su" for bits in (8, 16, 32, 64)},
-    **{"Bool": "bool", "F32": "f32", "F64": "f64", "Char": "char", "String": "string"},
+    "Bool": "bool",
+    "F32": "f32",
+    "F64": "f64",
+    "Char": "char",
+    "String": "string",
 }
 _DEEPEST = 64  # of nested WIT types; the component model's own limit is 100
 
@@ -122,9 +126,7 @@ def load_library(engine: Engine, data: bytes, is_component: bool) -> Library:
 
 
 def _core_signature(kind: wasmtime.FuncType) -> Signature:
-    return Signature(
-        tuple(("", str(each)) for each in kind.params), tuple(str(each) for each in kind.results)
-    )
+    return Signature(tuple(("", str(each)) for each in kind.params), tuple(str(each) for each in kind.results))
 
 
 def _functions(

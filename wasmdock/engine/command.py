@@ -8,7 +8,7 @@ from wasmtime import _bindings as raw
 from wasmtime import component
 
 from wasmdock.engine.compiler import Engine
-from wasmdock.engine.endings import EndKind, Ending, ending_of, import_error
+from wasmdock.engine.endings import Ending, EndKind, ending_of, import_error
 from wasmdock.engine.instance import Grants, fresh_store
 from wasmdock.errors import GuestError
 from wasmdock.watch import Guard
@@ -59,9 +59,7 @@ class ModuleCommand:
         with fresh_store(self._engine, grants, guard) as store:
             context = store._context()
             instance, trap = raw.wasmtime_instance_t(), POINTER(raw.wasm_trap_t)()
-            error = raw.wasmtime_instance_pre_instantiate(
-                self._pre.ptr(), context, byref(instance), byref(trap)
-            )
+            error = raw.wasmtime_instance_pre_instantiate(self._pre.ptr(), context, byref(instance), byref(trap))
             if error or trap:
                 return ending_of(_failure(error, trap), guard, instantiating=True)
             start = _export(context, instance, self._export.encode())
@@ -78,9 +76,7 @@ class ComponentCommand:
         self._engine, self._component = engine, compiled
         self._linker = component.Linker(engine.raw_engine)
         self._linker.add_wasip2()
-        names = [
-            name for name in compiled.type.exports(engine.raw_engine) if name.startswith("wasi:cli/run@")
-        ]
+        names = [name for name in compiled.type.exports(engine.raw_engine) if name.startswith("wasi:cli/run@")]
         interface = compiled.get_export_index(names[0]) if names else None
         self._run = compiled.get_export_index("run", interface) if interface else None
         if self._run is None:
@@ -115,9 +111,7 @@ def _check_startable(module: wasmtime.Module, export: str) -> None:
     functions = {each.name: each.type for each in module.exports if isinstance(each.type, wasmtime.FuncType)}
     if export not in functions:
         there = ", ".join(sorted(str(name) for name in functions)[:20]) or "none"
-        raise GuestError(
-            f'starting the guest at "{export}": it exports no such function', f"it exports: {there}"
-        )
+        raise GuestError(f'starting the guest at "{export}": it exports no such function', f"it exports: {there}")
     if functions[export].params or functions[export].results:
         raise GuestError(
             f'starting the guest at "{export}": the function takes parameters or gives results',

@@ -38,11 +38,13 @@ class Engine:
 
     def module(self, data: bytes) -> wasmtime.Module:
         """A core module, compiled or from the cache. Raises GuestError."""
-        return self._load(data, wasmtime.Module)
+        module: wasmtime.Module = self._load(data, wasmtime.Module)
+        return module
 
     def component(self, data: bytes) -> component.Component:
         """A component, compiled or from the cache. Raises GuestError."""
-        return self._load(data, component.Component)
+        compiled: component.Component = self._load(data, component.Component)
+        return compiled
 
     @property
     def raw_engine(self) -> wasmtime.Engine:
@@ -57,9 +59,7 @@ class Engine:
         if self._cache and cached is not None:
             try:
                 return kind.deserialize(self._engine, cached)
-            except (
-                wasmtime.WasmtimeError
-            ):  # another wasmtime or CPU wrote it under the same key: compile again
+            except wasmtime.WasmtimeError:  # another wasmtime or CPU wrote it under the same key: compile again
                 self._cache.drop(key)
         compiled = self._compile(data, kind)
         if self._cache:
@@ -85,6 +85,4 @@ def assemble(text: bytes, what: str) -> bytes:
     try:
         return bytes(wasmtime.wat2wasm(text))
     except wasmtime.WasmtimeError as error:
-        raise GuestError(
-            f'assembling "{what}": {one_line(error)}', "check the text form at the line named"
-        ) from error
+        raise GuestError(f'assembling "{what}": {one_line(error)}', "check the text form at the line named") from error

@@ -36,6 +36,7 @@ class Ending:
 def ending_of(
     failure: Exception | None, guard: Guard, memory: int | None = None, instantiating: bool = False
 ) -> Ending:
+    """Sort what wasmtime raised, or did not raise; memory is the linear memory's size in bytes at the end."""
     if failure is None:
         return Ending(EndKind.EXITED, memory=memory)
     if isinstance(failure, wasmtime.ExitTrap):

@@ -100,9 +100,7 @@ def _byte_vector(data: bytes) -> Any:
 _GUARDS: dict[int, Guard] = {}
 
 
-@ctypes.CFUNCTYPE(
-    ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, POINTER(ctypes.c_uint64), ctypes.c_void_p
-)
+@ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, POINTER(ctypes.c_uint64), ctypes.c_void_p)
 def _on_epoch(_context: int, key: int | None, delta: Any, _kind: int) -> int | None:
     guard = _GUARDS.get(key or 0)
     if guard is not None and guard.should_stop():
@@ -111,10 +109,11 @@ def _on_epoch(_context: int, key: int | None, delta: Any, _kind: int) -> int | N
     return None
 
 
-_CALLBACK_TYPE, _FINALIZER_TYPE = (
-    raw._wasmtime_store_epoch_deadline_callback.argtypes[index] for index in (1, 3)
-)
-_CALLBACK = ctypes.cast(_on_epoch, _CALLBACK_TYPE)
+_CALLBACK_TYPE, _FINALIZER_TYPE = (raw._wasmtime_store_epoch_deadline_callback.argtypes[index] for index in (1, 3))
+_EPOCH_FUNCTION = ctypes.CFUNCTYPE(
+    ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, POINTER(ctypes.c_uint64), ctypes.c_void_p
+)(_on_epoch)
+_CALLBACK = ctypes.cast(_EPOCH_FUNCTION, _CALLBACK_TYPE)
 _NO_FINALIZER = ctypes.cast(0, _FINALIZER_TYPE)  # `_asked` forgets the guard
 
 

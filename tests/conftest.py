@@ -1,0 +1,44 @@
+"""Fixtures and options for all tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import requirements
+from wasmdock.engine import assemble
+from wasmdock.guest import Artifact, Target
+from wasmdock.inprocess import InProcessRuntime
+from wasmdock.oci.image import Image
+from wasmdock.pack import pack
+from wasmdock.wasm_sniff import Form, form_of
+
+GUESTS = Path(__file__).parent / "guests"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--require", default="", help="docker,cargo: what must be there; its absence is a failure")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    requirements.REQUIRED.update(filter(None, config.getoption("--require").split(",")))
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> InProcessRuntime:
+    """An in-process runtime with a compiled-code cache of this session's own."""
+    return InProcessRuntime(tmp_path_factory.mktemp("code"))
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test touches the user's store; the caches of slow things stay where they are."""
+    monkeypatch.setenv("WASMDOCK_HOME", str(tmp_path / "wasmdock-home"))
+    yield
+
+
+def sample(name: str) -> Image:
+    """The image of a sample guest in tests/guests."""
+    data = assemble((GUESTS / f"{name}.wat").read_bytes(), name)
+    target = Target.WASIP2 if form_of(data) is Form.COMPONENT else Target.WASIP1
+    return pack(Artifact(name.replace("_", "-"), target, data))
