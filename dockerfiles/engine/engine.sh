@@ -1,15 +1,17 @@
 # The verbs of scripts/engine, which sources this file and has set $here and $suite.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2046
 
 cache=${WASMDOCK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wasmdock}/engine
+
+PATH=$PATH:/usr/local/go/bin:/usr/sbin:/sbin # where Go's own archive unpacks; what a bare sudo leaves out
 
 say() { echo "engine: $*" >&2; }
 fail() { say "$1"; exit "${2:-1}"; }
 usage() { fail "$1; usage: scripts/engine start|stop|status|env|root|destroy [--suite trixie|sid|newest]" 2; }
 
 # The recipe's hash is in the folder's name: a changed recipe is a new engine, never a half-changed one.
+addition() { [[ $suite != newest ]] || echo "$here/newest.sh"; } # one word or none, so it goes unquoted
 folder() { echo "$cache/$suite-$(cat "$here/base.sh" "$here/root.sh" $(addition) | sha256sum | head -c 12)"; }
-addition() { [[ $suite != newest ]] || echo "$here/newest.sh"; }
 base() { echo "$cache/base-$1-$(sha256sum "$here/base.sh" | head -c 12).tar"; }
 
 # Runs a command in the engine $1: with the engine's own docker client, so the host needs none.
@@ -30,6 +32,7 @@ need_host() {
   ((EUID == 0)) || fail "starting an engine makes namespaces and mounts: run this as root, or use your own Docker engine"
   [[ -r /etc/debian_version ]] || fail "this host is not Debian (no /etc/debian_version): install Docker as your distribution says"
   local tool
+  [[ $suite != newest ]] || command -v go >/dev/null || fail "building newest needs Go: apt-get install golang-go"
   for tool in apt-get dpkg-deb flock nsenter tar unshare wget; do
     command -v "$tool" >/dev/null || fail "$tool is missing: apt-get install apt dpkg util-linux tar wget"
   done
@@ -65,7 +68,7 @@ build() {
 
 make_base() { [[ -e $(base "$1") ]] || build "fetching Debian $1 with debootstrap" "$here/base.sh" "$1" "$(base "$1")"; }
 make_root() {
-  local release=${suite/newest/trixie} free
+  local release=${suite/newest/sid} free # trixie's runc is too old for the newest containerd
   free=$(df --output=avail -BM "$cache" | tail -1 | tr -dc 0-9)
   ((free > 4000)) || fail "building $suite needs 4 GB in $cache, which has $free MB: free some, or set WASMDOCK_CACHE"
   make_base "$release"

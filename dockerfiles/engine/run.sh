@@ -2,7 +2,7 @@
 # Runs the engine inside its own root: network, containerd, dockerd; ends when either ends or on SIGTERM.
 set -euo pipefail
 name=$1 nameserver=$2
-key=$(cksum <<< "$(hostname)$name$(stat -c %i /)" | cut -d ' ' -f 1)
+key=$(cksum <<< "$name $(stat -c %i /)" | cut -d ' ' -f 1) # two caches may hold an engine of one name
 in_engine=(nsenter --net=/run/netns/engine --)
 
 # A /30 of its own: the host takes .1, the engine .2; the next one where the host already has a route there.
@@ -15,7 +15,7 @@ make_network() {
   done
   link=wasmdock$(((key + tries) % 250 + 1))
   ip link add "$link" type veth peer name host netns engine
-  ip addr add $net.1/30 dev "$link"
+  ip addr add "$net.1/30" dev "$link"
   ip link set "$link" up
   "${in_engine[@]}" sh -c "ip link set lo up; ip addr add $net.2/30 dev host; ip link set host up"
   # As root, because `nobody` may not enter the namespace; -T none, or the host's own ports would be taken in here.
