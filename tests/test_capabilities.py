@@ -1,11 +1,11 @@
 """What a binary can ask for, from its imports."""
 
 import pytest
-from wasm_samples import (
+
+from tests.wasm_samples import (
     component,
     module,
 )
-
 from wasmdock.wasm import (
     Capability,
     Form,

@@ -4,8 +4,8 @@ import json
 import math
 
 import pytest
-from wasm_samples import COMPONENTS, MODULES, component, module
 
+from tests.wasm_samples import COMPONENTS, MODULES, component, module
 from wasmdock.inspection import render, size, to_json
 from wasmdock.wasm import Export, Form, Global, Import, WasmBinary, World
 

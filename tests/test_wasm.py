@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import wasmtime
 import wasmtime.component
-from wasm_samples import (
+
+from tests.wasm_samples import (
     COMPONENTS,
     MODULE_HEAD,
     MODULES,
@@ -13,7 +14,6 @@ from wasm_samples import (
     module,
     section,
 )
-
 from wasmdock.wasm import (
     Export,
     FuncType,
@@ -84,9 +84,7 @@ def is_component(name: str) -> bool:
 MODULE_NAMES = [name for name in (*MODULES, *GUESTS) if not is_component(name) and name != "page size"]
 # wasmtime 50 does not implement re-exporting an imported function.
 COMPONENT_NAMES = [
-    name
-    for name in (*GUESTS, *COMPONENTS)
-    if is_component(name) and name not in ("instance", "nested component")
+    name for name in (*GUESTS, *COMPONENTS) if is_component(name) and name not in ("instance", "nested component")
 ]
 
 
@@ -107,9 +105,7 @@ def test_imports_and_exports_of_components_agree_with_wasmtime(name: str, engine
     binary = parse(data)
     theirs = wasmtime.component.Component(engine, data).type
     # Types that are only named (not resources) are no imports to wasmtime.
-    assert sorted(theirs.imports(engine)) == sorted(
-        each.name for each in binary.imports if each.kind != "type"
-    )
+    assert sorted(theirs.imports(engine)) == sorted(each.name for each in binary.imports if each.kind != "type")
     assert sorted(theirs.exports(engine)) == sorted(each.name for each in binary.exports)
 
 

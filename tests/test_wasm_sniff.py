@@ -3,8 +3,8 @@
 import pytest
 import wasmtime
 import wasmtime.component
-from wasm_samples import COMPONENTS, MODULES, NOT_WASM, module
 
+from tests.wasm_samples import COMPONENTS, MODULES, NOT_WASM, module
 from wasmdock.errors import GuestError
 from wasmdock.wasm import Form, World, parse, sniff
 
@@ -18,9 +18,7 @@ def test_world_of_a_module_is_command_where_it_exports_start(name: str, world: W
     assert sniff(bytes(wasmtime.wat2wasm(MODULES[name]))) == (Form.MODULE, world)
 
 
-@pytest.mark.parametrize(
-    ("name", "world"), [("run", World.COMMAND), ("http", World.HTTP), ("function", World.LIBRARY)]
-)
+@pytest.mark.parametrize(("name", "world"), [("run", World.COMMAND), ("http", World.HTTP), ("function", World.LIBRARY)])
 def test_world_of_a_component_comes_from_the_interfaces_it_exports(name: str, world: World) -> None:
     assert sniff(bytes(wasmtime.wat2wasm(COMPONENTS[name]))) == (Form.COMPONENT, world)
 

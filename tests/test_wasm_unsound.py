@@ -5,8 +5,8 @@ import wasmtime
 import wasmtime.component
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from wasm_samples import COMPONENT_HEAD, COMPONENTS, MODULE_HEAD, MODULES, leb, section
 
+from tests.wasm_samples import COMPONENT_HEAD, COMPONENTS, MODULE_HEAD, MODULES, leb, section
 from wasmdock.errors import GuestError
 from wasmdock.wasm import parse, sniff
 

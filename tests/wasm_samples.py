@@ -44,7 +44,7 @@ MODULES = {
         (table (export "t") 2 (ref $t) (ref.func $f)))""",
     "bulk memory": """(module (memory 1) (data $d "abc") (data (i32.const 8) "\\00\\01\\02\\03")
         (table 2 funcref) (elem (i32.const 0) func 0) (func (data.drop $d)))""",
-    "start": '(module (memory 1) (func $a) (func $init) (start $init))',
+    "start": "(module (memory 1) (func $a) (func $init) (start $init))",
     "names": '(module $calculator (func $add (export "añadir") (param $x i32) (result i32) local.get $x))',
     "several names of one thing": """(module (global $g i32 (i32.const 7))
         (export "first" (global $g)) (export "second" (global $g)) (memory $m 1) (export "a" (memory $m)))""",

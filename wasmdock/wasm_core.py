@@ -177,6 +177,7 @@ def table_type(reader: Reader) -> Table:
     return Table(element, minimum, maximum, bool(flags & 2), bool(flags & 4))
 
 
+_FLOATS = {0x43: ("<f", 4), 0x44: ("<d", 8)}
 _NO_OPERAND = frozenset((0x6A, 0x6B, 0x6C, 0x7C, 0x7D, 0x7E))  # add, sub, mul of i32 and i64
 
 
@@ -195,10 +196,9 @@ def _operand(reader: Reader, code: int) -> int | float | None:
         return reader.signed(32)
     if code == 0x42:
         return reader.signed(64)
-    if code in (0x43, 0x44):
-        number: float = struct.unpack("<f" if code == 0x43 else "<d", reader.take(4 if code == 0x43 else 8))[
-            0
-        ]
+    if code in _FLOATS:
+        form, size = _FLOATS[code]
+        number: float = struct.unpack(form, reader.take(size))[0]
         return number
     if code in (0x23, 0xD2):  # global.get, ref.func
         reader.u32()

@@ -7,7 +7,6 @@ Source: WebAssembly core specification 3.0, section 5.5.
 from collections.abc import Callable
 from dataclasses import replace
 
-from wasmdock.errors import GuestError
 from wasmdock.wasm_core import constant, memory_type, mutability, table_type, type_group, value_type
 from wasmdock.wasm_custom import Notes
 from wasmdock.wasm_reader import Reader
@@ -251,8 +250,3 @@ def table_text(table: Table) -> str:
 
 def _range(minimum: int, maximum: int | None) -> str:
     return f"{minimum} or more" if maximum is None else f"{minimum}..{maximum}"
-
-
-def not_sound(error: GuestError, where: str) -> GuestError:
-    """The same fault with the place in a component it was found in."""
-    return GuestError(f"{error.message} (in {where})", error.hint)

@@ -142,10 +142,7 @@ def _tuple(value: Any, wit: Wit, what: str, makers: Makers) -> tuple[Any, ...]:
         raise _wrong(what, wit, value, f"a list of {len(wit.parts)}")
     pairs = zip(value, wit.parts, strict=True)
     return tuple(
-        [
-            from_json(each, part or Wit("_"), f"{what}[{i}]", makers)
-            for i, (each, (_, part)) in enumerate(pairs)
-        ]
+        [from_json(each, part or Wit("_"), f"{what}[{i}]", makers) for i, (each, (_, part)) in enumerate(pairs)]
     )
 
 
