@@ -30,6 +30,7 @@ from wasmdock.oci.manifest import (
     OCI_LAYER,
     OCI_LAYER_GZIP,
     OCI_MANIFEST,
+    REF_NAME,
 )
 from wasmdock.oci.tar import FileSource, Member, members
 
@@ -192,13 +193,16 @@ class _Archive:
         version = parse_object(self._content("oci-layout", DOCUMENT_CAP), self._what)
         check_layout_version(version.text("imageLayoutVersion"), self._what)
         index = Index.parse(self._content("index.json", DOCUMENT_CAP))
-        named: dict[Reference | None, list[Descriptor]] = {}
+        named: dict[Reference | str | None, list[Descriptor]] = {}
         for entry in index.manifests:
             if not entry.is_attestation:
-                named.setdefault(name_of(entry), []).append(entry)
+                tag = entry.annotations.get(REF_NAME)  # alone, it still tells images apart
+                named.setdefault(name_of(entry) or tag, []).append(entry)
         if not named:
             raise ImageError(f"reading {self._what}: its index has no image")
-        return [(name, verify(load_image(self, entries, platforms))) for name, entries in named.items()]
+        return [
+            (name_of(entries[0]), verify(load_image(self, entries, platforms))) for entries in named.values()
+        ]
 
     def _from_docker(self) -> list[Named]:
         """`docker save` before version 25: manifest.json, a config and a layer.tar for each layer."""

@@ -213,5 +213,5 @@ def _check_layers(fields: Fields, manifest: Manifest) -> None:
     tars = [layer for layer in manifest.layers if layer.media_type in TAR_LAYERS]
     if tars and len(tars) != len(manifest.layers):
         raise ImageError(f"reading {fields.what}: the image mixes tar layers and bare Wasm layers")
-    if tars and len(diff_ids) != len(tars):
+    if len(diff_ids) != len(tars) and len(tars) == len(manifest.layers):
         raise ImageError(f"reading {fields.what}: it has {len(diff_ids)} diff_ids for {len(tars)} layers")

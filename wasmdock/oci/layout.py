@@ -129,11 +129,11 @@ def _open_regular(path: Path, what: str) -> FileIO:
     """Open without following a link and without waiting for the other end of a pipe."""
     _refuse_link(path, what)
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    file = os.fdopen(os.open(path, flags), "rb", buffering=0)
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    handle = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
         raise ImageError(f"reading {what}: it is not an ordinary file")
-    return file
+    return os.fdopen(handle, "rb", buffering=0)
 
 
 def _read_whole(file: FileIO, cap: int, exact: bool, what: str) -> bytes:
