@@ -30,6 +30,7 @@ class FakeRunner:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         on_output: Callable[[bytes], None] | None = None,
+        on_stderr: Callable[[bytes], None] | None = None,
         on_timeout: Callable[[], None] | None = None,
         on_overflow: Callable[[], None] | None = None,
         cap: int = DEFAULT_CAP,
@@ -42,8 +43,9 @@ class FakeRunner:
         if isinstance(answer, BaseException):
             raise answer
         completed = answer if isinstance(answer, Completed) else answer(argv)
-        if on_output and completed.stderr:
-            on_output(completed.stderr)
+        for listener in (on_output, on_stderr):
+            if listener and completed.stderr:
+                listener(completed.stderr)
         if on_timeout and completed.timed_out:
             on_timeout()
         if on_overflow and completed.truncated:

@@ -59,6 +59,12 @@ def test_run_command_shows_output_as_it_comes() -> None:
     assert seen == [b"one\n", b"two\n"]
 
 
+def test_run_command_shows_stderr_alone_to_whoever_wants_only_that() -> None:
+    seen: list[bytes] = []
+    run_command(["sh", "-c", "echo one; echo two >&2"], timeout=10, on_stderr=seen.append)
+    assert seen == [b"two\n"]
+
+
 def test_run_command_drops_what_is_beyond_the_cap_and_says_so() -> None:
     done = run_command(["sh", "-c", "yes | head -c 1000000"], timeout=10, cap=1000)
     assert (len(done.stdout), done.truncated, done.code) == (1000, True, 0)
@@ -66,9 +72,7 @@ def test_run_command_drops_what_is_beyond_the_cap_and_says_so() -> None:
 
 def test_run_command_tells_once_that_the_cap_is_passed() -> None:
     calls: list[str] = []
-    run_command(
-        ["sh", "-c", "yes | head -c 1000000"], timeout=10, cap=9, on_overflow=lambda: calls.append("x")
-    )
+    run_command(["sh", "-c", "yes | head -c 1000000"], timeout=10, cap=9, on_overflow=lambda: calls.append("x"))
     assert calls == ["x"]
 
 

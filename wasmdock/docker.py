@@ -159,9 +159,7 @@ class Docker:
             try:
                 _copy(self._api.get_image(reference), file.write, doing)
             except ImageNotFound as error:
-                raise ImageError(
-                    f"{doing}: the engine has none of that name", "`docker images` lists them"
-                ) from error
+                raise ImageError(f"{doing}: the engine has none of that name", "`docker images` lists them") from error
         images = read_archive(file)
         if not images:
             raise ImageError(f"{doing}: the engine sent no image")
@@ -185,6 +183,7 @@ class Docker:
         stdin: bytes | None = None,
         env: Mapping[str, str] | None = None,
         on_output: Callable[[bytes], None] | None = None,
+        on_stderr: Callable[[bytes], None] | None = None,
         on_timeout: Callable[[], None] | None = None,
         on_overflow: Callable[[], None] | None = None,
         cap: int = DEFAULT_CAP,
@@ -196,6 +195,7 @@ class Docker:
             stdin=stdin,
             env={**self.environment, **(env or {})},
             on_output=on_output,
+            on_stderr=on_stderr,
             on_timeout=on_timeout,
             on_overflow=on_overflow,
             cap=cap,
@@ -222,9 +222,7 @@ class Docker:
         names = [word for tag in tags for word in ("--tag", tag)]
         old = self.cli("buildx", "version").code != 0
         if old and not isinstance(source, bytes):
-            raise UnavailableError(
-                f'building "{source}": this docker client has no buildx', "install docker-buildx"
-            )
+            raise UnavailableError(f'building "{source}": this docker client has no buildx', "install docker-buildx")
         if old:
             command, env = ["build", *names, "-"], {"DOCKER_BUILDKIT": "0"}
             source = without_mounts(source) if isinstance(source, bytes) else source
@@ -258,14 +256,10 @@ class Docker:
         try:
             document = json.loads(body)
         except ValueError as error:
-            raise UnavailableError(
-                f'asking "{self.host.url}" for "{path}": the answer is not JSON'
-            ) from error
+            raise UnavailableError(f'asking "{self.host.url}" for "{path}": the answer is not JSON') from error
         if status != 200 or not isinstance(document, dict):
             cause = document.get("message", "") if isinstance(document, dict) else ""
-            raise CommandError(
-                f'asking "{self.host.url}" for "{path}": the engine answered: {status} {cause}'
-            )
+            raise CommandError(f'asking "{self.host.url}" for "{path}": the engine answered: {status} {cause}')
         return document
 
     def _body(self, path: str) -> tuple[int, bytes]:

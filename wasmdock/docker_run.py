@@ -116,14 +116,8 @@ class DockerRuntime:
     def _result(self, done: Completed, request: RunRequest, name: str, is_wasm: bool) -> RunResult:
         inherited = request.stdio is Stdio.INHERIT
         verdict = judge(done, request.limits, is_wasm=is_wasm)
-        if (
-            verdict.outcome is Outcome.EXITED
-            and verdict.exit_code == OUT_OF_MEMORY_CODE
-            and self._was_oom(name)
-        ):
-            verdict = replace(
-                verdict, outcome=Outcome.OUT_OF_MEMORY, message="out of memory: the kernel ended it"
-            )
+        if verdict.outcome is Outcome.EXITED and verdict.exit_code == OUT_OF_MEMORY_CODE and self._was_oom(name):
+            verdict = replace(verdict, outcome=Outcome.OUT_OF_MEMORY, message="out of memory: the kernel ended it")
         phases = {"run": done.seconds, **(self._phases(name) if self._timed else {})}
         if inherited:  # the user has read what the runtime said already
             said = "" if said_by_runtime(done.stderr) else verdict.message
@@ -144,7 +138,7 @@ class DockerRuntime:
             return {}
 
     def _remove_beside(self, name: str) -> None:
-        """Remove it while its output is read on: with a guest that prints without end Docker waits for that."""
+        """Remove it while its output is read on: with a guest that prints without end Docker waits for it."""
         threading.Thread(target=self._remove, args=(name,), daemon=True).start()
 
     def _remove(self, name: str) -> None:
@@ -173,7 +167,5 @@ def prove(docker: Docker, image: Image, *, runtime: str = WASM_RUNTIME, timeout:
         return Proof(False, cause=error.message, hint=error.hint)
     if result.exit_code == 0:
         return Proof(True, result.phases["run"])
-    cause = (
-        result.message or result.stderr.decode("utf-8", "replace").strip() or f"exit code {result.exit_code}"
-    )
+    cause = result.message or result.stderr.decode("utf-8", "replace").strip() or f"exit code {result.exit_code}"
     return Proof(False, result.phases["run"], f"running a tiny Wasm image with {runtime}: {cause}")

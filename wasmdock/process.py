@@ -67,6 +67,7 @@ class Runner(Protocol):
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         on_output: Callable[[bytes], None] | None = None,
+        on_stderr: Callable[[bytes], None] | None = None,
         on_timeout: Callable[[], None] | None = None,
         on_overflow: Callable[[], None] | None = None,
         cap: int = DEFAULT_CAP,
@@ -82,6 +83,7 @@ def run_command(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     on_output: Callable[[bytes], None] | None = None,
+    on_stderr: Callable[[bytes], None] | None = None,
     on_timeout: Callable[[], None] | None = None,
     on_overflow: Callable[[], None] | None = None,
     cap: int = DEFAULT_CAP,
@@ -90,7 +92,8 @@ def run_command(
 
     timeout is seconds; at the deadline `on_timeout` is called where given, which may end the program from
     elsewhere, and then the whole group gets SIGTERM and, 2 s later, SIGKILL. stdin None is the empty stream.
-    on_output sees every chunk of stdout and stderr as it comes; an exception it raises ends the program.
+    on_output sees every chunk of stdout and stderr as it comes, on_stderr those of stderr alone; an exception
+    they raise ends the program.
     cap is bytes kept per stream; the rest is read and dropped, after one call of `on_overflow`.
     Raises UnavailableError where there is no such program; any other end is a Completed.
     """
@@ -107,7 +110,7 @@ def run_command(
             bufsize=0,
             start_new_session=True,
         )
-    pump = _Pump(process, stdin or b"", cap, on_output, on_overflow)
+    pump = _Pump(process, stdin or b"", cap, (on_output, on_stderr), on_overflow)
     try:
         timed_out = not pump.run(began + timeout)
         if timed_out and on_timeout:
@@ -153,14 +156,14 @@ class _Pump:
         process: "subprocess.Popen[bytes]",
         stdin: bytes,
         cap: int,
-        on_output: Callable[[bytes], None] | None,
+        listeners: tuple[Callable[[bytes], None] | None, Callable[[bytes], None] | None],
         on_overflow: Callable[[], None] | None,
     ) -> None:
         self.kept = (bytearray(), bytearray())
         self.truncated = False
         self._process = process
         self._rest = memoryview(stdin)
-        self._on_output = on_output
+        self._on_output, self._on_stderr = listeners
         self._on_overflow = on_overflow
         self._cap = cap
         self._selector = selectors.DefaultSelector()
@@ -212,6 +215,8 @@ class _Pump:
         self._keep(key.data, chunk)
         if self._on_output:
             self._on_output(chunk)
+        if self._on_stderr and key.data == 1:
+            self._on_stderr(chunk)
 
     def _keep(self, index: int, chunk: bytes) -> None:
         room = self._cap - len(self.kept[index])

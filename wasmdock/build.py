@@ -1,0 +1,201 @@
+"""A guest's source in, its compiled artifact out: by the host's cargo, by the builder image, or from the cache."""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from wasmdock.builder import Builder, BuilderEngine
+from wasmdock.cargo import artifact_of, check_target
+from wasmdock.errors import UnavailableError, WasmdockError
+from wasmdock.guest import Artifact, Guest, Target
+from wasmdock.guest_files import SourceFile, digest_sources, read_sources
+from wasmdock.host_cargo import Toolchain, build_on_host, explain_missing, find_toolchain
+from wasmdock.oci.lock import locked
+from wasmdock.process import Runner, run_command
+
+HOST_ROAD = "host cargo"
+BUILDER_ROAD = "builder image"
+# Part of every key: a change in how we build makes old artifacts strangers.
+_GENERATION = "1"
+_PATIENCE = 3600.0
+
+Progress = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A compiled guest and how it came about: the road, whether it was in the cache, seconds, notes for the user."""
+
+    artifact: Artifact
+    road: str
+    cached: bool
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def build_guest(
+    guest: Guest,
+    target: Target,
+    *,
+    cache: Path,
+    environment: Mapping[str, str],
+    runner: Runner = run_command,
+    engine: Callable[[], BuilderEngine] | None = None,
+    builder: Builder | None = None,
+    progress: Progress | None = None,
+) -> Build:
+    """Compile a guest for a target, unless that was done before with the same source and toolchain.
+
+    The host's cargo is taken where it has the target, else the builder image in the engine that `engine`
+    connects to (called only when needed). `cache` holds artifacts and cargo's files; the guest's folder gains
+    nothing but the Cargo.lock that cargo writes where there is none. progress sees what cargo and docker say.
+
+    Raises BuildError with the end of cargo's output, GuestError, UsageError, and UnavailableError that names
+    every way to a toolchain where there is none.
+    """
+    began = time.monotonic()
+    check_target(guest, target)
+    sources = read_sources(guest.folder)
+    roads = _Roads(guest, target, cache, environment, runner, engine, builder, progress)
+    road, identity = roads.choose()
+    key = _key(guest, target, sources, identity)
+    data = read_artifact(cache, key)
+    if data is not None:
+        return Build(artifact_of(guest, target, data), road, True, time.monotonic() - began)
+    with _alone(cache, guest):
+        data = read_artifact(cache, key)  # whoever held the lock may have built just this
+        if data is not None:
+            return Build(artifact_of(guest, target, data), road, True, time.monotonic() - began)
+        data, notes = roads.build(road, sources)
+        artifact = artifact_of(guest, target, data)
+        _store(cache, guest, target, sources, identity, data)
+    return Build(artifact, road, False, time.monotonic() - began, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Roads:
+    """The ways to a toolchain, in order."""
+
+    guest: Guest
+    target: Target
+    cache: Path
+    environment: Mapping[str, str]
+    runner: Runner
+    engine: Callable[[], BuilderEngine] | None
+    builder: Builder | None
+    progress: Progress | None
+
+    def choose(self) -> tuple[str, str]:
+        """The road to take and what identifies its toolchain. Raises UnavailableError where there is none."""
+        toolchain = self._toolchain()
+        if isinstance(toolchain, Toolchain) and toolchain.has(self.target):
+            return HOST_ROAD, toolchain.identity
+        if self.builder and self.engine:
+            return BUILDER_ROAD, self.builder.identity
+        raise self._no_road(toolchain, "no Docker engine was given")
+
+    def build(self, road: str, sources: tuple[SourceFile, ...]) -> tuple[bytes, tuple[str, ...]]:
+        """Take the road: the artifact's bytes and notes."""
+        if road == HOST_ROAD:
+            return build_on_host(
+                self.guest,
+                self.target,
+                target_folder=_place(self.cache, self.guest),
+                environment=self.environment,
+                runner=self.runner,
+                progress=self.progress,
+            )
+        assert self.builder and self.engine
+        try:
+            engine = self.engine()
+        except UnavailableError as error:
+            raise self._no_road(self._toolchain(), error) from error
+        return self.builder.build(engine, self.guest, self.target, sources, self.progress)
+
+    def _toolchain(self) -> Toolchain | WasmdockError:
+        try:
+            return find_toolchain(self.guest.folder, self.cache, self.environment, self.runner)
+        except UnavailableError as error:
+            return error
+
+    def _no_road(self, toolchain: Toolchain | WasmdockError, engine: UnavailableError | str) -> UnavailableError:
+        """One error that names each way, why it is closed, and the command that opens it."""
+        cause, cure = explain_missing(toolchain, self.target)
+        other, start = (engine, "start Docker") if isinstance(engine, str) else (engine.message, engine.hint)
+        return UnavailableError(
+            f'building "{self.guest.name}" for {self.target.value}: no toolchain: '
+            f"host's cargo: {cause}; builder image: {other}",
+            f"for the host's cargo: {cure}\nfor the builder image: {start}",
+        )
+
+
+def _key(guest: Guest, target: Target, sources: tuple[SourceFile, ...], identity: str) -> str:
+    parts = [_GENERATION, guest.name, target.value, identity, digest_sources(guest.folder, sources)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _place(cache: Path, guest: Guest) -> Path:
+    """Cargo's target folder for a guest; by its path, for two guests may have one name."""
+    name = hashlib.sha256(str(guest.folder.resolve()).encode()).hexdigest()[:16]
+    return cache / "target" / f"{guest.name}-{name}"
+
+
+@contextmanager
+def _alone(cache: Path, guest: Guest) -> Iterator[None]:
+    """Only one build of a guest at a time: two would compile the same thing, into the same folder."""
+    place = _place(cache, guest)
+    doing = f'building "{guest.name}": keeping cargo\'s files in "{cache}"'
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(f"{doing}: {error.strerror}", "name another folder with WASMDOCK_CACHE") from error
+    with locked(place.with_name(f"{place.name}.lock"), _PATIENCE):
+        yield
+
+
+def _store(
+    cache: Path, guest: Guest, target: Target, before: tuple[SourceFile, ...], identity: str, data: bytes
+) -> None:
+    """Keep the artifact, unless the source changed meanwhile: nobody knows which of the two was compiled.
+
+    A Cargo.lock that cargo has just written is no such change.
+    """
+    after = read_sources(guest.folder)
+    known = {file.path for file in before}
+    written = tuple(file for file in after if file.path != "Cargo.lock" or file.path in known)
+    if written == before:
+        write_artifact(cache, _key(guest, target, after, identity), data)
+
+
+def read_artifact(cache: Path, key: str) -> bytes | None:
+    """A kept artifact, or None where there is none or it is spoiled, which is as good as none."""
+    try:
+        kept = (cache / "build" / key).read_bytes()
+    except OSError:
+        return None
+    digest, _, data = kept.partition(b"\n")
+    return data if hashlib.sha256(data).hexdigest().encode() == digest else None
+
+
+def write_artifact(cache: Path, key: str, data: bytes) -> None:
+    """Keep an artifact under its sha256, written aside and renamed. A cache that cannot be written keeps nothing."""
+    folder = cache / "build"
+    aside = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=folder, prefix=".new-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+        Path(aside).replace(folder / key)
+    except BaseException as error:
+        if aside:
+            with suppress(OSError):
+                Path(aside).unlink()
+        if not isinstance(error, OSError):
+            raise

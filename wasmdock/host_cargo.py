@@ -1,0 +1,198 @@
+"""The host's own cargo: whether it has a target, what it is, and a build with it."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wasmdock.cargo import ARTIFACT_CAP, build_failure, cargo_arguments, find_output, lacks_network
+from wasmdock.errors import BuildError, UnavailableError, WasmdockError
+from wasmdock.guest import Guest, Target
+from wasmdock.process import Runner
+
+BUILD_TIMEOUT = 3600.0
+# rustup may fetch the toolchain that a rust-toolchain.toml asks for.
+_ASK_TIMEOUT = 600.0
+_STEERING = (
+    "RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "RUSTC",
+    "RUSTC_WRAPPER",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTUP_TOOLCHAIN",
+)
+_STEERING_PREFIXES = ("CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_", "CARGO_UNSTABLE_", "RUSTC_WORKSPACE_")
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """The rustc that cargo would use: the text of `rustc -vV`, its sysroot, and the variables that steer both."""
+
+    version: str
+    sysroot: Path
+    steering: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def host(self) -> str:
+        """The target triple of the machine itself."""
+        lines = (line.partition(": ") for line in self.version.splitlines())
+        return next((value for key, _, value in lines if key == "host"), "")
+
+    @property
+    def identity(self) -> str:
+        """What makes its output differ from another's."""
+        return json.dumps([self.version, str(self.sysroot), self.steering])
+
+    def has(self, target: Target) -> bool:
+        """Whether the target's core library is installed."""
+        folder = self.sysroot / "lib" / "rustlib" / (target.triple or self.host) / "lib"
+        return any(folder.glob("libcore-*.rlib"))
+
+
+def find_toolchain(folder: Path, cache: Path, environment: Mapping[str, str], runner: Runner) -> Toolchain:
+    """Ask rustc what it is, in the guest's folder where rustup may choose another.
+
+    Two calls take 0.1 s under rustup, so the answer is kept in `cache` for as long as rustc and rustup's
+    settings stay the same. Raises UnavailableError where there is no cargo, no rustc, or a broken one.
+    """
+    path = environment.get("PATH", "")
+    for program in ("cargo", "rustc"):
+        if not shutil.which(program, path=path):
+            raise UnavailableError(f"there is no {program} on PATH")
+    rustc = Path(shutil.which("rustc", path=path) or "rustc")
+    steering = tuple(sorted((key, value) for key, value in environment.items() if _steers(key)))
+    stamp = _stamp(rustc, folder, environment, steering)
+    kept = _read_kept(cache, stamp)
+    if kept is None:
+        kept = _ask(folder, environment, runner)
+        _keep(cache, stamp, kept)
+    return Toolchain(kept["version"], Path(kept["sysroot"]), steering)
+
+
+def _steers(variable: str) -> bool:
+    return variable in _STEERING or variable.startswith(_STEERING_PREFIXES)
+
+
+def _ask(folder: Path, environment: Mapping[str, str], runner: Runner) -> dict[str, str]:
+    answers = []
+    for words in (("-vV",), ("--print", "sysroot")):
+        done = runner(["rustc", *words], timeout=_ASK_TIMEOUT, env=environment, cwd=folder)
+        if done.code != 0 or done.timed_out:
+            last = done.stderr_text().splitlines()[-1:] or [f"exit code {done.code}"]
+            raise UnavailableError(f"rustc does not run: {last[0]}")
+        answers.append(done.stdout.decode("utf-8", "replace").strip())
+    return {"version": answers[0], "sysroot": answers[1]}
+
+
+def _stamp(rustc: Path, folder: Path, environment: Mapping[str, str], steering: Any) -> str:
+    """Changes whenever another rustc could answer."""
+    home = Path(environment.get("RUSTUP_HOME") or Path(environment.get("HOME", "/")) / ".rustup")
+    here = folder.resolve()
+    chosen = [place / name for place in (here, *here.parents) for name in ("rust-toolchain.toml", "rust-toolchain")]
+    watched = [rustc.resolve(), home / "settings.toml", home / "toolchains", home / "update-hashes", *chosen]
+    facts = [str(rustc), steering, [(str(path), _stat(path)) for path in watched if path.exists()]]
+    overridden = "[overrides]\n" in _text(home / "settings.toml") and str(here)
+    return hashlib.sha256(json.dumps([facts, overridden]).encode()).hexdigest()
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _read_kept(cache: Path, stamp: str) -> dict[str, str] | None:
+    try:
+        kept = json.loads((cache / "toolchains" / f"{stamp}.json").read_bytes())
+        return {"version": str(kept["version"]), "sysroot": str(kept["sysroot"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(cache: Path, stamp: str, kept: Mapping[str, str]) -> None:
+    """Written aside and renamed; a cache that cannot be written only costs time."""
+    import tempfile
+
+    folder = cache / "toolchains"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".new-", delete=False) as file:
+            json.dump(dict(kept), file)
+        Path(file.name).replace(folder / f"{stamp}.json")
+    except OSError:
+        return
+
+
+def build_on_host(
+    guest: Guest,
+    target: Target,
+    *,
+    target_folder: Path,
+    environment: Mapping[str, str],
+    runner: Runner,
+    progress: Callable[[bytes], None] | None = None,
+    timeout: float = BUILD_TIMEOUT,
+) -> tuple[bytes, tuple[str, ...]]:
+    """Build with the host's cargo into `target_folder`; the artifact's bytes, and notes for the user.
+
+    Where no registry answers, it tries once more with the crates that are already here.
+    Raises BuildError with the end of cargo's output.
+    """
+    _forget_crate(target_folder, guest)
+    locked = (guest.folder / "Cargo.lock").exists()
+    env = {**environment, "CARGO_TARGET_DIR": str(target_folder)}
+    notes: tuple[str, ...] = ()
+
+    def cargo(offline: bool) -> Any:
+        words = cargo_arguments(guest, target, locked=locked, offline=offline)
+        return runner(["cargo", *words], timeout=timeout, env=env, cwd=guest.folder, on_stderr=progress)
+
+    done = cargo(offline=False)
+    if lacks_network(done):
+        again = cargo(offline=True)
+        if again.code == 0:
+            done, notes = again, ("no registry answered: built offline with the crates already here",)
+    if done.code != 0 or done.timed_out:
+        raise build_failure(guest, target, "the host's cargo", done)
+    return _read_output(Path(find_output(done.stdout, guest, target)), guest), notes
+
+
+def _forget_crate(target_folder: Path, guest: Guest) -> None:
+    """Make cargo compile the guest's own crate again.
+
+    Cargo goes by times: a file put back with an old time would leave the old output under the new digest.
+    """
+    for pattern in ("release/.fingerprint", "*/release/.fingerprint"):
+        for fingerprint in target_folder.glob(f"{pattern}/{guest.name}-*"):
+            shutil.rmtree(fingerprint, ignore_errors=True)
+
+
+def _read_output(path: Path, guest: Guest) -> bytes:
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= ARTIFACT_CAP else b""
+    except OSError as error:
+        raise BuildError(f'building "{guest.name}": cargo\'s output "{path}" is gone: {error.strerror}') from error
+    if size > ARTIFACT_CAP:
+        raise BuildError(f'building "{guest.name}": "{path.name}" is larger than {ARTIFACT_CAP >> 20} MiB')
+    return data
+
+
+def explain_missing(toolchain: Toolchain | WasmdockError, target: Target) -> tuple[str, str]:
+    """Why the host's cargo cannot build for a target, and the command that changes that."""
+    wanted = target.triple or "this machine"
+    if isinstance(toolchain, WasmdockError):
+        add = f", then `rustup target add {target.triple}`" if target.is_wasm else ""
+        return toolchain.message, f"install Rust (https://rustup.rs){add}"
+    if ".rustup" in toolchain.sysroot.parts or "toolchains" in toolchain.sysroot.parts:
+        return f"rustc has no target {wanted}", f"`rustup target add {wanted}`"
+    return f"rustc has no target {wanted}", f"`apt install libstd-rust-dev-wasm32` or `rustup target add {wanted}`"
