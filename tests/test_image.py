@@ -185,6 +185,7 @@ def _config(**changes: object) -> bytes:
     [
         (_config(os=None), '"os" is missing'),
         (_config(architecture=7), '"architecture" should be text, not a number'),
+        (_config(variant="v8\x1b[2J"), '"v8?[2J" is no part of a platform'),
         (_config(config=[]), '"config" should be an object, not a list'),
         (_config(config={"Env": "A=1"}), '"Env" should be a list, not text'),
         (_config(config={"Env": [1]}), '"Env" should be text, not a number'),
@@ -273,6 +274,7 @@ _KEYS = st.sampled_from(
 )
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     st.dictionaries(_KEYS, _JSON | st.dictionaries(_KEYS, _JSON) | st.lists(st.dictionaries(_KEYS, _JSON)))
 )

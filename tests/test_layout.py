@@ -16,8 +16,9 @@ from tests.hostile_layouts import HOSTILE, Spoil, sound_layout
 from tests.images import WASM, hello, image_of, plain_layer, tar_of, tree
 from wasmdock.errors import ImageError, UnavailableError, UsageError
 from wasmdock.oci.archive import read_archive, write_archive
-from wasmdock.oci.image import Digest, Image, Platform, Reference
-from wasmdock.oci.layout import read_layout, write_layout
+from wasmdock.oci.image import Descriptor, Digest, Image, Platform, Reference
+from wasmdock.oci.layout import blobs_of, index_document, read_layout, write_layout
+from wasmdock.oci.manifest import OCI_INDEX
 from wasmdock.pack import extract
 
 NAME = Reference.parse("hello:1")
@@ -84,6 +85,39 @@ def test_a_hostile_layout_is_one_error_and_writes_nothing(spoil: Spoil, cause: s
     assert cause in caught.value.message
     assert caught.value.message.isprintable()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def _add_to_index(folder: Path, *images: Image, attested: bool = False) -> None:
+    """Put images behind one nested index, as buildx does, with what it attests beside them."""
+    blobs = folder / "blobs" / "sha256"
+    entries = [image.descriptor.document() for image in images]
+    if attested:
+        platform = {"os": "unknown", "architecture": "unknown"}
+        notes = {"vnd.docker.reference.type": "attestation-manifest"}
+        entries.append(
+            {**entries[0], "platform": platform, "annotations": notes, "digest": str(Digest.of(b""))}
+        )
+    for image in images:
+        for digest, data in blobs_of(image):
+            (blobs / digest.hex).write_bytes(data)
+    data = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode()
+    descriptor = Descriptor.of(OCI_INDEX, data)
+    (blobs / descriptor.digest.hex).write_bytes(data)
+    (folder / "index.json").write_bytes(index_document([descriptor.document()]))
+
+
+def test_an_index_with_attestations_is_read_as_buildx_writes_it(tmp_path: Path) -> None:
+    write_layout(hello(), tmp_path / "layout")
+    _add_to_index(tmp_path / "layout", hello(), attested=True)
+    assert read_layout(tmp_path / "layout") == hello()
+
+
+def test_of_wasm_and_native_the_wasm_image_is_taken_unless_told_otherwise(tmp_path: Path) -> None:
+    native = image_of(plain_layer(tar_of({"hello": b"ELF"})), os="linux", architecture="amd64")
+    write_layout(hello(), tmp_path / "layout")
+    _add_to_index(tmp_path / "layout", native, hello())
+    assert read_layout(tmp_path / "layout") == hello()
+    assert read_layout(tmp_path / "layout", platforms=[Platform("linux", "amd64")]) == native
 
 
 def test_a_folder_that_is_no_layout_is_one_error(tmp_path: Path) -> None:

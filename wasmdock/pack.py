@@ -4,16 +4,18 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wasmdock.errors import GuestError, ImageError, UsageError
-from wasmdock.guest import Artifact
 from wasmdock.oci.compression import gzip_bytes
 from wasmdock.oci.fields import NOTHING, shown
 from wasmdock.oci.image import WASI, Descriptor, Digest, Image, Layer, Platform
 from wasmdock.oci.layer import list_files, read_file
 from wasmdock.oci.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
 from wasmdock.oci.tar import clean_name
+
+if TYPE_CHECKING:  # running an image need not load what reads guests
+    from wasmdock.guest import Artifact
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
 _MAGIC = b"\0asm"
@@ -42,7 +44,7 @@ class Entry:
 
 
 def pack(
-    artifact: Artifact,
+    artifact: "Artifact",
     *,
     env: Mapping[str, str] = NOTHING,
     labels: Mapping[str, str] = NOTHING,
@@ -134,7 +136,7 @@ def _found_instead(missing: str, image: Image) -> str:
     return f"it has {names}: name one as ENTRYPOINT" if there else "it has no .wasm file at all"
 
 
-def _file_name(artifact: Artifact) -> str:
+def _file_name(artifact: "Artifact") -> str:
     if not _NAME.fullmatch(artifact.name) or len(artifact.name) > 95:
         raise UsageError(
             f'packing "{shown(artifact.name)}": it cannot name an image',
@@ -143,7 +145,7 @@ def _file_name(artifact: Artifact) -> str:
     return f"{artifact.name}.wasm" if artifact.target.is_wasm else artifact.name
 
 
-def _platform(artifact: Artifact) -> Platform:
+def _platform(artifact: "Artifact") -> Platform:
     data = artifact.data
     if artifact.target.is_wasm:
         if not data.startswith(_MAGIC):
@@ -170,7 +172,7 @@ def _variable(name: str, value: str) -> str:
     return f"{name}={value}"
 
 
-def _described(artifact: Artifact, time: str) -> dict[str, str]:
+def _described(artifact: "Artifact", time: str) -> dict[str, str]:
     known = {
         "title": artifact.name,
         "version": artifact.version,

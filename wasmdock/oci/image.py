@@ -14,6 +14,7 @@ from wasmdock.oci.manifest import (
     Descriptor,
     Index,
     Manifest,
+    read_platform,
 )
 from wasmdock.oci.reference import WASI, Digest, Platform, Reference
 
@@ -115,7 +116,7 @@ class Image:
     @property
     def platform(self) -> Platform:
         """What the image is for, by its config."""
-        return Platform(*(self._config.text(key) for key in ("os", "architecture", "variant")))
+        return read_platform(self._config)
 
     @property
     def entrypoint(self) -> tuple[str, ...]:
@@ -195,8 +196,8 @@ def _parse_config(data: bytes, manifest: Manifest) -> Fields:
     fields = parse_object(data, f'config "{manifest.config.digest}"')
     for key in ("os", "architecture"):
         fields.text(key, required=True)
-    for key in ("variant", "created"):
-        fields.text(key)
+    read_platform(fields)
+    fields.text("created")
     run = fields.child("config")
     for key in ("WorkingDir", "User", "StopSignal"):
         run.text(key)

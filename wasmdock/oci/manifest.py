@@ -44,6 +44,17 @@ _DAMAGED = "the copy is damaged: build, load or pull the image again"
 _REFERENCE_TYPE = "vnd.docker.reference.type"
 
 
+def read_platform(fields: Fields) -> Platform:
+    """The platform an object states, with its spelling kept. Raises ImageError for what is no word."""
+    parts = [fields.text(key) for key in ("os", "architecture", "variant")]
+    for part in parts:
+        if not (
+            part.isascii() and part.replace("-", "").replace("_", "").replace(".", "").isalnum() or not part
+        ):
+            raise ImageError(f'reading {fields.what}: "{shown(part)}" is no part of a platform')
+    return Platform(*parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Descriptor:
     """What a blob must be: its media type, digest and size in bytes, and what is said of it."""
@@ -62,8 +73,7 @@ class Descriptor:
     @classmethod
     def parse(cls, fields: Fields) -> "Descriptor":
         """Read one descriptor. Raises ImageError."""
-        names = fields.child("platform")
-        platform = Platform(*(names.text(key) for key in ("os", "architecture", "variant")))
+        platform = read_platform(fields.child("platform"))
         return cls(
             fields.text("mediaType", required=True),
             Digest.parse(fields.text("digest", required=True)),
