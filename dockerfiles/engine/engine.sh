@@ -14,6 +14,9 @@ addition() { [[ $suite != newest ]] || echo "$here/newest.sh"; } # one word or n
 folder() { echo "$cache/$suite-$(cat "$here/base.sh" "$here/root.sh" $(addition) | sha256sum | head -c 12)"; }
 base() { echo "$cache/base-$1-$(sha256sum "$here/base.sh" | head -c 12).tar"; }
 
+# The name of an engine's cgroups: two caches may hold an engine of one recipe.
+group() { echo "wasmdock-$suite-$(sha256sum <<< "$1" | head -c 8)"; }
+
 # Runs a command in the engine $1: with the engine's own docker client, so the host needs none.
 inside() {
   local pid namespace
@@ -80,7 +83,7 @@ launch() {
   ((${#at} < 90)) || fail "$at is too long for a socket's path (108 bytes): set WASMDOCK_CACHE to a shorter one"
   cp "$here/run.sh" "$at/root/usr/local/sbin/wasmdock-engine"
   say "starting $suite"
-  setsid unshare --mount --pid --fork --kill-child "$here/enter.sh" "$at" 9>&- < /dev/null > "$log" 2>&1 &
+  setsid unshare --mount --pid --fork --kill-child "$here/enter.sh" "$at" "$(group "$at")" 9>&- < /dev/null > "$log" 2>&1 &
   local starter=$! tries
   for ((tries = 0; tries < 120; tries++)); do
     if [[ -e $at/root/run/wasmdock-address ]] && answers "$at"; then return; fi
@@ -112,9 +115,9 @@ stop_one() {
     if alive "$at"; then kill -KILL "$pid"; while alive "$at"; do sleep 0.2; done; fi
   fi
   rm -rf "$at/pid" "$at/root/run/docker.sock" "$at/root/run/wasmdock-address"
-  local group
-  for group in /sys/fs/cgroup/{,*/}"wasmdock-${at##*/}"; do
-    [[ ! -d $group ]] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+  local left
+  for left in /sys/fs/cgroup/{,*/}"$(group "$at")"; do
+    [[ ! -d $left ]] || find "$left" -depth -type d -exec rmdir {} + 2>/dev/null || true
   done
 }
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The engine's first process: in fresh mount and PID namespaces, makes FOLDER/root its / and becomes run.sh there.
+# The engine's first process: enter.sh FOLDER CGROUP makes FOLDER/root its / (in fresh mount and PID namespaces) and becomes run.sh.
 set -euo pipefail
-at=$1 root=$1/root
+at=$1 root=$1/root group=$2
 read -r pid _ < /proc/self/stat # /proc is still the host's, so this is the pid as the host sees it
 echo "$pid $(readlink /proc/self/ns/pid)" > "$at/pid.new"
 mv "$at/pid.new" "$at/pid"
 
 nameserver=$(awk '$1 == "nameserver" && $2 !~ /:/ { print $2; exit }' /etc/resolv.conf)
+[[ -n $nameserver ]] || { echo "error: no IPv4 nameserver in /etc/resolv.conf for the engine to ask"; exit 1; }
 { grep -E '^(search|options)' /etc/resolv.conf || true; echo nameserver 10.0.2.3; } > "$root/etc/resolv.conf" # pasta's, see run.sh
 if [[ -s /etc/ssl/certs/ca-certificates.crt ]]; then # the host may trust a proxy that Debian does not
   cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
@@ -38,4 +39,4 @@ cd /
 # "container" tells Docker and containerd to leave AppArmor alone: its profiles would outlive the engine.
 exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root container=wasmdock \
   ${HTTP_PROXY:+HTTP_PROXY="$HTTP_PROXY"} ${HTTPS_PROXY:+HTTPS_PROXY="$HTTPS_PROXY"} ${NO_PROXY:+NO_PROXY="$NO_PROXY"} \
-  /usr/local/sbin/wasmdock-engine "${at##*/}" "$nameserver"
+  /usr/local/sbin/wasmdock-engine "$group" "$nameserver"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs the engine inside its own root: network, containerd, dockerd; ends when either ends or on SIGTERM.
 set -euo pipefail
-name=$1 nameserver=$2
-key=$(cksum <<< "$name $(stat -c %i /)" | cut -d ' ' -f 1) # two caches may hold an engine of one name
+group=$1 nameserver=$2
+trap "exit 0" TERM INT # a first process without a handler would not see them
+key=$(cksum <<< "$group" | cut -d ' ' -f 1)
 in_engine=(nsenter --net=/run/netns/engine --)
 
 # A /30 of its own: the host takes .1, the engine .2; the next one where the host already has a route there.
@@ -27,7 +28,7 @@ make_network() {
 configure() {
   mkdir -p /etc/docker /etc/containerd
   cat > /etc/docker/daemon.json <<- EOF
-	{"features": {"containerd-snapshotter": true}, "cgroup-parent": "/wasmdock-$name",
+	{"features": {"containerd-snapshotter": true}, "cgroup-parent": "/$group",
 	 "containerd": "/run/containerd/containerd.sock", "hosts": ["unix:///run/docker.sock"],
 	 "runtimes": {"crun": {"path": "/usr/bin/crun"}}}
 	EOF
