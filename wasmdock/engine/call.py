@@ -132,8 +132,8 @@ def _core_signature(kind: wasmtime.FuncType) -> Signature:
 def _functions(
     exports: Mapping[str, Any], engine: wasmtime.Engine, prefix: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, tuple[tuple[str, ...], Signature]]]:
-    for name, item in exports.items():
-        path = (*prefix, name)
+    for name, export in exports.items():
+        path, item = (*prefix, name), export.ty
         if isinstance(item, wit_types.FuncType):
             result = item.result
             params = tuple((each, wit_of(kind)) for each, kind in item.params)
