@@ -113,10 +113,9 @@ class _Roads:
             )
         assert self.builder and self.engine
         try:
-            engine = self.engine()
+            return self.builder.build(self.engine(), self.guest, self.target, sources, self.progress)
         except UnavailableError as error:
             raise self._no_road(self._toolchain(), error) from error
-        return self.builder.build(engine, self.guest, self.target, sources, self.progress)
 
     def _toolchain(self) -> Toolchain | WasmdockError:
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wasmdock.cargo import ARTIFACT_CAP, build_failure, cargo_arguments, find_output, lacks_network
+from wasmdock.docker_causes import client_lines, find_cause
 from wasmdock.errors import BuildError, GuestError, UnavailableError, WasmdockError
 from wasmdock.guest import Guest, Target
 from wasmdock.guest_files import SourceFile, outside_crates
@@ -21,6 +22,7 @@ CARGO_VOLUME = "wasmdock-cargo"
 TARGET_VOLUME = "wasmdock-target"
 _NAME = "wasmdock/builder"
 _STEP_TIMEOUT = 120.0
+_LABEL = "wasmdock=build"
 # Where the image looks for certificates (its CARGO_HTTP_CAINFO).
 _CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 _SOURCE = "src"
@@ -110,6 +112,10 @@ class Builder:
         return data, notes
 
     def _ensure_image(self, engine: BuilderEngine, progress: Callable[[bytes], None] | None) -> tuple[str, ...]:
+        # Containers of builds that were killed, or lost their engine; not those of builds that run.
+        engine.cli(
+            "container", "prune", "--force", f"--filter=label={_LABEL}", "--filter=until=2h", timeout=_STEP_TIMEOUT
+        )
         if engine.find_image(self.reference):
             return ()
         engine.build(self._dockerfile(), (self.reference, _NAME), secrets=self.secrets, on_output=progress)
@@ -131,21 +137,22 @@ class Builder:
         doing = f'building "{guest.name}" with the builder image'
         try:
             create = self._create_arguments(guest, target, name, locked=locked, offline=offline)
-            engine.cli(*create, timeout=_STEP_TIMEOUT).check(doing)
-            engine.cli("cp", "-", f"{name}:/", timeout=_STEP_TIMEOUT, stdin=archive).check(doing)
+            _check(engine.cli(*create, timeout=_STEP_TIMEOUT), doing)
+            _check(engine.cli("cp", "-", f"{name}:/", timeout=_STEP_TIMEOUT, stdin=archive), doing)
             done = engine.cli("start", "--attach", name, timeout=BUILD_TIMEOUT, on_stderr=progress)
             if done.code != 0 or done.timed_out:
+                _check_engine(done, doing)
                 return done, b""
             path = find_output(done.stdout, guest, target)
             copied = engine.cli("cp", f"{name}:{path}", "-", timeout=_STEP_TIMEOUT, cap=ARTIFACT_CAP + (1 << 20))
-            return done, unpack_one(copied.check(doing).stdout, doing)
+            return done, unpack_one(_check(copied, doing).stdout, doing)
         finally:
             _remove(engine, name)
 
     def _create_arguments(self, guest: Guest, target: Target, name: str, *, locked: bool, offline: bool) -> list[str]:
         place = hashlib.sha256(str(guest.folder.resolve()).encode()).hexdigest()[:16]
         handed = {**self._handed(_PROXIES), **self._handed(_STEERING, _STEERING_PREFIXES)}
-        words = ["create", "--pull=never", f"--name={name}", "--label=wasmdock=build", f"--workdir=/{_SOURCE}"]
+        words = ["create", "--pull=never", f"--name={name}", f"--label={_LABEL}", f"--workdir=/{_SOURCE}"]
         words += [f"--volume={CARGO_VOLUME}:/cargo", f"--volume={TARGET_VOLUME}:/target"]
         words += [
             "--env=CARGO_HOME=/cargo",
@@ -214,6 +221,21 @@ def unpack_one(archive: bytes, doing: str) -> bytes:
     except (tarfile.TarError, EOFError, OSError, RecursionError) as error:
         raise BuildError(f"{doing}: the engine's answer is not a tar: {error}") from error
     raise BuildError(f"{doing}: the artifact is no file, or larger than {ARTIFACT_CAP >> 20} MiB")
+
+
+def _check(done: Completed, doing: str) -> Completed:
+    """Return a success; raise the known cause of a failure with its cure, or CommandError."""
+    if done.code != 0:
+        _check_engine(done, doing)
+    return done.check(doing)
+
+
+def _check_engine(done: Completed, doing: str) -> None:
+    """Raise where it was docker that failed, not cargo."""
+    lines = client_lines(done.stderr_text(1 << 16))
+    known = find_cause(doing, "\n".join(lines)) if lines else None
+    if known:
+        raise known
 
 
 def _remove(engine: BuilderEngine, name: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from wasmdock.docker_causes import find_cause
+from wasmdock.docker_causes import client_lines, find_cause
 from wasmdock.errors import CommandError, GuestError, UsageError
 from wasmdock.process import Completed
 from wasmdock.runtime import (
@@ -130,9 +130,7 @@ def _csv(text: str) -> str:
 def _checked(env: Mapping[str, str]) -> Mapping[str, str]:
     for key, value in env.items():
         if not key or "=" in key or "\0" in key + value:
-            raise UsageError(
-                f'passing environment variable "{key}": not a name or a value a program can be given'
-            )
+            raise UsageError(f'passing environment variable "{key}": not a name or a value a program can be given')
     return env
 
 
@@ -190,15 +188,11 @@ def _split(stderr: bytes) -> tuple[bytes, str]:
     return stderr[:start], stderr[start + len(_SHIM_SAYS) :].decode("utf-8", "replace").strip()
 
 
-# How lines begin that come from the client, not from the container.
-_CLIENT_SAYS = ("docker: ", "the input device is not a TTY", "cannot attach stdin to a TTY", 'time="')
-
-
 def _raise_failure(done: Completed) -> None:
     """Raise where the client or the engine failed, not the guest."""
     text = done.stderr[-TAIL:].decode("utf-8", "replace")
     doing = f'running "{_image_of(done.argv)}" in Docker'
-    lines = [line for line in text.splitlines() if line.startswith(_CLIENT_SAYS)]
+    lines = client_lines(text)
     # What runc says from inside the container, where the program is not for this machine.
     misfit = text.startswith("exec ") and text.rstrip().endswith(": exec format error")
     if done.code in (1, 125, 126, 127) and lines:

@@ -10,9 +10,7 @@ _STORE_HINT = (
     'put {"features": {"containerd-snapshotter": true}} into /etc/docker/daemon.json and restart Docker '
     "(Docker Desktop: Settings, General, Use containerd), then load the image again"
 )
-_WASM_HINT = (
-    f"docker run needs --runtime={WASM_RUNTIME} --platform=wasi/wasm for it, `wasmdock run` adds them"
-)
+_WASM_HINT = f"docker run needs --runtime={WASM_RUNTIME} --platform=wasi/wasm for it, `wasmdock run` adds them"
 
 # Pattern over stderr, exception, cause, cure; {0} is the first group of the pattern. The first match wins.
 CAUSES: tuple[tuple[str, type[WasmdockError], str, str], ...] = (
@@ -129,6 +127,25 @@ CAUSES: tuple[tuple[str, type[WasmdockError], str, str], ...] = (
         "its own words are in containerd's log: `journalctl -u containerd -u docker`",
     ),
 )
+
+
+# How lines begin that come from the docker client or the engine, not from the program in a container.
+_CLIENT_SAYS = (
+    "docker: ",
+    "Error response from daemon",
+    "Cannot connect to the Docker daemon",
+    "failed to connect to the docker API",
+    "error during connect",
+    "permission denied while trying to connect",
+    "the input device is not a TTY",
+    "cannot attach stdin to a TTY",
+    'time="',
+)
+
+
+def client_lines(stderr: str) -> list[str]:
+    """The lines of a stderr that are the docker client's own."""
+    return [line for line in stderr.splitlines() if line.startswith(_CLIENT_SAYS)]
 
 
 def find_cause(doing: str, stderr: str) -> WasmdockError | None:
