@@ -83,7 +83,8 @@ launch() {
   ((${#at} < 90)) || fail "$at is too long for a socket's path (108 bytes): set WASMDOCK_CACHE to a shorter one"
   cp "$here/run.sh" "$at/root/usr/local/sbin/wasmdock-engine"
   say "starting $suite"
-  setsid unshare --mount --pid --fork --kill-child "$here/enter.sh" "$at" "$(group "$at")" 9>&- < /dev/null > "$log" 2>&1 &
+  # slave: the host's later mounts come in, none of the engine's go out
+  setsid unshare --mount --propagation slave --pid --fork --kill-child "$here/enter.sh" "$at" "$(group "$at")" 9>&- < /dev/null > "$log" 2>&1 &
   local starter=$! tries
   for ((tries = 0; tries < 120; tries++)); do
     if [[ -e $at/root/run/wasmdock-address ]] && answers "$at"; then return; fi

@@ -15,7 +15,6 @@ fi
 
 rm -rf --one-file-system "${root:?}/run"
 mkdir -p "$root/run" # on disk: the host reaches the socket there
-mount --make-rslave / # the host's later mounts and unmounts come in, none of ours go out
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"

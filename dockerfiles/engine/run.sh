@@ -19,10 +19,11 @@ make_network() {
   ip addr add "$net.1/30" dev "$link"
   ip link set "$link" up
   "${in_engine[@]}" sh -c "ip link set lo up; ip addr add $net.2/30 dev host; ip link set host up"
-  # As root, because `nobody` may not enter the namespace; -T none, or the host's own ports would be taken in here.
-  pasta --quiet --config-net --runas 0:0 --netns-only --ipv4-only --ns-ifname out --address 10.0.2.15 --netmask 24 \
-    --gateway 10.0.2.2 --dns-forward 10.0.2.3 ${nameserver:+--dns-host "$nameserver"} \
-    -t auto -u none -T none -U none --log-file /run/pasta.log --netns /run/netns/engine
+  # As root, because `nobody` may not enter the namespace; -T none, or the host's own ports would be taken in here;
+  # --no-map-gw, or containers would reach what listens on the host's 127.0.0.1.
+  pasta --quiet --runas 0:0 --netns /run/netns/engine --netns-only --config-net --ns-ifname out --ipv4-only --no-map-gw \
+    --address 10.0.2.15 --netmask 24 --gateway 10.0.2.2 --dns-forward 10.0.2.3 --dns-host "$nameserver" \
+    -t auto -u none -T none -U none --log-file /run/pasta.log
 }
 
 configure() {
@@ -30,7 +31,7 @@ configure() {
   cat > /etc/docker/daemon.json <<- EOF
 	{"features": {"containerd-snapshotter": true}, "cgroup-parent": "/$group",
 	 "containerd": "/run/containerd/containerd.sock", "hosts": ["unix:///run/docker.sock"],
-	 "runtimes": {"crun": {"path": "/usr/bin/crun"}}}
+	 "insecure-registries": ["$net.1/32"], "runtimes": {"crun": {"path": "/usr/bin/crun"}}}
 	EOF
   printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' > /etc/containerd/config.toml
 }
