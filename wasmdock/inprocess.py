@@ -1,7 +1,10 @@
 """InProcessRuntime: images run in this very process by wasmtime, with exactly what was granted."""
 
+import contextlib
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from wasmdock.child import Task
 
 OnStuck = Callable[[RunResult], None]
+_INTERRUPT = "interrupt"
 _MOST_PROGRAMS = 64  # prepared images kept ready; the oldest goes first
 
 
@@ -123,13 +127,30 @@ def run_here(
     )
     started = time.perf_counter()
     try:
-        ending = prepared.program.run(grants, guard)
+        with _ctrl_c_stops(guard):
+            ending = prepared.program.run(grants, guard)
     finally:
         seconds = time.perf_counter() - started
         stdout, stderr = (pipe.finish() for pipe in pipes) if pipes else (b"", b"")
     if ending.kind is EndKind.EXITED and any(pipe.overflowed for pipe in pipes):
         ending = Ending(EndKind.STOPPED, message="output", memory=ending.memory)
     return judge(ending, request.limits, stdout, stderr, seconds)
+
+
+@contextlib.contextmanager
+def _ctrl_c_stops(guard: Guard) -> Iterator[None]:
+    """In the main thread, let Ctrl-C end the guest and then be raised: raised inside it, wasmtime would lose it."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: guard.stop(_INTERRUPT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if guard.reason == _INTERRUPT:
+        raise KeyboardInterrupt
 
 
 def run_task(task: "Task", on_stuck: OnStuck) -> RunResult:

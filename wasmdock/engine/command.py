@@ -1,20 +1,18 @@
-"""Commands: WASI preview 1 modules and WASI 0.2 components, run once from a fresh instance."""
+"""Commands: programs run once from a fresh instance; here those of WASI preview 1."""
 
 from ctypes import POINTER, byref
 from typing import Any, Protocol
 
 import wasmtime
 from wasmtime import _bindings as raw
-from wasmtime import component
 
 from wasmdock.engine.compiler import Engine
-from wasmdock.engine.endings import Ending, EndKind, ending_of, import_error
+from wasmdock.engine.endings import Ending, ending_of, import_error
 from wasmdock.engine.instance import Grants, fresh_store
 from wasmdock.errors import GuestError
 from wasmdock.watch import Guard
 
 _WAITING_FUNCTIONS = frozenset({"poll_oneoff", "sock_accept", "sock_recv", "sock_send"})
-_WAITING_INTERFACES = ("wasi:io/poll", "wasi:sockets/", "wasi:http/")
 _MEMORY_KIND = 3  # WASMTIME_EXTERN_MEMORY of wasmtime/extern.h
 
 
@@ -35,6 +33,8 @@ def load_command(engine: Engine, data: bytes, is_component: bool, export: str = 
     export is the function without parameters that a core module is started by.
     """
     if is_component:
+        from wasmdock.engine.component_command import ComponentCommand  # wasmtime.component costs 10 ms of a start
+
         return ComponentCommand(engine, engine.component(data))
     return ModuleCommand(engine, engine.module(data), export)
 
@@ -68,45 +68,6 @@ class ModuleCommand:
             return ending_of(_failure(error, trap), guard, memory)
 
 
-class ComponentCommand:
-    """A WASI 0.2 command: a component that exports `wasi:cli/run`."""
-
-    def __init__(self, engine: Engine, compiled: component.Component) -> None:
-        """Find the run function and give the linker WASI 0.2. Raises GuestError."""
-        self._engine, self._component = engine, compiled
-        self._linker = component.Linker(engine.raw_engine)
-        self._linker.add_wasip2()
-        names = [name for name in compiled.type.exports(engine.raw_engine) if name.startswith("wasi:cli/run@")]
-        interface = compiled.get_export_index(names[0]) if names else None
-        self._run = compiled.get_export_index("run", interface) if interface else None
-        if self._run is None:
-            raise GuestError(
-                "starting the guest: it does not export wasi:cli/run", "wasmdock inspect shows its exports"
-            )
-        imports = compiled.type.imports(engine.raw_engine)
-        self.may_block = any(name.startswith(_WAITING_INTERFACES) for name in imports)
-
-    def run(self, grants: Grants, guard: Guard) -> Ending:
-        """Run `wasi:cli/run` of a fresh instance to its end, in this thread."""
-        with fresh_store(self._engine, grants, guard) as store:
-            try:
-                instance = self._linker.instantiate(store, self._component)
-            except wasmtime.WasmtimeError as error:
-                if "matching implementation was not found" in str(error):
-                    raise import_error(error) from error
-                return ending_of(error, guard, instantiating=True)
-            except wasmtime.Trap as trap:
-                return ending_of(trap, guard, instantiating=True)
-            assert self._run is not None
-            function = instance.get_func(store, self._run)
-            assert function is not None, "the component's type says that run is a function"
-            try:
-                result = function(store)
-            except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-                return ending_of(error, guard)
-            return Ending(EndKind.EXITED, code=0 if _is_ok(result) else 1)
-
-
 def _check_startable(module: wasmtime.Module, export: str) -> None:
     functions = {each.name: each.type for each in module.exports if isinstance(each.type, wasmtime.FuncType)}
     if export not in functions:
@@ -136,8 +97,3 @@ def _failure(error: Any, trap: Any) -> Exception | None:
     if error:
         return wasmtime.WasmtimeError._from_ptr(error)
     return wasmtime.Trap._from_ptr(trap) if trap else None
-
-
-def _is_ok(result: Any) -> bool:
-    """Whether a WIT `result` without values is its ok case."""
-    return getattr(result, "tag", "ok") == "ok"

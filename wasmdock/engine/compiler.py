@@ -3,15 +3,17 @@
 import hashlib
 import platform
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import wasmtime
-from wasmtime import component
 
 from wasmdock.code_cache import CodeCache
 from wasmdock.engine.endings import one_line
 from wasmdock.errors import GuestError
 from wasmdock.watch import Watch
+
+if TYPE_CHECKING:
+    from wasmtime import component
 
 MAX_BINARY = 256 << 20  # bytes of Wasm that are compiled at all
 
@@ -41,9 +43,11 @@ class Engine:
         module: wasmtime.Module = self._load(data, wasmtime.Module)
         return module
 
-    def component(self, data: bytes) -> component.Component:
+    def component(self, data: bytes) -> "component.Component":
         """A component, compiled or from the cache. Raises GuestError."""
-        compiled: component.Component = self._load(data, component.Component)
+        from wasmtime.component import Component
+
+        compiled: Component = self._load(data, Component)
         return compiled
 
     @property

@@ -1,5 +1,6 @@
 """wasmtime's errors and traps -> how a guest's code came to its end."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -9,6 +10,9 @@ from wasmdock.errors import GuestError
 from wasmdock.watch import Guard
 
 STOPPED = b"stopped by wasmdock"
+_NUMBER = re.compile(r"^\d+: ")  # of a cause, where there are several
+_QUOTED = re.compile(r"\d*\s*\|")  # a line of the text form, or the mark under it
+_PLACE = re.compile(r": --> .*?:(\d+):(\d+)")
 
 
 class EndKind(Enum):
@@ -60,9 +64,10 @@ def explain_trap(text: str) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """wasmtime's message in one line: the attempt and the causes, joined."""
-    parts = [line.strip() for line in str(error).splitlines()]
-    return ": ".join(part.removeprefix("0: ") for part in parts if part and part != "Caused by:")
+    """wasmtime's message in one line: the attempt, the causes and the place in a text form, joined."""
+    lines = (_NUMBER.sub("", line.strip()) for line in str(error).splitlines())
+    parts = [line for line in lines if line and line != "Caused by:" and not _QUOTED.match(line)]
+    return _PLACE.sub(r" at line \1, column \2", ": ".join(parts))
 
 
 def import_error(error: Exception) -> GuestError:

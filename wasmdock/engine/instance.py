@@ -100,7 +100,6 @@ def _byte_vector(data: bytes) -> Any:
 _GUARDS: dict[int, Guard] = {}
 
 
-@ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, POINTER(ctypes.c_uint64), ctypes.c_void_p)
 def _on_epoch(_context: int, key: int | None, delta: Any, _kind: int) -> int | None:
     guard = _GUARDS.get(key or 0)
     if guard is not None and guard.should_stop():
