@@ -11,6 +11,8 @@ from wasmtime.component import _types as wit_types
 from wasmdock.engine.compiler import Engine
 from wasmdock.engine.endings import Ending, EndKind, ending_of, import_error
 from wasmdock.engine.instance import Grants, fresh_store
+from wasmdock.errors import GuestError
+from wasmdock.wasm import parse
 from wasmdock.watch import Guard
 from wasmdock.wit import Wit
 from wasmdock.wit_values import Makers
@@ -24,6 +26,7 @@ _SIMPLE = {
     "Char": "char",
     "String": "string",
 }
+_CALLABLE = ("i32", "i64", "f32", "f64", "funcref", "externref")
 _DEEPEST = 64  # of nested WIT types; the component model's own limit is 100
 
 
@@ -56,14 +59,19 @@ class ModuleLibrary:
             self._pre = linker.instantiate_pre(self._module)
         except wasmtime.WasmtimeError as error:
             raise import_error(error) from error
+        # Types from our own reader: wasmtime's C API aborts the process on v128 and GC types.
         self.functions: Mapping[str, Signature] = {
-            str(each.name): _core_signature(each.type)
-            for each in self._module.exports
-            if isinstance(each.type, wasmtime.FuncType)
+            each.name: Signature(tuple(("", kind) for kind in each.func.params), each.func.results)
+            for each in parse(data).exports
+            if each.func is not None
         }
 
     def call(self, name: str, args: Sequence[Any], grants: Grants, guard: Guard) -> tuple[Ending, list[Any]]:
-        """Call an export of a fresh instance (after `_initialize`, where there is one)."""
+        """Call an export of a fresh instance (after `_initialize`, where there is one).
+
+        Raises GuestError for a function whose types have no values in Python.
+        """
+        _check_callable(name, self.functions[name])
         with fresh_store(self._engine, grants, guard) as store:
             try:
                 instance = self._pre.instantiate(store)
@@ -125,8 +133,11 @@ def load_library(engine: Engine, data: bytes, is_component: bool) -> Library:
     return ComponentLibrary(engine, data) if is_component else ModuleLibrary(engine, data)
 
 
-def _core_signature(kind: wasmtime.FuncType) -> Signature:
-    return Signature(tuple(("", str(each)) for each in kind.params), tuple(str(each) for each in kind.results))
+def _check_callable(name: str, signature: Signature) -> None:
+    kinds = (*(kind for _, kind in signature.params), *signature.results)
+    strange = [str(kind) for kind in kinds if kind not in _CALLABLE]
+    if strange:
+        raise GuestError(f'invoking "{name}": its type has {strange[0]}, which has no value outside Wasm')
 
 
 def _functions(
