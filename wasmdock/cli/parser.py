@@ -20,6 +20,8 @@ Verbs = Any  # argparse keeps the type of its subparsers to itself
 
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser. Verbs are named here and imported when they run."""
+    from wasmdock.cli.parser_bench import add_bench
+
     parser = argparse.ArgumentParser(
         prog="wasmdock",
         description="Build, run and measure Wasm workloads on Docker and containerd, or in this very process.",
@@ -37,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_inspect,
         _add_extract,
         _add_store,
+        add_bench,
         _add_shell,
     ):
         add(verbs)

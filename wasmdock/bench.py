@@ -1,0 +1,239 @@
+"""Cases -> samples: round by round, every case in every round, in an order shuffled by a seed."""
+
+import gc
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from wasmdock.errors import WasmdockError
+from wasmdock.oci.image import Image
+from wasmdock.results import CaseResult
+from wasmdock.runtime import Outcome, RunRequest, RunResult, Runtime
+from wasmdock.stats import Sample, summarize
+
+Clock = Callable[[], float]
+OnSample = Callable[["Case", Sample], None]
+OnRound = Callable[[int, Sequence[CaseResult]], None]
+GIVEN_UP = 3  # failures in a row, without one success, after which a case is dropped
+_OVERHEAD_RUNS = 2000
+
+
+def _nothing() -> None:
+    """The preparation of a case that needs none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Something to measure, once or `repeat` times in a row per round; `describe` is its result without samples.
+
+    run does one whole run from a fresh start and says how it ended; it counts where it EXITED with `exit_code`
+    and printed what its first run printed. clocked_by names the phase that is the case's own stopwatch, for a
+    runtime that does more than run; empty takes the wall time around `run`.
+    """
+
+    describe: CaseResult
+    run: Callable[[], RunResult]
+    prepare: Callable[[], None] = _nothing
+    repeat: int = 1
+    exit_code: int = 0
+    clocked_by: str = ""
+    stable_output: bool = True
+    undo: Callable[[], None] = _nothing
+
+
+def runtime_case(
+    describe: CaseResult,
+    runtime: Runtime,
+    image: Image,
+    request: RunRequest,
+    *,
+    repeat: int = 1,
+    exit_code: int = 0,
+    clocked_by: str = "",
+) -> Case:
+    """The case of an image on a runtime: loaded or compiled beforehand, then run from a fresh start."""
+    run, prepare = (lambda: runtime.run(image, request)), (lambda: runtime.prepare(image))
+    return Case(describe, run, prepare, repeat=repeat, exit_code=exit_code, clocked_by=clocked_by)
+
+
+class ColdRuntime:
+    """A Runtime that starts from nothing each time: a new runtime, prepared and run within the timed part."""
+
+    def __init__(
+        self,
+        make: Callable[[], Runtime],
+        phase: str,
+        forget: Callable[[], None] = _nothing,
+        clock: Clock = time.perf_counter,
+    ) -> None:
+        """Take what makes a runtime, the name of its preparation as a phase, and what drops traces (untimed)."""
+        self._make, self._phase, self._forget, self._clock = make, phase, forget, clock
+        self.name = "cold"
+
+    def prepare(self, image: Image) -> None:
+        """Nothing: preparing belongs to the run."""
+
+    def run(self, image: Image, request: RunRequest) -> RunResult:
+        """Make, prepare, run; the phase `total` is the seconds these took."""
+        self._forget()
+        began = self._clock()
+        runtime = self._make()
+        runtime.prepare(image)
+        prepared = self._clock()
+        result = runtime.run(image, request)
+        ended = self._clock()
+        inner = result.phases.get("run", ended - prepared)
+        phases = {self._phase: prepared - began, **result.phases, "total": prepared - began + inner}
+        return replace(result, phases=phases)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long to measure: so many rounds, or as many as begin within `seconds`; warm-up rounds do not count."""
+
+    rounds: int | None = 20
+    seconds: float | None = None
+    warmup: int = 1
+    seed: int = 0
+
+    def order(self, number: int, count: int) -> list[int]:
+        """The order of the cases in one round: the same seed and number give the same order."""
+        places = list(range(count))
+        random.Random(f"{self.seed}/{number}").shuffle(places)
+        return places
+
+    def goes_on(self, done: int, elapsed: float) -> bool:
+        """Whether another round begins."""
+        if self.seconds is not None and elapsed >= self.seconds:
+            return False
+        return self.rounds is None or done < self.rounds
+
+
+@dataclass(slots=True)
+class _Track:
+    """A case under way."""
+
+    case: Case
+    samples: list[Sample] = field(default_factory=list)
+    dropped: str = ""
+    output: bytes | None = None
+    in_a_row: int = 0
+
+    def result(self) -> CaseResult:
+        return replace(self.case.describe, samples=tuple(self.samples), dropped=self.dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The cases with all their samples; interrupted where Ctrl-C ended it early."""
+
+    cases: tuple[CaseResult, ...]
+    interrupted: bool = False
+
+
+def measure(
+    cases: Sequence[Case],
+    plan: Plan,
+    *,
+    earlier: Mapping[tuple[str, str], CaseResult] | None = None,
+    on_sample: OnSample | None = None,
+    on_round: OnRound | None = None,
+    clock: Clock = time.perf_counter,
+) -> Measured:
+    """Measure the cases, interleaved. Nothing is lost: failures are samples, Ctrl-C keeps what came before.
+
+    earlier are results to go on from, by case key: their rounds count as done. A case that cannot be prepared, or
+    that fails three times in a row without one success, is dropped with the reason.
+    """
+    tracks = [_Track(case) for case in cases]
+    for track in tracks:
+        known = (earlier or {}).get(track.case.describe.key)
+        track.samples.extend(known.samples if known else ())
+    done = max((sample.round + 1 for track in tracks for sample in track.samples), default=0)
+    collecting = gc.isenabled()
+    gc.disable()  # a collection in the middle of one sample and not of the next is noise of ours
+    try:
+        _prepare(tracks)
+        for number in range(plan.warmup):
+            _round(tracks, plan.order(-1 - number, len(tracks)), None, clock)
+        began = clock()
+        while plan.goes_on(done, clock() - began) and any(not track.dropped for track in tracks):
+            _round(tracks, plan.order(done, len(tracks)), done, clock, on_sample)
+            done += 1
+            if on_round:
+                on_round(done, [track.result() for track in tracks])
+    except KeyboardInterrupt:
+        return Measured(tuple(track.result() for track in tracks), interrupted=True)
+    finally:
+        for track in tracks:
+            track.case.undo()
+        if collecting:
+            gc.enable()
+    return Measured(tuple(track.result() for track in tracks))
+
+
+def overhead(clock: Clock = time.perf_counter, runs: int = _OVERHEAD_RUNS) -> float:
+    """Seconds that measuring adds to each sample: the median over a case that does nothing."""
+    result = RunResult(Outcome.EXITED, 0)
+    track = _Track(Case(CaseResult("nothing", "", "", ""), lambda: result))
+    return summarize([_sample(track, 0, clock).seconds for _ in range(runs)]).median
+
+
+def _prepare(tracks: Sequence[_Track]) -> None:
+    for track in tracks:
+        try:
+            track.case.prepare()
+        except WasmdockError as error:
+            track.dropped = error.message
+
+
+def _round(
+    tracks: Sequence[_Track], order: Sequence[int], number: int | None, clock: Clock, on_sample: OnSample | None = None
+) -> None:
+    gc.collect()
+    for place in order:
+        track = tracks[place]
+        for _ in range(track.case.repeat):
+            if track.dropped:
+                break
+            sample = _sample(track, number or 0, clock)
+            _judge(track, sample)
+            if number is not None:
+                track.samples.append(sample)
+                if on_sample:
+                    on_sample(track.case, sample)
+
+
+def _sample(track: _Track, number: int, clock: Clock) -> Sample:
+    run = track.case.run
+    began = clock()
+    try:
+        result = run()
+    except WasmdockError as error:
+        return Sample(number, clock() - began, failure=error.message)
+    seconds = clock() - began
+    phases = dict(result.phases)
+    own = phases.pop("total", None)
+    if track.case.clocked_by:
+        seconds = own if own is not None else phases.get(track.case.clocked_by, seconds)
+    return Sample(number, seconds, phases, result.peak_memory, _failure(track, result))
+
+
+def _failure(track: _Track, result: RunResult) -> str:
+    if result.outcome is not Outcome.EXITED:
+        return result.message or result.outcome.value
+    if result.exit_code != track.case.exit_code:
+        last = result.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        return ": ".join([f"exit code {result.exit_code}", *last])
+    if not track.case.stable_output:
+        return ""
+    if track.output is None:
+        track.output = result.stdout
+    return "" if result.stdout == track.output else "it printed something else than the first time"
+
+
+def _judge(track: _Track, sample: Sample) -> None:
+    track.in_a_row = track.in_a_row + 1 if sample.failure else 0
+    if track.in_a_row >= GIVEN_UP and all(each.failure for each in track.samples):
+        track.dropped = sample.failure

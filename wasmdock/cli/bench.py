@@ -1,0 +1,172 @@
+"""wasmdock bench: an app as Wasm and as a native container, side by side."""
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wasmdock.bench import Measured, Plan, measure, overhead
+from wasmdock.cli.bench_cases import find_cases
+from wasmdock.cli.bench_list import Cases
+from wasmdock.cli.bench_output import check_exports, deliver, export
+from wasmdock.cli.context import Context
+from wasmdock.errors import UsageError
+from wasmdock.results import CaseResult, Results, read_results, to_json
+from wasmdock.surroundings import surroundings
+
+ROUNDS = 20
+COLD_ROUNDS = 10  # at most: a cold start takes seconds, and its differences are large
+INTERRUPTED = 130
+
+
+def bench(options: argparse.Namespace, context: Context) -> int:
+    """Find the cases, measure them, say what came out."""
+    check_exports(options)
+    last = context.data / "bench" / "last.json"
+    earlier = _earlier(options, last)
+    if earlier and not options.subjects and not options.case:
+        _take_over(options, earlier)
+    seed = earlier.seed if earlier else options.seed if options.seed is not None else int(time.time()) % 100_000
+    cases = find_cases(options, context)
+    try:
+        results = _start(options, cases, seed, context)
+        results = _measure(results, cases, options, earlier, _Keeper(results, options, last), context)
+    finally:
+        cases.close()
+    export(results, options, context)
+    code = deliver([results], options, context)
+    return INTERRUPTED if results.interrupted else code
+
+
+def _earlier(options: argparse.Namespace, last: Path) -> Results | None:
+    if options.resume is None:
+        return None
+    path = last if options.resume == Path() else options.resume
+    if not path.exists():
+        raise UsageError(f'resuming "{path}": no such file', "name the file that --export wrote")
+    return read_results(path)
+
+
+def _take_over(options: argparse.Namespace, earlier: Results) -> None:
+    """Measure what the interrupted benchmark measured, by its own command line."""
+    from wasmdock.cli.parser import build_parser
+
+    given = build_parser().parse_args(list(earlier.command[1:]))
+    for name in ("subjects", "case", "against", "roads", "no_cold", "args", "stdin", "exit_code", "network"):
+        setattr(options, name, getattr(given, name))
+    options.rounds = options.rounds or given.rounds
+    options.time = options.time or given.time
+
+
+def _start(options: argparse.Namespace, cases: Cases, seed: int, context: Context) -> Results:
+    """The results before the first sample."""
+    described = [case.describe for case in (*cases.warm, *cases.cold)]
+    return Results(
+        subject=", ".join(_subject(each) for each in options.subjects) or "commands",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=seed,
+        cases=tuple(described),
+        command=_command(options, seed),
+        overhead=overhead(),
+        environment={**surroundings(), **cases.engine, "wasmtime": _wasmtime(described)},
+        left_out=tuple(cases.left_out),
+    )
+
+
+def _subject(text: str) -> str:
+    return Path(text).resolve().name if "/" in text or text == "." else text
+
+
+def _command(options: argparse.Namespace, seed: int) -> tuple[str, ...]:
+    """How to repeat it, without what only concerns the output."""
+    words = ["wasmdock", "bench", *options.subjects]
+    words += [word for each in options.case for word in ("--case", each)]
+    words += ["--against", ",".join(options.against), "--roads", ",".join(options.roads) or "none"]
+    words += [word for each in options.args for word in ("--arg", each)]
+    words += ["--no-cold"] if options.no_cold else []
+    words += ["--stdin", str(options.stdin)] if options.stdin else []
+    words += ["--exit-code", str(options.exit_code)] if options.exit_code else []
+    words += ["--network", options.network] if options.network else []
+    words += ["--time", f"{options.time:g}s"] if options.time else ["--rounds", str(options.rounds or ROUNDS)]
+    return (*words, "--warmup", str(options.warmup), "--seed", str(seed))
+
+
+def _wasmtime(cases: Sequence[CaseResult]) -> str:
+    if not any(case.road in ("process", "cli") for case in cases):
+        return ""
+    from wasmdock.engine import version
+
+    return version()
+
+
+def _measure(
+    results: Results,
+    cases: Cases,
+    options: argparse.Namespace,
+    earlier: Results | None,
+    keeper: "_Keeper",
+    context: Context,
+) -> Results:
+    from wasmdock.cli.bench_live import live
+
+    done = {case.key: case for case in earlier.cases} if earlier else {}
+    rounds = None if options.time else options.rounds or ROUNDS
+    context.say(f"wasmdock: {_announce(cases, results.seed, options)}")
+    groups = (
+        (cases.cold, Plan(min(rounds or COLD_ROUNDS, COLD_ROUNDS), options.time, 0, results.seed)),
+        (cases.warm, Plan(rounds, options.time, options.warmup, results.seed)),
+    )
+    interrupted = False
+    for group, plan in groups:
+        if not group or interrupted:
+            continue
+        with live(results, group, plan, context) as show:
+            found = measure(group, plan, earlier=done, on_sample=show, on_round=keeper.keep)
+        results, interrupted = _with(results, found), found.interrupted
+        keeper.results = results
+    return keeper.write(replace(results, interrupted=interrupted))
+
+
+def _with(results: Results, found: Measured) -> Results:
+    known = {case.key: case for case in found.cases}
+    return results.with_cases([known.get(case.key, case) for case in results.cases])
+
+
+def _announce(cases: Cases, seed: int, options: argparse.Namespace) -> str:
+    how = f"{options.time:g} s each" if options.time else f"{options.rounds or ROUNDS} rounds"
+    return f"{len(cases.warm) + len(cases.cold)} cases, {how}, order shuffled by seed {seed}"
+
+
+class _Keeper:
+    """Writes the results after every round, so that nothing is lost whatever happens."""
+
+    def __init__(self, results: Results, options: argparse.Namespace, last: Path) -> None:
+        self.results, self._last, self._written = results, last, 0.0
+        self._files = [Path(name) for name in options.export if name.endswith(".json")]
+
+    def keep(self, _round: int, cases: Sequence[CaseResult]) -> None:
+        """Write what there is, at most once a second; it counts as interrupted until it is whole."""
+        if time.monotonic() - self._written < 1:
+            return
+        self._written = time.monotonic()
+        known = {case.key: case for case in cases}
+        self.write(
+            replace(
+                self.results.with_cases([known.get(case.key, case) for case in self.results.cases]), interrupted=True
+            )
+        )
+
+    def write(self, results: Results) -> Results:
+        """Write to the last-results file and to every JSON file asked for."""
+        text = to_json(results)
+        self._last.parent.mkdir(parents=True, exist_ok=True)
+        for path in (self._last, *self._files):
+            aside = path.with_name(f".{path.name}.new")
+            try:
+                aside.write_text(text, encoding="utf-8")
+                aside.replace(path)
+            except OSError as error:
+                raise UsageError(f'writing "{path}": {error.strerror}') from error
+        return results

@@ -1,0 +1,158 @@
+"""The command line -> cases: an app as Wasm on each road, natively in each base, and the user's own."""
+
+import argparse
+import shlex
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from wasmdock.bench import Case, ColdRuntime, runtime_case
+from wasmdock.bench_command import command_run
+from wasmdock.cli.bench_docker import DockerCases
+from wasmdock.cli.bench_list import Cases, image_sizes
+from wasmdock.cli.context import Context
+from wasmdock.cli.run import nature_of
+from wasmdock.cli.source import Source, find_image
+from wasmdock.errors import UsageError
+from wasmdock.launch import Nature
+from wasmdock.results import CaseResult, LeftOut
+from wasmdock.runtime import RunRequest, RunResult
+
+HOT_RUNS = 20  # per round: one alone would measure what the container before it left of the processor's caches
+_COMMANDS = (Nature.CORE_COMMAND, Nature.COMPONENT_COMMAND)
+
+
+def find_cases(options: argparse.Namespace, context: Context) -> Cases:
+    """Build and load whatever the command line names. What this machine cannot do is left out with its reason."""
+    if not options.subjects and not options.case:
+        raise UsageError("benchmarking nothing", "name a guest's folder or an image, or give --case NAME=COMMAND")
+    cases = Cases()
+    try:
+        request = request_of(options)
+        docker = DockerCases(context, cases, options)
+        for subject in options.subjects:
+            _add_subject(subject, request, cases, docker, options, context)
+        for text in options.case:
+            _add_own(text, cases, docker, request, options, context)
+        cases.engine = docker.engine()
+    except BaseException:
+        cases.close()
+        raise
+    return cases
+
+
+def request_of(options: argparse.Namespace) -> RunRequest:
+    """What each run is granted."""
+    try:
+        stdin = options.stdin.read_bytes() if options.stdin else None
+    except OSError as error:
+        raise UsageError(f'reading "{options.stdin}": {error.strerror}') from error
+    return RunRequest(args=tuple(options.args), stdin=stdin)
+
+
+def _add_subject(
+    subject: str,
+    request: RunRequest,
+    cases: Cases,
+    docker: DockerCases,
+    options: argparse.Namespace,
+    context: Context,
+) -> None:
+    source = find_image(subject, context)
+    prefix = f"{source.reference}: " if len(options.subjects) > 1 else ""
+    nature = nature_of(source.image)
+    if nature is Nature.NATIVE:
+        docker.add_native(prefix or source.reference, source)
+        return
+    if nature in _COMMANDS:
+        _add_process(prefix, source, request, cases, options, context)
+    else:
+        cases.left_out.append(LeftOut(f"{source.reference} as a command", f"it is {nature.value}"))
+    if "docker" in options.roads:
+        docker.add_wasm(prefix, source, request)
+        if (Path(subject) / "Cargo.toml").is_file():
+            docker.add_bases(prefix, Path(subject), request)
+
+
+def _add_process(
+    prefix: str, source: Source, request: RunRequest, cases: Cases, options: argparse.Namespace, context: Context
+) -> None:
+    from wasmdock.inprocess import InProcessRuntime
+
+    sizes = image_sizes(source.image)
+    describe = CaseResult(f"{prefix}wasm, in-process", "wasm", "process", "hot", sizes=sizes)
+    cache = cases.folder / "code"
+    if "process" in options.roads:
+        cases.add(
+            runtime_case(
+                describe, InProcessRuntime(cache), source.image, request, repeat=HOT_RUNS, exit_code=options.exit_code
+            )
+        )
+        kept = ColdRuntime(lambda: InProcessRuntime(cache), "map")
+        cases.add(_made_anew(replace(describe, start="warm"), kept, source, request, options))
+        if not options.no_cold:
+            bare = ColdRuntime(lambda: InProcessRuntime(None), "compile")
+            cases.add(_made_anew(replace(describe, start="cold"), bare, source, request, options))
+    if "cli" in options.roads:
+        whole = replace(describe, name=f"{prefix}wasm, wasmdock run", road="cli")
+        _add_cli(whole, source, request, cases, options, context)
+
+
+def _made_anew(
+    describe: CaseResult, runtime: ColdRuntime, source: Source, request: RunRequest, options: argparse.Namespace
+) -> Case:
+    return Case(describe, lambda: runtime.run(source.image, request), exit_code=options.exit_code, clocked_by="total")
+
+
+def _add_cli(
+    describe: CaseResult,
+    source: Source,
+    request: RunRequest,
+    cases: Cases,
+    options: argparse.Namespace,
+    context: Context,
+) -> None:
+    """`wasmdock run` as a whole program, Python's start and all; the image comes from a store of its own."""
+    from wasmdock.oci.reference import Reference
+    from wasmdock.oci.store import Store
+
+    home = cases.folder / "home"
+    Store(home / "images").put(source.image, Reference.parse("subject"))
+    argv = [sys.executable, "-m", "wasmdock", "run", "--on", "process"]
+    argv += [*(["-i"] if request.stdin is not None else []), "subject", *request.args]
+    env = {**context.environment, "WASMDOCK_HOME": str(home), "WASMDOCK_CACHE": str(cases.folder / "cache")}
+    run = command_run(argv, env=env, stdin=request.stdin)
+    warm = Case(replace(describe, start="warm"), run, exit_code=options.exit_code, clocked_by="run")
+    cases.add(warm)
+    if not options.no_cold:
+        away = Path(cases.folder / "cold-cache")
+        cold = command_run(argv, env={**env, "WASMDOCK_CACHE": str(away)}, stdin=request.stdin)
+
+        def forget_and_run() -> RunResult:
+            shutil.rmtree(away, ignore_errors=True)
+            return cold()
+
+        cases.add(replace(warm, describe=replace(describe, start="cold"), run=forget_and_run))
+
+
+def _add_own(
+    text: str, cases: Cases, docker: DockerCases, request: RunRequest, options: argparse.Namespace, context: Context
+) -> None:
+    """A case of the user's own: NAME=COMMAND, NAME=image:REFERENCE or NAME=compose:FILE#SERVICE."""
+    name, equals, what = text.partition("=")
+    if not name or not equals or not what.strip():
+        raise UsageError(f'reading case "{text}": not NAME=WHAT', "write --case 'mine=./program --flag'")
+    if what.startswith("image:"):
+        docker.add_image(name, what.removeprefix("image:"), request)
+        return
+    if what.startswith("compose:"):
+        docker.add_service(name, what.removeprefix("compose:"))
+        return
+    try:
+        argv = shlex.split(what)
+    except ValueError as error:
+        raise UsageError(f'reading case "{text}": {error}', "quote it as in a shell") from error
+    run = command_run(argv, env=context.environment, stdin=request.stdin)
+    describe = CaseResult(name, "command", "command", "warm", detail=what)
+    cases.add(Case(describe, run, exit_code=options.exit_code, clocked_by="run", stable_output=False))

@@ -1,0 +1,272 @@
+"""A benchmark's Docker road: the Wasm image, the native program in each base, the user's images and services."""
+
+import argparse
+import hashlib
+import shlex
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from wasmdock.bench import Case, ColdRuntime
+from wasmdock.bench_command import command_run
+from wasmdock.cli.bench_list import Cases, image_sizes
+from wasmdock.cli.context import Context
+from wasmdock.cli.source import Source
+from wasmdock.docker import Docker
+from wasmdock.docker_run import DockerRuntime, prove
+from wasmdock.errors import BuildError, UnavailableError, UsageError, WasmdockError
+from wasmdock.guest import Target
+from wasmdock.oci.image import Image
+from wasmdock.pack import extract
+from wasmdock.process import Completed, run_command
+from wasmdock.results import CaseResult, LeftOut
+from wasmdock.runtime import Limits, RunRequest, RunResult
+
+# Where the native program goes: the base image, and whether the program must bring its own libc.
+BASES: Mapping[str, tuple[str, bool]] = {
+    "slim": ("debian:trixie-slim", False),
+    "debian": ("debian:trixie", False),
+    "distroless": ("gcr.io/distroless/cc-debian13", False),
+    "scratch": ("scratch", True),
+    "alpine": ("alpine:3", True),
+    "alpine-like": ("alpine:3", True),
+}
+PROCESS = "process"
+_STATIC = "-C target-feature=+crt-static"
+_PATIENCE = 120.0  # seconds for one container: a wedged engine must not stop a benchmark for ever
+
+
+class DockerCases:
+    """Adds cases that need an engine; without one each is left out with the reason."""
+
+    def __init__(self, context: Context, cases: Cases, options: argparse.Namespace) -> None:
+        """Nothing is asked before the first case."""
+        self._context, self._cases, self._options = context, cases, options
+        self._clock = FirstByte()
+
+    @cached_property
+    def _docker(self) -> Docker:
+        found = self._context.docker
+        return Docker(found.host, found.environment, answer=found.answer, runner=self._clock)
+
+    def add_wasm(self, prefix: str, source: Source, request: RunRequest) -> None:
+        """The Wasm image in a container, where this engine runs such."""
+        with self._leaving_out(f"{prefix}wasm, docker"):
+            from wasmdock.cli.proof import is_proven, record_proof
+
+            if not is_proven(self._context):
+                proof = prove(self._docker, source.image)
+                if not proof.works:
+                    raise UnavailableError(proof.cause, proof.hint)
+                record_proof(self._context)
+            describe = CaseResult(f"{prefix}wasm, docker", "wasm", "docker", "warm", sizes=image_sizes(source.image))
+            self._add(describe, source.image, request)
+
+    def add_bases(self, prefix: str, folder: Path, request: RunRequest) -> None:
+        """The same crate, native, in every base asked for."""
+        for base in self._options.against:
+            with self._leaving_out(f"{prefix}native, {base}"):
+                if base == PROCESS:
+                    self._add_program(prefix, folder, request)
+                else:
+                    self._add_base(prefix, folder, base, request)
+
+    def add_native(self, name: str, source: Source) -> None:
+        """A native image that was named itself."""
+        with self._leaving_out(name):
+            sizes = image_sizes(source.image)
+            describe = CaseResult(name, "native", "docker", "warm", sizes=sizes)
+            self._add(describe, source.image, RunRequest(args=tuple(self._options.args)))
+
+    def add_image(self, name: str, reference: str, request: RunRequest) -> None:
+        """An image of the user's own, by its name in the engine."""
+        with self._leaving_out(name):
+            image = self._docker.image(reference)
+            program = "wasm" if image.platform.is_wasm else "native"
+            describe = CaseResult(name, program, "docker", "warm", sizes=image_sizes(image), detail=reference)
+            self._add(describe, image, request)
+
+    def add_service(self, name: str, what: str) -> None:
+        """A service of a compose file: FILE#SERVICE, run once and removed."""
+        file, mark, service = what.rpartition("#")
+        if not mark or not file or not service:
+            raise UsageError(f'reading case "{name}": not compose:FILE#SERVICE', "name the service after a #")
+        with self._leaving_out(name):
+            argv = ["docker", "compose", "--file", file, "run", "--rm", "--no-TTY", "--quiet-pull", service]
+            run = command_run(argv, env=self._docker.environment)
+            describe = CaseResult(name, "command", "docker", "warm", detail=shlex.join(argv))
+            self._cases.add(
+                Case(describe, run, exit_code=self._options.exit_code, clocked_by="run", stable_output=False)
+            )
+
+    def engine(self) -> dict[str, str]:
+        """The engine by what it says of itself; empty where no case needed one."""
+        if "_docker" not in self.__dict__:
+            return {}
+        with suppress(WasmdockError):
+            facts = self._docker.facts()
+            parts = (f"Docker {facts.version}", f"containerd {facts.containerd}", f"runc {facts.runc}")
+            return {"engine": ", ".join(parts), "engine's kernel": facts.kernel, "storage": facts.storage_driver}
+        return {}
+
+    def _add(self, describe: CaseResult, image: Image, request: RunRequest) -> None:
+        reference = f"wasmdock/run:{image.digest.hex[:24]}"
+        bounded = replace(request, limits=replace(Limits(), timeout=_PATIENCE))
+        self._cases.cleanups.append(lambda: _ignore(self._docker.remove(reference, force=True)))
+
+        def make() -> "PhasedDocker":
+            network = [f"--network={self._options.network}"] if self._options.network else []
+            return PhasedDocker(DockerRuntime(self._docker, options=network, timed=True), self._clock)
+
+        runtime = make()
+        warm = Case(
+            describe,
+            lambda: runtime.run(image, bounded),
+            lambda: runtime.prepare(image),
+            exit_code=self._options.exit_code,
+            clocked_by="total",
+        )
+        self._cases.add(warm)
+        if not self._options.no_cold:
+            cold = ColdRuntime(make, "load", lambda: _ignore(self._docker.remove(reference, force=True)))
+            detail = "its base image stays in the engine" if describe.program == "native" else ""
+            described = replace(describe, start="cold", detail=detail)
+            self._cases.add(replace(warm, describe=described, run=lambda: cold.run(image, bounded), prepare=_pass))
+
+    def _add_base(self, prefix: str, folder: Path, base: str, request: RunRequest) -> None:
+        parent, static = BASES.get(base, (base, False))
+        program, name = self._native(folder, static)
+        tag = f"wasmdock/bench:{name}-{hashlib.sha256(parent.encode() + program).hexdigest()[:16]}"
+        self._build(parent, name, program, tag)
+        try:
+            image = self._docker.image(tag)
+        finally:
+            self._docker.remove(tag, force=True)
+        sizes = {**image_sizes(image), "program": len(program)}
+        describe = CaseResult(f"{prefix}native, {base}", "native", "docker", "warm", sizes=sizes)
+        self._add(describe, image, request)
+
+    def _build(self, parent: str, name: str, program: bytes, tag: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="wasmdock-bench-") as made:
+            folder = Path(made)
+            (folder / name).write_bytes(program)
+            (folder / name).chmod(0o755)
+            lines = (f"FROM {parent}", f"COPY {name} /{name}", "STOPSIGNAL SIGINT", f'ENTRYPOINT ["/{name}"]')
+            (folder / "Dockerfile").write_text("\n".join(lines) + "\n")
+            try:
+                self._docker.build(folder, [tag])
+            except BuildError as error:
+                raise UnavailableError(f'putting "{name}" into "{parent}": {_last(error.output)}') from error
+
+    def _native(self, folder: Path, static: bool) -> tuple[bytes, str]:
+        from wasmdock.cli.build import build_and_pack
+
+        context = self._context
+        if static:
+            flags = f"{context.environment.get('RUSTFLAGS', '')} {_STATIC}".strip()
+            context = Context({**context.environment, "RUSTFLAGS": flags}, context.quiet)
+        source = build_and_pack(folder, Target.NATIVE, context)
+        return extract(source.image), source.reference
+
+    def _add_program(self, prefix: str, folder: Path, request: RunRequest) -> None:
+        """The native program as it is, in no container at all: what no container can beat."""
+        program, name = self._native(folder, static=False)
+        path = self._cases.folder / name
+        path.write_bytes(program)
+        path.chmod(0o755)
+        describe = CaseResult(f"{prefix}native, process", "native", "command", "warm", sizes={"program": len(program)})
+        run = command_run([str(path), *request.args], env={}, stdin=request.stdin)
+        self._cases.add(Case(describe, run, exit_code=self._options.exit_code, clocked_by="run"))
+
+    def _leaving_out(self, what: str) -> "_LeavingOut":
+        return _LeavingOut(self._cases, what)
+
+
+class _LeavingOut:
+    """Turns a failure to make a case into a line of what was left out."""
+
+    def __init__(self, cases: Cases, what: str) -> None:
+        self._cases, self._what = cases, what
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if isinstance(error, WasmdockError) and not isinstance(error, UsageError):
+            self._cases.left_out.append(LeftOut(self._what, error.message))
+            return True
+        return False
+
+
+class FirstByte:
+    """A Runner that notes how many seconds passed until the program's first output."""
+
+    def __init__(self) -> None:
+        """Nothing has been seen."""
+        self.seconds: float | None = None
+
+    def __call__(self, argv: Any, *, on_output: Callable[[bytes], None] | None = None, **more: Any) -> Completed:
+        """Run the program; see `run_command`."""
+        self.seconds = None
+        began = time.monotonic()
+
+        def seen(chunk: bytes) -> None:
+            if self.seconds is None:
+                self.seconds = time.monotonic() - began
+            if on_output:
+                on_output(chunk)
+
+        return run_command(argv, on_output=seen, **more)
+
+
+class PhasedDocker:
+    """DockerRuntime with the phases by the words of a comparison, and what cannot be seen as None.
+
+    create: the client's and the engine's work besides the rest; start: until the program runs; run: the program,
+    with compiling and instantiating where it is Wasm; teardown: its removal. first byte counts from the beginning.
+    """
+
+    def __init__(self, runtime: DockerRuntime, clock: FirstByte) -> None:
+        """Wrap a timed DockerRuntime whose Docker runs programs by `clock`."""
+        self._runtime, self._clock = runtime, clock
+        self.name = "docker"
+
+    def prepare(self, image: Image) -> None:
+        """Load the image."""
+        self._runtime.prepare(image)
+
+    def run(self, image: Image, request: RunRequest) -> RunResult:
+        """Run it; the phase `total` is seconds from the docker client's start to its end."""
+        result = self._runtime.run(image, request)
+        return replace(result, phases=_phases(result, self._clock.seconds))
+
+
+def _phases(result: RunResult, first: float | None) -> dict[str, Any]:
+    total = result.phases["run"]
+    seen = {name: result.phases.get(key) for name, key in _EVENTS.items()}
+    known = [value for value in seen.values() if value is not None]
+    create = max(0.0, total - sum(known)) if len(known) == len(_EVENTS) else None
+    return {"create": create, **seen, "first byte": first, "total": total}
+
+
+_EVENTS = {"start": "container start", "run": "guest", "teardown": "container end"}
+
+
+def _last(output: str) -> str:
+    """The line of a build's output that says most: the last one with `ERROR`, else the last one."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    wrong = [line for line in lines if "error" in line.lower()]
+    return (wrong or lines or ["the build failed"])[-1]
+
+
+def _ignore(_value: object) -> None:
+    """The value does not matter."""
+
+
+def _pass() -> None:
+    """Nothing to prepare."""

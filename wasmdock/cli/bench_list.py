@@ -1,0 +1,61 @@
+"""The cases of one benchmark on their way: found, left out, cleaned up after."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wasmdock.bench import Case
+from wasmdock.errors import ImageError, WasmdockError
+from wasmdock.oci.compression import gzip_bytes
+from wasmdock.oci.image import Image
+from wasmdock.pack import extract
+from wasmdock.results import LeftOut
+
+_GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+@dataclass(slots=True)
+class Cases:
+    """The cases found, and what was left out; `close` removes what was made for them."""
+
+    warm: list[Case] = field(default_factory=list)
+    cold: list[Case] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    engine: dict[str, str] = field(default_factory=dict)
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="wasmdock-bench-")))
+    cleanups: list[Callable[[], None]] = field(default_factory=list)
+
+    def add(self, case: Case) -> None:
+        """Take a case."""
+        (self.cold if case.describe.start == "cold" else self.warm).append(case)
+
+    def leave_out(self, what: str, error: WasmdockError) -> None:
+        """Note what cannot be measured here, and why."""
+        self.left_out.append(LeftOut(what, error.message))
+
+    def close(self) -> None:
+        """Remove what was made for the benchmark."""
+        for cleanup in self.cleanups:
+            with suppress(WasmdockError):
+                cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def image_sizes(image: Image) -> dict[str, int]:
+    """Bytes of an image: `packed` to send (layers compressed), `unpacked`, and of its program alone.
+
+    An engine without containerd's store hands out layers uncompressed: these are compressed here to be counted.
+    """
+    layers = [layer.data for layer in image.layers]
+    packed = sum(len(data if _is_compressed(data) else gzip_bytes(data)) for data in layers)
+    sizes = {"packed": packed + len(image.config) + len(image.manifest), "unpacked": image.unpacked_size}
+    with suppress(ImageError):
+        sizes["program"] = len(extract(image))
+    return sizes
+
+
+def _is_compressed(data: bytes) -> bool:
+    return data.startswith((_GZIP_MAGIC, _ZSTD_MAGIC))

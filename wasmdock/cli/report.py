@@ -1,0 +1,17 @@
+"""wasmdock report: earlier results, shown again and compared."""
+
+import argparse
+
+from wasmdock.cli.bench_output import check_exports, deliver, export
+from wasmdock.cli.context import Context
+from wasmdock.results import read_results
+
+
+def report(options: argparse.Namespace, context: Context) -> int:
+    """Show the last of the files; with several, each is held against the one before."""
+    check_exports(options)
+    many = [read_results(path) for path in options.files]
+    if options.baseline is None and len(many) > 1:
+        options.baseline = options.files[-2]
+    export(many[-1], options, context)
+    return deliver(many, options, context)

@@ -1,0 +1,359 @@
+"""Results -> tables and sentences: text for a terminal, Markdown for a pull request, CSV for a spreadsheet."""
+
+import csv
+import io
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from wasmdock.results import CaseResult, Results
+from wasmdock.stats import Comparison, Verdict, compare
+
+STARTS = ("cold", "warm", "hot")
+UNKNOWN = "unknown"
+_NONE = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under column names; the first column names the row, the rest are amounts."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """One case against the base case of the same benchmark, or against itself in an earlier one."""
+
+    case: CaseResult
+    base: CaseResult
+    comparison: Comparison
+
+
+def seconds(value: float | None) -> str:
+    """Seconds for people, three digits: `58.2 us`, `4.31 ms`, `1.23 s`."""
+    if value is None:
+        return UNKNOWN
+    for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if abs(value) >= 0.9995 * factor:
+            return f"{_three(value / factor)} {unit}"
+    return f"{value * 1e9:.0f} ns"
+
+
+def size(value: int | None) -> str:
+    """Bytes for people, in powers of 1000: `19.1 kB`, `30 MB`."""
+    if value is None:
+        return _NONE
+    for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if value >= factor:
+            return f"{_three(value / factor)} {unit}"
+    return f"{value} B"
+
+
+def times(ratio: float) -> str:
+    """A ratio for people: `4,310`, `12.3`, `1.05`."""
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.1f}" if ratio >= 10 else f"{ratio:.2f}"
+
+
+def _three(value: float) -> str:
+    return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+
+
+def base_name(results: Results, wanted: str = "") -> str:
+    """The case everything is compared with: the one named, else the first native one, else the first."""
+    names = [case.name for case in results.cases]
+    if wanted in names:
+        return wanted
+    native = [case.name for case in results.cases if case.program == "native" and case.summary]
+    return (native or names or [""])[0]
+
+
+def contrasts(results: Results, base: str = "") -> list[Contrast]:
+    """Every case against the base of the same start; a start that the base lacks is held against its warm one."""
+    name = base_name(results, base)
+    fallback = results.case(name, "warm") or next((case for case in results.cases if case.name == name), None)
+    found = []
+    for case in results.cases:
+        against = results.case(name, case.start) or fallback
+        if case.name == name or against is None:
+            continue
+        comparison = compare(against.samples, case.samples, seed=results.seed)
+        if comparison:
+            found.append(Contrast(case, against, comparison))
+    return found
+
+
+def regressions(earlier: Results, now: Results, allowed: float) -> tuple[list[Contrast], list[Contrast]]:
+    """Every case against itself in an earlier benchmark: all, and those slower by more than `allowed` (0.1 is 10 %).
+
+    One counts as slower only where its whole interval lies beyond the allowance: noise does not.
+    """
+    found = []
+    for case in now.cases:
+        before = earlier.case(case.name, case.start)
+        comparison = compare(before.samples, case.samples, seed=now.seed, paired=False) if before else None
+        if before and comparison:
+            found.append(Contrast(case, before, comparison))
+    slower = [each for each in found if each.comparison.verdict is Verdict.SLOWER]
+    return found, [each for each in slower if each.comparison.low > 1 + allowed]
+
+
+def sentence(contrast: Contrast) -> str:
+    """What a comparison allows to say, in one line."""
+    comparison, case, base = contrast.comparison, _label(contrast.case), _label(contrast.base)
+    if comparison.verdict is Verdict.TOO_NOISY:
+        return f"{case} and {base} cannot be told apart: {comparison.why}"
+    if comparison.verdict is Verdict.NO_DIFFERENCE:
+        return f"{case} and {base}: no difference ({_interval(comparison)})"
+    return f"{case} is {_how_much(comparison)} than {base}"
+
+
+def _how_much(comparison: Comparison) -> str:
+    if comparison.verdict is Verdict.FASTER:
+        low, high = (_inverse(value) for value in (comparison.high, comparison.low))
+        return f"{times(_inverse(comparison.ratio))} times faster ({times(low)} to {times(high)})"
+    return f"{times(comparison.ratio)} times slower ({times(comparison.low)} to {times(comparison.high)})"
+
+
+def _inverse(value: float) -> float:
+    return 1 / value if value > 0 else float("inf")
+
+
+def _interval(comparison: Comparison) -> str:
+    return f"ratio {comparison.ratio:.3f}, between {comparison.low:.3f} and {comparison.high:.3f}"
+
+
+def _label(case: CaseResult) -> str:
+    return f"{case.name} ({case.start})"
+
+
+def tables(results: Results, base: str = "") -> list[Table]:
+    """Every table there is something to say in, the main one first."""
+    made = [
+        _overview(results, base_name(results, base)),
+        _details(results),
+        _phases(results),
+        _sizes(results),
+        _memory(results),
+        _density(results),
+        _throughput(results),
+    ]
+    return [table for table in made if table.rows]
+
+
+def _overview(results: Results, base: str) -> Table:
+    """One row per case with size and median of each start."""
+    starts = [start for start in STARTS if any(case.start == start for case in results.cases)]
+    against = next((case.sizes.get("packed") for case in results.cases if case.name == base), None)
+    rows = []
+    for name in _names(results):
+        packed = _first_size(results, name, "packed")
+        smaller = f"1/{times(against / packed)}" if against and packed and name != base else _NONE
+        cells = [_median(results.case(name, start)) for start in starts]
+        rows.append((name, size(packed), smaller, *cells))
+    columns = ("case", "image", "of base", *(f"{start} start" for start in starts))
+    has_sizes = any(row[1] != _NONE for row in rows)
+    if not has_sizes:
+        columns, rows = (columns[0], *columns[3:]), [(row[0], *row[3:]) for row in rows]
+    return Table(f"{results.subject}: medians", columns, tuple(rows), _explain(starts))
+
+
+def _explain(starts: Sequence[str]) -> str:
+    words = {
+        "cold": "cold: image not loaded, code not compiled",
+        "warm": "warm: image loaded, compiled code kept",
+        "hot": "hot: a fresh instance in a running process",
+    }
+    return "; ".join(words[start] for start in starts)
+
+
+def _names(results: Results) -> list[str]:
+    return list(dict.fromkeys(case.name for case in results.cases))
+
+
+def _first_size(results: Results, name: str, what: str) -> int | None:
+    return next((case.sizes[what] for case in results.cases if case.name == name and what in case.sizes), None)
+
+
+def _median(case: CaseResult | None) -> str:
+    if case is None:
+        return _NONE
+    return seconds(case.summary.median) if case.summary else "failed"
+
+
+def _details(results: Results) -> Table:
+    rows = []
+    for case in results.cases:
+        found = case.summary
+        if found is None:
+            continue
+        marks = (str(found.n), str(found.failures), str(len(found.outliers)))
+        spread = (found.minimum, found.p5, found.median, found.p95, found.p99, found.maximum, found.mad)
+        rows.append((_label(case), *(seconds(value) for value in spread), *marks))
+    columns = ("case", "min", "5 %", "median", "95 %", "99 %", "max", "mad", "runs", "failed", "outliers")
+    return Table("Distributions", columns, tuple(rows), "outliers are marked and kept in every number")
+
+
+def phase_names(results: Results) -> list[str]:
+    """Every phase that any case saw, in the order they first came."""
+    seen = (name for case in results.cases for sample in case.samples[:50] for name in sample.phases)
+    return list(dict.fromkeys(seen))
+
+
+def phase_median(case: CaseResult, phase: str) -> float | None:
+    """The median seconds of one phase; None where it cannot be seen."""
+    found = [sample.phases.get(phase) for sample in case.samples if not sample.failure]
+    values = [value for value in found if value is not None]
+    return statistics.median(values) if values else None
+
+
+def _phases(results: Results) -> Table:
+    names = phase_names(results)
+    rows = tuple(
+        (_label(case), *(seconds(phase_median(case, name)) for name in names)) for case in results.cases if case.summary
+    )
+    return Table("Phases, medians", ("case", *names), rows if names else (), "unknown: this road does not show it")
+
+
+def _sizes(results: Results) -> Table:
+    names = list(dict.fromkeys(what for case in results.cases for what in case.sizes))
+    rows = []
+    for name in _names(results):
+        sizes = [_first_size(results, name, what) for what in names]
+        if any(value is not None for value in sizes):
+            packed = _first_size(results, name, "packed")
+            rows.append((name, *(size(value) for value in sizes), *_pull_times(packed)))
+    columns = ("case", *names, *(f"over {speed}" for speed, _ in _LINKS))
+    return Table("Sizes", columns, tuple(rows), "times over a link are computed from the packed size, not measured")
+
+
+_LINKS = (("10 Mbit/s", 10e6 / 8), ("100 Mbit/s", 100e6 / 8), ("1 Gbit/s", 1e9 / 8))
+
+
+def _pull_times(packed: int | None) -> list[str]:
+    return [seconds(packed / speed) if packed is not None else _NONE for _, speed in _LINKS]
+
+
+def _memory(results: Results) -> Table:
+    rows = []
+    for case in results.cases:
+        values = sorted(sample.memory for sample in case.samples if sample.memory is not None and not sample.failure)
+        if values:
+            rows.append((_label(case), size(statistics.median_low(values)), size(values[-1])))
+    return Table("Peak memory", ("case", "median", "highest"), tuple(rows))
+
+
+def _density(results: Results) -> Table:
+    rows = tuple(
+        (
+            each.name,
+            f"{each.curve[-1][0]:,}" if each.curve else "0",
+            size(each.curve[-1][1] if each.curve else 0),
+            size(each.per_instance),
+            seconds(each.curve[-1][2] if each.curve else None),
+            each.ended,
+        )
+        for each in results.density
+    )
+    return Table("Density", ("case", "alive at once", "memory", "each", "to start them", "ended by"), rows)
+
+
+def _throughput(results: Results) -> Table:
+    rows = tuple(
+        (
+            f"{each.name}, {each.concurrency} at once",
+            f"{each.per_second:,.1f}",
+            *(seconds(value) for value in (each.p50, each.p95, each.p99)),
+            str(each.failures),
+        )
+        for each in results.throughput
+    )
+    return Table("Throughput", ("case", "per second", "50 %", "95 %", "99 %", "failed"), rows)
+
+
+def sentences(results: Results, base: str = "") -> list[str]:
+    """Everything there is to say: comparisons, what was dropped or left out, what interrupted."""
+    said = [sentence(contrast) for contrast in contrasts(results, base)]
+    said += [f"{_label(case)} was given up: {case.dropped}" for case in results.cases if case.dropped]
+    said += [f"left out: {each.what}: {each.why}" for each in results.left_out]
+    said += ["interrupted: these are the results so far"] if results.interrupted else []
+    return said
+
+
+def footing(results: Results) -> list[str]:
+    """What the numbers rest on: machine, seed, overhead."""
+    machine = ", ".join(f"{key} {value}" for key, value in results.environment.items() if value)
+    rounds = max((sample.round + 1 for case in results.cases for sample in case.samples), default=0)
+    order = f"{rounds} rounds, the cases of each in an order shuffled by seed {results.seed}"
+    return [
+        *([f"machine: {machine}"] if machine else []),
+        f"{order}; measuring adds {seconds(results.overhead)} to each run",
+        *([f"again: {' '.join(results.command)}"] if results.command else []),
+    ]
+
+
+def render_text(results: Results, base: str = "", *, full: bool = False) -> str:
+    """What a terminal shows: the overview, what it means, what it rests on; with `full` every table."""
+    chosen = tables(results, base) if full else tables(results, base)[:1]
+    blocks = [text_table(table) for table in chosen]
+    blocks += ["\n".join(lines) for lines in (sentences(results, base), footing(results))]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def text_table(table: Table) -> str:
+    """Aligned columns, the amounts to the right."""
+    lines = (table.columns, *table.rows)
+    widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
+    text = [table.title] if table.title else []
+    for line in lines:
+        first, *rest = (
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        text.append("  ".join([first, *rest]).rstrip())
+    return "\n".join([*text, *([f"({table.note})"] if table.note else [])])
+
+
+def render_markdown(results: Results, base: str = "", *, full: bool = True) -> str:
+    """Markdown for a README or a pull request; the tables after the first are folded away."""
+    first, *rest = tables(results, base) or [Table("nothing measured", ("case",), ())]
+    parts = [f"### {first.title}", markdown_table(first)]
+    parts.append("\n".join(f"- {_escape(line)}" for line in sentences(results, base)))
+    if full:
+        parts += [f"<details><summary>{t.title}</summary>\n\n{markdown_table(t)}\n\n</details>" for t in rest]
+    parts.append("\n".join(f"<sub>{_escape(line)}</sub><br>" for line in footing(results)))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def markdown_table(table: Table) -> str:
+    """A table of GitHub's Markdown, amounts to the right."""
+    marks = [":--", *("--:" for _ in table.columns[1:])]
+    lines = [_row(table.columns), _row(marks), *(_row(map(_escape, row)) for row in table.rows)]
+    return "\n".join([*lines, *([f"\n{table.note}"] if table.note else [])])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def render_csv(results: Results) -> str:
+    """A line per sample: case, start, program, road, round, seconds, memory, failure, and a column per phase."""
+    names = phase_names(results)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    fixed = ("case", "start", "program", "road", "round", "seconds", "memory", "failure")
+    writer.writerow([*fixed, *(f"phase {name}" for name in names)])
+    for case in results.cases:
+        for sample in case.samples:
+            own = [case.name, case.start, case.program, case.road, sample.round, sample.seconds]
+            phases = [sample.phases.get(name) for name in names]
+            cells = [*own, sample.memory, sample.failure, *phases]
+            writer.writerow(["" if cell is None else cell for cell in cells])
+    return out.getvalue()

@@ -1,0 +1,208 @@
+"""What a benchmark found, as values and as a JSON document that is read back: raw samples and all."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from wasmdock.errors import UsageError
+from wasmdock.stats import Sample, Summary, summarize_samples
+
+SCHEMA = "wasmdock.bench/1"  # keys are only ever added under one number
+_MOST = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One case with its samples in the order they came.
+
+    name tells it apart; program is `wasm`, `native` or `command`; road is where it ran; start is `cold` (nothing
+    prepared), `warm` (image loaded, code compiled) or `hot` (a fresh instance in a running process).
+    sizes are bytes by what they measure (`packed`, `unpacked`, `program`); dropped says why it was given up.
+    """
+
+    name: str
+    program: str
+    road: str
+    start: str
+    samples: tuple[Sample, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    detail: str = ""
+    dropped: str = ""
+
+    @property
+    def summary(self) -> Summary | None:
+        """The summary of its runs; None where none succeeded."""
+        return summarize_samples(self.samples)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it apart from every other case."""
+        return (self.name, self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that was asked for and could not be measured, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """One benchmark, whole or as far as it came.
+
+    created is RFC 3339 text; command is how to repeat it; seed gave the order of the cases; overhead is seconds
+    the measuring itself adds to a sample; environment is the machine by what it says of itself.
+    """
+
+    subject: str
+    created: str
+    seed: int
+    cases: tuple[CaseResult, ...]
+    command: tuple[str, ...] = ()
+    overhead: float = 0.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+    density: tuple["Density", ...] = ()
+    throughput: tuple["Throughput", ...] = ()
+    interrupted: bool = False
+
+    def case(self, name: str, start: str) -> CaseResult | None:
+        """The case of that name and start."""
+        return next((case for case in self.cases if case.key == (name, start)), None)
+
+    def with_cases(self, cases: Sequence[CaseResult]) -> "Results":
+        """The same benchmark with other cases."""
+        return replace(self, cases=tuple(cases))
+
+
+@dataclass(frozen=True, slots=True)
+class Density:
+    """How many instances were alive at once: `curve` is (instances, bytes of memory in use, seconds since the first).
+
+    limit is the bytes that were not to be passed, per_instance the slope of the curve in bytes; ended says what
+    ended the run.
+    """
+
+    name: str
+    limit: int
+    curve: tuple[tuple[int, int, float], ...]
+    per_instance: int
+    ended: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Starts (or requests) per second with so many at once, and the quantiles of their seconds."""
+
+    name: str
+    concurrency: int
+    per_second: float
+    p50: float
+    p95: float
+    p99: float
+    failures: int = 0
+
+
+def to_document(results: Results) -> dict[str, Any]:
+    """The JSON form. Each case carries its summary besides the samples; seconds and bytes throughout."""
+    document = asdict(results)
+    for written, case in zip(document["cases"], results.cases, strict=True):
+        summary = case.summary
+        written["summary"] = asdict(summary) if summary else None
+    return {"schema": SCHEMA, **document}
+
+
+def to_json(results: Results) -> str:
+    """The JSON document as text, with a line per sample."""
+    document = to_document(results)
+    samples = [case.pop("samples") for case in document["cases"]]
+    for place, case in enumerate(document["cases"]):
+        case["samples"] = f"@{place}@"
+    text = json.dumps(document, indent=1)
+    for place, rows in enumerate(samples):
+        lines = ",\n    ".join(json.dumps(row) for row in rows)
+        text = text.replace(f'"@{place}@"', f"[\n    {lines}\n   ]" if rows else "[]")
+    return text + "\n"
+
+
+def read_results(path: Path) -> Results:
+    """Read a file that `to_json` wrote. Raises UsageError for anything else."""
+    doing = f'reading results "{path}"'
+    try:
+        if path.stat().st_size > _MOST:
+            raise UsageError(f"{doing}: larger than {_MOST >> 20} MiB")
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{doing}: {error.strerror}", "name a file made by wasmdock bench --export") from error
+    except ValueError as error:
+        raise UsageError(f"{doing}: not JSON ({error})", "name a file made by wasmdock bench --export") from error
+    return from_document(document, doing)
+
+
+def from_document(document: Any, doing: str = "reading results") -> Results:
+    """The value of a JSON document. Raises UsageError."""
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
+        raise UsageError(f'{doing}: its schema is "{schema}" instead of "{SCHEMA}"', "export it again")
+    try:
+        return Results(
+            subject=str(document["subject"]),
+            created=str(document["created"]),
+            seed=int(document["seed"]),
+            cases=tuple(_case(case) for case in document["cases"]),
+            command=tuple(map(str, document.get("command", ()))),
+            overhead=float(document.get("overhead", 0.0)),
+            environment={str(key): str(value) for key, value in document.get("environment", {}).items()},
+            left_out=tuple(LeftOut(str(each["what"]), str(each["why"])) for each in document.get("left_out", ())),
+            density=tuple(_density(each) for each in document.get("density", ())),
+            throughput=tuple(_throughput(each) for each in document.get("throughput", ())),
+            interrupted=bool(document.get("interrupted", False)),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{doing}: not the form of {SCHEMA}: {error!r}", "export it again") from error
+
+
+def _case(document: Mapping[str, Any]) -> CaseResult:
+    return CaseResult(
+        name=str(document["name"]),
+        program=str(document["program"]),
+        road=str(document["road"]),
+        start=str(document["start"]),
+        samples=tuple(_sample(each) for each in document["samples"]),
+        sizes={str(key): int(value) for key, value in document.get("sizes", {}).items()},
+        detail=str(document.get("detail", "")),
+        dropped=str(document.get("dropped", "")),
+    )
+
+
+def _sample(document: Mapping[str, Any]) -> Sample:
+    memory = document.get("memory")
+    phases = document.get("phases", {}).items()
+    return Sample(
+        round=int(document["round"]),
+        seconds=float(document["seconds"]),
+        phases={str(name): None if value is None else float(value) for name, value in phases},
+        memory=None if memory is None else int(memory),
+        failure=str(document.get("failure", "")),
+    )
+
+
+def _density(document: Mapping[str, Any]) -> Density:
+    curve = tuple((int(count), int(used), float(seconds)) for count, used, seconds in document["curve"])
+    return Density(
+        str(document["name"]),
+        int(document["limit"]),
+        curve,
+        int(document["per_instance"]),
+        str(document.get("ended", "")),
+    )
+
+
+def _throughput(document: Mapping[str, Any]) -> Throughput:
+    per_second, p50, p95, p99 = (float(document[key]) for key in ("per_second", "p50", "p95", "p99"))
+    failures = int(document.get("failures", 0))
+    return Throughput(str(document["name"]), int(document["concurrency"]), per_second, p50, p95, p99, failures)
