@@ -3,9 +3,11 @@
 import os
 import pickle
 import select
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,13 +38,14 @@ def run_in_child(task: Task) -> RunResult:
     limit = (task.request.limits.timeout or 0.0) + START_ALLOWANCE
     task_reader, task_writer = os.pipe()
     answer_reader, answer_writer = os.pipe()
-    argv = [sys.executable, "-m", "wasmdock.child", str(task_reader), str(answer_writer)]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # -P: the child looks for modules where we do, and not first of all in the folder we happen to be in.
+    argv = [sys.executable, "-P", "-m", "wasmdock.child", str(task_reader), str(answer_writer)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(each or str(Path.cwd()) for each in sys.path)}
     child = subprocess.Popen(argv, pass_fds=(task_reader, answer_writer), env=env)
     os.close(task_reader)
     os.close(answer_writer)
     try:
-        with os.fdopen(task_writer, "wb") as file:
+        with suppress(BrokenPipeError), os.fdopen(task_writer, "wb") as file:  # a dead child does not answer
             pickle.dump(replace(task, request=replace(task.request, env={})), file)
         answer = _answer(answer_reader, limit)
     finally:
@@ -83,6 +86,7 @@ def main() -> None:
 
     task_reader, answer_writer = (int(text) for text in sys.argv[1:3])
     os.set_inheritable(answer_writer, False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal reaches us too; our parent ends us
     with os.fdopen(task_reader, "rb") as file:
         task = pickle.load(file)  # from our own parent
 

@@ -6,6 +6,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterator
+from weakref import WeakSet
 
 TICK = 0.005  # seconds; a loop in a guest notices its deadline within two of these
 _IDLE = 1.0  # seconds without a guest before the thread rests; waking it costs more than a tick
@@ -145,14 +146,14 @@ class Watch:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._resting = True
-        self._pid = os.getpid()
+        _WATCHES.add(self)
 
     @contextlib.contextmanager
     def over(self, guard: Guard) -> Iterator[Guard]:
         """Watch over one run."""
         with self._lock:
             self._guards.add(guard)
-            if self._thread is None or self._pid != os.getpid():
+            if self._thread is None:
                 self._start()
             elif self._resting:
                 self._wake.set()
@@ -162,8 +163,11 @@ class Watch:
             with self._lock:
                 self._guards.discard(guard)
 
+    def forget(self) -> None:
+        """Start anew in a forked process: neither the thread nor the guests came along."""
+        self._guards, self._lock, self._thread = set(), threading.Lock(), None
+
     def _start(self) -> None:
-        self._pid = os.getpid()  # a thread does not survive a fork
         self._thread = threading.Thread(target=self._run, name="wasmdock-watch", daemon=True)
         self._thread.start()
 
@@ -194,6 +198,22 @@ class Watch:
         time.sleep(max(0.0, until - time.monotonic()))
         for guard in guards:
             guard.look()
+
+
+_WATCHES: WeakSet[Watch] = WeakSet()
+
+
+def _after_fork() -> None:
+    """Leave our parent's pipes to it: used by both, they would mix the output of its guests and ours."""
+    while _SPARE:
+        reader, writer = _SPARE.pop()
+        os.close(reader)
+        os.close(writer)
+    for watch in _WATCHES:
+        watch.forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _drain(pipes: dict[int, Pipe], seconds: float) -> None:
