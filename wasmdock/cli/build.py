@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from wasmdock.build import Build, build_guest
+from wasmdock.builder import Builder
 from wasmdock.cli.context import Context
 from wasmdock.cli.source import Source, read_wasm
 from wasmdock.cli.values import parse_env
@@ -14,6 +15,11 @@ from wasmdock.guest import Artifact, Target, load_guest, parse_target
 from wasmdock.oci.image import Image, Reference
 from wasmdock.pack import pack
 from wasmdock.wasm_sniff import Form, form_of
+
+_CA_VARIABLES = ("WASMDOCK_CA_BUNDLE", "CARGO_HTTP_CAINFO", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_CA_FILES = tuple(
+    Path("/etc") / name for name in ("ssl/certs/ca-certificates.crt", "pki/tls/certs/ca-bundle.crt", "ssl/cert.pem")
+)
 
 
 def build(options: argparse.Namespace, context: Context) -> int:
@@ -77,33 +83,24 @@ def _target(text: str | None, context: Context) -> Target | None:
 
 def _build(folder: Path, target: Target | None, context: Context) -> Build:
     guest = load_guest(folder)
-    chosen = target or guest.default_target
     made = build_guest(
         guest,
-        chosen,
+        target or guest.default_target,
         cache=context.cache,
-        docker=lambda: context.docker,
         environment=context.environment,
-        builder_folder=builder_folder(),
-        ca_bundle=ca_bundle(context),
-        progress=_progress(context),
+        engine=lambda: context.docker,
+        builder=Builder(builder_folder(), context.environment, ca_bundle(context)),
+        progress=_pass_on if context.is_terminal and not context.quiet else None,
     )
     for note in made.notes:
         context.say(f"wasmdock: {note}")
     return made
 
 
-def _progress(context: Context) -> "_Progress | None":
-    return _Progress() if context.is_terminal and not context.quiet else None
-
-
-class _Progress:
-    """The toolchain's own output, passed on to the terminal as it comes."""
-
-    def __call__(self, chunk: bytes) -> None:
-        """Pass one chunk on."""
-        sys.stderr.buffer.write(chunk)
-        sys.stderr.buffer.flush()
+def _pass_on(chunk: bytes) -> None:
+    """Pass the toolchain's own output on to the terminal as it comes."""
+    sys.stderr.buffer.write(chunk)
+    sys.stderr.buffer.flush()
 
 
 def builder_folder() -> Path:
@@ -118,17 +115,11 @@ def builder_folder() -> Path:
 
 
 def ca_bundle(context: Context) -> Path | None:
-    """The CA bundle the user points programs at, for machines behind a proxy that re-signs TLS."""
-    for name in (
-        "WASMDOCK_CA_BUNDLE",
-        "CARGO_HTTP_CAINFO",
-        "SSL_CERT_FILE",
-        "REQUESTS_CA_BUNDLE",
-        "CURL_CA_BUNDLE",
-    ):
+    """The CA bundle of this host, which may hold a proxy's certificate: the one variables name, else the system's."""
+    for name in _CA_VARIABLES:
         if context.environment.get(name):
             return Path(context.environment[name])
-    return None
+    return next((path for path in _CA_FILES if path.is_file()), None)
 
 
 def _artifact(path: Path, name: str | None) -> Artifact:

@@ -87,13 +87,8 @@ def _run_in_docker(
     from wasmdock.cli.proof import record_proof
     from wasmdock.docker_run import DockerRuntime
 
-    runtime = DockerRuntime(
-        context.docker,
-        source.reference,
-        runtime=launch.runtime or None,
-        platform=launch.platform or None,
-        tty=options.tty,
-    )
+    held = {str(source.image.digest): source.reference} if source.origin == "the engine" else {}
+    runtime = DockerRuntime(context.docker, runtime=launch.runtime or None, held=held, tty=options.tty)
     runtime.prepare(source.image)
     result = runtime.run(source.image, request)
     if launch.runtime and result.outcome is Outcome.EXITED:
