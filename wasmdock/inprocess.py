@@ -62,6 +62,7 @@ class InProcessRuntime:
         self._on_stuck = on_stuck
         self._engines: dict[bool, Engine] = {}
         self._prepared: dict[tuple[str, bool], Prepared] = {}
+        self._lock = threading.Lock()  # over both; never held while something compiles
 
     def prepare(self, image: Image) -> None:
         """Compile the image's binary, or fetch its compiled code. Raises GuestError, ImageError."""
@@ -86,9 +87,10 @@ class InProcessRuntime:
         found = self._prepared.get(key)
         if found is None:
             found = self.ready(extract(image), entry(image), metered)
-            while len(self._prepared) >= _MOST_PROGRAMS:
-                self._prepared.pop(next(iter(self._prepared)), None)
-            self._prepared[key] = found
+            with self._lock:
+                while len(self._prepared) >= _MOST_PROGRAMS:
+                    self._prepared.pop(next(iter(self._prepared)))
+                self._prepared[key] = found
         return found
 
     def ready(self, data: bytes, start: Entry, metered: bool) -> Prepared:
@@ -99,10 +101,11 @@ class InProcessRuntime:
         return Prepared(data, start, program)
 
     def _engine(self, metered: bool) -> Engine:
-        if metered not in self._engines:
-            cache = CodeCache(self._folder) if self._folder else None
-            self._engines[metered] = Engine(cache, metered)
-        return self._engines[metered]
+        with self._lock:
+            if metered not in self._engines:
+                cache = CodeCache(self._folder) if self._folder else None
+                self._engines[metered] = Engine(cache, metered)
+            return self._engines[metered]
 
 
 def run_here(
@@ -222,8 +225,10 @@ def _ran_out_of_memory(ending: Ending, limits: Limits, stderr: bytes) -> bool:
 
 def needs_own_process(program: Program, request: RunRequest) -> bool:
     """Whether a time limit could pass while the guest sits in a host call, where nothing reaches it."""
-    limited = request.limits.timeout is not None
-    return limited and bool(program.may_block or request.interactive or request.mounts)
+    if request.limits.timeout is None:
+        return False
+    shared = request.interactive or request.stdio is Stdio.INHERIT  # whoever is at the other end may do nothing
+    return bool(program.may_block or shared or request.mounts)
 
 
 def environment(image: Image, request: RunRequest) -> dict[str, str]:
