@@ -1,8 +1,12 @@
 """Ordinary typed classes that stand in for the world in the fast suite."""
 
+import json
+import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from wasmdock.docker_host import Host
 from wasmdock.process import DEFAULT_CAP, Completed
 
 Answer = Completed | BaseException | Callable[[Sequence[str]], Completed]
@@ -58,3 +62,53 @@ class FakeRunner:
             if found is not None:
                 return found
         return Completed(tuple(argv), 0)
+
+
+class FakeEngine:
+    """A Unix socket that answers like a Docker engine: canned bodies by the path of the request.
+
+    A path without an answer is a 404. `hang` accepts and never answers; `raw` is sent as it is.
+    """
+
+    def __init__(
+        self, folder: Path, answers: Mapping[str, object] | None = None, *, raw: bytes = b"", hang: bool = False
+    ):
+        """Listen on a socket in `folder` until closed."""
+        self.path = folder / "docker.sock"
+        self.asked: list[str] = []
+        self._answers = {"/_ping": "OK", **(answers or {})}
+        self._raw, self._hang = raw, hang
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(self.path))
+        self._socket.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def host(self) -> Host:
+        """The address of this engine."""
+        return Host(f"unix://{self.path}", "DOCKER_HOST", environment={"DOCKER_HOST": f"unix://{self.path}"})
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.close()
+
+    def _serve(self) -> None:
+        kept = []
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            if self._hang:
+                kept.append(connection)
+                continue
+            with connection:
+                path = connection.recv(1 << 16).split(b" ")[1].decode()
+                self.asked.append(path)
+                connection.sendall(self._raw or self._answer(path))
+
+    def _answer(self, path: str) -> bytes:
+        found = next((body for start, body in self._answers.items() if path.startswith(start)), None)
+        body = found.encode() if isinstance(found, str) else json.dumps(found or {}).encode()
+        status = "200 OK" if found is not None else "404 Not Found"
+        return f"HTTP/1.0 {status}\r\nApi-Version: 1.45\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body

@@ -236,9 +236,10 @@ class Docker:
         stdin = source if isinstance(source, bytes) else None
         done = self.cli(*command, timeout=timeout, stdin=stdin, env=env, on_output=on_output)
         if done.code != 0 or done.timed_out:
-            how = f"no end after {timeout:g} s" if done.timed_out else f"docker's exit code {done.code}"
-            output = "\n".join((done.stdout + done.stderr).decode("utf-8", "replace").splitlines()[-40:])
-            raise BuildError(f'building image "{" ".join(tags)}": {how}', output=output)
+            lines = (done.stdout + done.stderr).decode("utf-8", "replace").rstrip().splitlines()
+            last = lines[-1] if lines else f"docker's exit code {done.code}"
+            how = f"no end after {timeout:g} s" if done.timed_out else last
+            raise BuildError(f'building image "{" ".join(tags)}": {how}', output="\n".join(lines[-40:]))
 
     def events(self, container: str) -> list[tuple[str, int]]:
         """What happened to a container up to now: action, and nanoseconds of the clock of the engine."""
