@@ -11,6 +11,7 @@ from wasmdock.code_cache import CodeCache
 from wasmdock.engine import EndKind, Engine, Grants, assemble, load_command, version
 from wasmdock.engine.call import load_library
 from wasmdock.errors import GuestError
+from wasmdock.wasm_holdings import count_holdings
 from wasmdock.watch import Guard
 
 START = b'(module (func (export "_start")))'
@@ -209,3 +210,24 @@ def test_library_is_initialised_before_its_first_call() -> None:
       (func (export "ready") (result i32) (global.get $ready)))"""
     _, results = load_library(Engine(), assemble(text, "x"), is_component=False).call("ready", [], Grants(), Guard())
     assert results == [1]
+
+
+@pytest.mark.parametrize(
+    "text, memories, tables",
+    [
+        ("(module)", 0, 0),
+        ("(module (memory 1) (memory 2) (table 1 funcref))", 2, 1),
+        ("(module (import \"a\" \"m\" (memory 1)))", 0, 0),
+        ("(component (core module (memory 1)) (component (core module (memory 1) (table 1 funcref))))", 2, 1),
+    ],
+)
+def test_memories_and_tables_are_counted_in_nested_modules_too(text: str, memories: int, tables: int) -> None:
+    assert count_holdings(assemble(text.encode(), "x")) == (memories, tables)
+
+
+def test_deeply_nested_component_is_counted_without_recursion() -> None:
+    data = assemble(b"(component)", "x")
+    for _ in range(2000):
+        size = bytes([len(data) & 0x7F | 0x80, len(data) >> 7 & 0x7F | 0x80, len(data) >> 14])
+        data = data[:8] + b"\x04" + size + data
+    assert count_holdings(data) == (0, 0)

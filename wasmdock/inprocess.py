@@ -218,6 +218,8 @@ def _ran_out_of_memory(ending: Ending, limits: Limits, stderr: bytes) -> bool:
 
     Rust's own last words, or an `unreachable` (what an allocator ends in) with more than half the limit in use.
     """
+    if ending.message.startswith("GC heap out of memory"):
+        return limits.memory is not None
     if limits.memory is None or not ending.message.startswith("wasm `unreachable`"):
         return False
     return b"memory allocation of " in stderr[-4096:] or (ending.memory or 0) * 2 > limits.memory

@@ -35,8 +35,9 @@ TIMED_OUT_CODE = 124
 class Limits:
     """What a guest may use at most; None lifts a limit.
 
-    memory and output are bytes, tables is elements over all tables, timeout is seconds of wall time,
-    fuel is Wasm instructions as wasmtime counts them, stack is bytes of Wasm stack.
+    memory is bytes of linear memory over all memories (a GC heap may be as large again), output is bytes,
+    tables is elements over all tables, timeout is seconds of wall time,
+    fuel is Wasm instructions as wasmtime counts them.
     """
 
     memory: int | None = 512 * MIB

@@ -13,6 +13,7 @@ from wasmdock.engine.endings import Ending, EndKind, ending_of, import_error
 from wasmdock.engine.instance import Grants, fresh_store
 from wasmdock.errors import GuestError
 from wasmdock.wasm import parse
+from wasmdock.wasm_holdings import count_holdings
 from wasmdock.watch import Guard
 from wasmdock.wit import Wit
 from wasmdock.wit_values import Makers
@@ -53,6 +54,7 @@ class ModuleLibrary:
         """Compile it and resolve its imports from WASI preview 1. Raises GuestError."""
         self._engine = engine
         self._module = engine.module(data)
+        self._holdings = count_holdings(data)
         linker = wasmtime.Linker(engine.raw_engine)
         linker.define_wasi()
         try:
@@ -72,7 +74,7 @@ class ModuleLibrary:
         Raises GuestError for a function whose types have no values in Python.
         """
         _check_callable(name, self.functions[name])
-        with fresh_store(self._engine, grants, guard) as store:
+        with fresh_store(self._engine, grants, guard, self._holdings) as store:
             try:
                 instance = self._pre.instantiate(store)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
@@ -96,6 +98,7 @@ class ComponentLibrary:
         """Compile it; imports are resolved at each call, from WASI 0.2. Raises GuestError."""
         self._engine = engine
         self._component = engine.component(data)
+        self._holdings = count_holdings(data)
         self._linker = component.Linker(engine.raw_engine)
         self._linker.add_wasip2()
         exports = self._component.type.exports(engine.raw_engine)
@@ -108,7 +111,7 @@ class ComponentLibrary:
         for part in self._paths[name][0]:
             index = self._component.get_export_index(part, index)
             assert index is not None, "the component's type says that it is there"
-        with fresh_store(self._engine, grants, guard) as store:
+        with fresh_store(self._engine, grants, guard, self._holdings) as store:
             try:
                 instance = self._linker.instantiate(store, self._component)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:

@@ -10,6 +10,7 @@ from wasmdock.engine.compiler import Engine
 from wasmdock.engine.endings import Ending, ending_of, import_error
 from wasmdock.engine.instance import Grants, fresh_store
 from wasmdock.errors import GuestError
+from wasmdock.wasm_holdings import count_holdings
 from wasmdock.watch import Guard
 
 _WAITING_FUNCTIONS = frozenset({"poll_oneoff", "sock_accept", "sock_recv", "sock_send"})
@@ -35,16 +36,18 @@ def load_command(engine: Engine, data: bytes, is_component: bool, export: str = 
     if is_component:
         from wasmdock.engine.component_command import ComponentCommand  # wasmtime.component costs 10 ms of a start
 
-        return ComponentCommand(engine, engine.component(data))
-    return ModuleCommand(engine, engine.module(data), export)
+        return ComponentCommand(engine, data)
+    return ModuleCommand(engine, data, export)
 
 
 class ModuleCommand:
     """A WASI preview 1 command: a core module started by `_start` or another function without parameters."""
 
-    def __init__(self, engine: Engine, module: wasmtime.Module, export: str = "_start") -> None:
-        """Resolve the imports once. Raises GuestError for one that WASI preview 1 does not have."""
+    def __init__(self, engine: Engine, data: bytes, export: str = "_start") -> None:
+        """Compile it and resolve its imports. Raises GuestError, also for one that WASI preview 1 does not have."""
         self._engine, self._export = engine, export
+        module = engine.module(data)
+        self._holdings = count_holdings(data)
         self.may_block = any(each.name in _WAITING_FUNCTIONS for each in module.imports)
         _check_startable(module, export)
         linker = wasmtime.Linker(engine.raw_engine)
@@ -56,7 +59,7 @@ class ModuleCommand:
 
     def run(self, grants: Grants, guard: Guard) -> Ending:
         """Run `_start` of a fresh instance to its end, in this thread."""
-        with fresh_store(self._engine, grants, guard) as store:
+        with fresh_store(self._engine, grants, guard, self._holdings) as store:
             context = store._context()
             instance, trap = raw.wasmtime_instance_t(), POINTER(raw.wasm_trap_t)()
             error = raw.wasmtime_instance_pre_instantiate(self._pre.ptr(), context, byref(instance), byref(trap))

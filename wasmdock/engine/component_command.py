@@ -9,6 +9,7 @@ from wasmdock.engine.compiler import Engine
 from wasmdock.engine.endings import Ending, EndKind, ending_of, import_error
 from wasmdock.engine.instance import Grants, fresh_store
 from wasmdock.errors import GuestError
+from wasmdock.wasm_holdings import count_holdings
 from wasmdock.watch import Guard
 
 _WAITING_INTERFACES = ("wasi:io/poll", "wasi:sockets/", "wasi:http/")
@@ -17,9 +18,11 @@ _WAITING_INTERFACES = ("wasi:io/poll", "wasi:sockets/", "wasi:http/")
 class ComponentCommand:
     """A WASI 0.2 command: a component that exports `wasi:cli/run`."""
 
-    def __init__(self, engine: Engine, compiled: component.Component) -> None:
-        """Find the run function and give the linker WASI 0.2. Raises GuestError."""
-        self._engine, self._component = engine, compiled
+    def __init__(self, engine: Engine, data: bytes) -> None:
+        """Compile it, find the run function and give the linker WASI 0.2. Raises GuestError."""
+        self._engine = engine
+        self._component = compiled = engine.component(data)
+        self._holdings = count_holdings(data)
         self._linker = component.Linker(engine.raw_engine)
         self._linker.add_wasip2()
         names = [name for name in compiled.type.exports(engine.raw_engine) if name.startswith("wasi:cli/run@")]
@@ -34,7 +37,7 @@ class ComponentCommand:
 
     def run(self, grants: Grants, guard: Guard) -> Ending:
         """Run `wasi:cli/run` of a fresh instance to its end, in this thread."""
-        with fresh_store(self._engine, grants, guard) as store:
+        with fresh_store(self._engine, grants, guard, self._holdings) as store:
             try:
                 instance = self._linker.instantiate(store, self._component)
             except wasmtime.WasmtimeError as error:

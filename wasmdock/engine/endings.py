@@ -48,7 +48,7 @@ def ending_of(
     text = str(failure)
     if STOPPED.decode() in text:
         return Ending(EndKind.STOPPED, message=guard.reason, memory=memory)
-    if instantiating and "exceeds memory limits" in text:
+    if instantiating and ("exceeds memory limits" in text or "memory count too high" in text):
         return Ending(EndKind.REFUSED_MEMORY, message=one_line(failure), memory=0)
     return Ending(EndKind.TRAPPED, message=explain_trap(text), memory=memory)
 

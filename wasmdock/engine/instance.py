@@ -40,17 +40,23 @@ class Grants:
 
 
 @contextlib.contextmanager
-def fresh_store(engine: Engine, grants: Grants, guard: Guard) -> Iterator[wasmtime.Store]:
+def fresh_store(
+    engine: Engine, grants: Grants, guard: Guard, holdings: tuple[int, int]
+) -> Iterator[wasmtime.Store]:
     """A store that holds exactly what is granted and asks `guard` at every tick whether to go on.
 
+    holdings are the memories and tables that the guest defines: wasmtime limits each, so they share the grant.
     Raises GuestError for a grant that wasmtime refuses, such as a directory that is not there.
     """
     store = wasmtime.Store(engine.raw_engine)
     try:
         store.set_epoch_deadline(1)
+        memories, tables = (max(1, count) for count in holdings)
         store.set_limits(
-            memory_size=-1 if grants.memory is None else grants.memory,
-            table_elements=-1 if grants.tables is None else grants.tables,
+            memory_size=-1 if grants.memory is None else grants.memory // memories,
+            table_elements=-1 if grants.tables is None else grants.tables // tables,
+            memories=-1 if grants.memory is None else memories,
+            tables=-1 if grants.tables is None else tables,
         )
         if engine.metered:
             store.set_fuel(_PLENTY if grants.fuel is None else grants.fuel)
