@@ -83,7 +83,7 @@ class ColdRuntime:
         prepared = self._clock()
         result = runtime.run(image, request)
         ended = self._clock()
-        inner = result.phases.get("run", ended - prepared)
+        inner = result.phases.get("total", ended - prepared)
         phases = {self._phase: prepared - began, **result.phases, "total": prepared - began + inner}
         return replace(result, phases=phases)
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -285,13 +286,13 @@ def sentences(results: Results, base: str = "") -> list[str]:
 
 def footing(results: Results) -> list[str]:
     """What the numbers rest on: machine, seed, overhead."""
-    machine = ", ".join(f"{key} {value}" for key, value in results.environment.items() if value)
+    machine = ", ".join(f"{key} {value}" for key, value in results.environment.items() if value and key != "page cache")
     rounds = max((sample.round + 1 for case in results.cases for sample in case.samples), default=0)
     order = f"{rounds} rounds, the cases of each in an order shuffled by seed {results.seed}"
     return [
         *([f"machine: {machine}"] if machine else []),
         f"{order}; measuring adds {seconds(results.overhead)} to each run",
-        *([f"again: {' '.join(results.command)}"] if results.command else []),
+        *([f"again: {shlex.join(results.command)}"] if results.command else []),
     ]
 
 

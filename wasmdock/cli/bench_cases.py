@@ -63,7 +63,7 @@ def _add_subject(
     prefix = f"{source.reference}: " if len(options.subjects) > 1 else ""
     nature = nature_of(source.image)
     if nature is Nature.NATIVE:
-        docker.add_native(prefix or source.reference, source)
+        docker.add_native(source, request)
         return
     if nature in _COMMANDS:
         _add_process(prefix, source, request, cases, options, context)

@@ -76,12 +76,11 @@ class DockerCases:
                 else:
                     self._add_base(prefix, folder, base, request)
 
-    def add_native(self, name: str, source: Source) -> None:
+    def add_native(self, source: Source, request: RunRequest) -> None:
         """A native image that was named itself."""
-        with self._leaving_out(name):
-            sizes = image_sizes(source.image)
-            describe = CaseResult(name, "native", "docker", "warm", sizes=sizes)
-            self._add(describe, source.image, RunRequest(args=tuple(self._options.args)))
+        with self._leaving_out(source.reference):
+            describe = CaseResult(source.reference, "native", "docker", "warm", sizes=image_sizes(source.image))
+            self._add(describe, source.image, request)
 
     def add_image(self, name: str, reference: str, request: RunRequest) -> None:
         """An image of the user's own, by its name in the engine."""

@@ -4,14 +4,18 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from wasmdock.budget import judge, render
 from wasmdock.cli.context import Context
 from wasmdock.errors import UsageError
 from wasmdock.report import (
+    Table,
+    markdown_table,
     regressions,
     render_csv,
     render_markdown,
     render_text,
     sentence,
+    text_table,
 )
 from wasmdock.results import Results, read_results, to_json
 
@@ -46,25 +50,44 @@ def export(results: Results, options: argparse.Namespace, context: Context) -> N
 
 
 def deliver(many: Sequence[Results], options: argparse.Namespace, context: Context) -> int:
-    """Print the newest results, hold them against the baseline, give the exit code."""
+    """Print the newest results, hold them against baseline and budgets, give the exit code."""
     now = many[-1]
     print(_text(now, options))
+    return max(_hold_baseline(now, options, context), _hold_budgets(now, options, context))
+
+
+def _hold_baseline(now: Results, options: argparse.Namespace, context: Context) -> int:
     if options.baseline is None:
         return 0
     compared, worse = regressions(read_results(options.baseline), now, options.fail_above or 0.0)
-    mark = "- " if options.ci or options.format == "md" else ""
+    mark = "- " if _is_markdown(options) else ""
     if options.format in ("text", "md"):
         print(f"\n{'### ' if mark else ''}against {options.baseline}")
         print("\n".join(f"{mark}{sentence(each)}" for each in compared) or f"{mark}no case in common")
-    if options.fail_above is None or not worse:
+    if options.fail_above is None:
         return 0
     for each in worse:
         context.say(f"wasmdock: slower than allowed: {sentence(each)}")
-    return REGRESSED
+    return REGRESSED if worse else 0
+
+
+def _hold_budgets(now: Results, options: argparse.Namespace, context: Context) -> int:
+    judged = [judge(budget, now) for budget in options.budget]
+    if judged and options.format in ("text", "md"):
+        table = Table("Budgets", ("budget", "figure", "met"), tuple(map(render, judged)))
+        print(f"\n{markdown_table(table) if _is_markdown(options) else text_table(table)}")
+    for each in judged:
+        if not each.met:
+            context.say(f"wasmdock: budget not met: {each.budget.text}: {each.figure}")
+    return 0 if all(each.met for each in judged) else REGRESSED
+
+
+def _is_markdown(options: argparse.Namespace) -> bool:
+    return bool(options.ci) or options.format == "md"
 
 
 def _text(results: Results, options: argparse.Namespace) -> str:
-    if options.ci or options.format == "md":
+    if _is_markdown(options):
         return render_markdown(results, options.base).rstrip()
     if options.format == "json":
         return to_json(results).rstrip()

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from wasmdock.budget import parse_budget
 from wasmdock.cli.parser import checked, verb
 from wasmdock.cli.values import parse_duration, parse_size
 from wasmdock.errors import UsageError
@@ -113,6 +114,14 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         type=checked(parse_share),
         metavar="PERCENT",
         help="exit with 1 where a case became slower by more, such as 10%%",
+    )
+    parser.add_argument(
+        "--budget",
+        action="append",
+        default=[],
+        type=checked(parse_budget),
+        metavar="FIGURE",
+        help="exit with 1 where this is not met, such as 'wasm, in-process (hot) <= 100us'",
     )
     parser.add_argument("--ci", action="store_true", help="print Markdown for a pull request")
 

@@ -1,0 +1,104 @@
+"""What a benchmark must reach: `native, slim / wasm, in-process >= 1000` -> a figure, and whether it is met."""
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from wasmdock.errors import UsageError
+from wasmdock.report import seconds, size, times
+from wasmdock.results import CaseResult, Results
+
+_FORM = re.compile(r"(?P<figure>.+?)\s*(?P<sign><=|>=)\s*(?P<limit>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z%]*)")
+_TERM = re.compile(r"(?P<size>size of )?(?P<name>.+?)(?: \((?P<start>cold|warm|hot)\))?")
+_UNITS: Mapping[str, float] = {
+    **{"": 1.0, "%": 0.01, "ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0},
+    **{"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9},
+}
+_SIGNS: Mapping[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge}
+_HINT = "write --budget 'wasm, in-process (hot) <= 100us' or --budget 'size of A / size of B >= 500'"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A case's median seconds, or its packed bytes; an empty start takes the hottest there is."""
+
+    name: str
+    start: str
+    is_size: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One line: a figure (a term, or two joined by `/` or `-`) and the limit it must keep to."""
+
+    text: str
+    first: Term
+    join: str
+    second: Term | None
+    sign: str
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A budget held against results: the figure for people, and whether it is met; None where it is unknown."""
+
+    budget: Budget
+    figure: str
+    met: bool | None
+
+
+def parse_budget(text: str) -> Budget:
+    """Read one budget. Raises UsageError."""
+    match = _FORM.fullmatch(text.strip())
+    if match is None or match["unit"] not in _UNITS:
+        raise UsageError(f'reading budget "{text}": not FIGURE <= LIMIT or FIGURE >= LIMIT', _HINT)
+    parts = re.split(r" ([/-]) ", match["figure"])
+    if len(parts) not in (1, 3):
+        raise UsageError(f'reading budget "{text}": more than two terms', _HINT)
+    second = _term(parts[2]) if len(parts) == 3 else None
+    limit = float(match["limit"]) * _UNITS[match["unit"]]
+    return Budget(text.strip(), _term(parts[0]), parts[1] if second else "", second, match["sign"], limit)
+
+
+def judge(budget: Budget, results: Results) -> Judged:
+    """Hold one budget against the medians and sizes of a benchmark."""
+    first = _value(budget.first, results)
+    second = _value(budget.second, results) if budget.second else None
+    if first is None or (budget.second and not second):
+        return Judged(budget, "unknown", None)
+    if budget.join == "/" and second:
+        figure, shown = first / second, times(first / second)
+    else:
+        figure = first - (second or 0.0)
+        shown = size(round(figure)) if budget.first.is_size else seconds(figure)
+    return Judged(budget, shown, _SIGNS[budget.sign](figure, budget.limit))
+
+
+def render(judged: Judged) -> tuple[str, str, str]:
+    """Its row: the budget, the figure, and `met`, `NOT MET` or `unknown`."""
+    word = {True: "met", False: "NOT MET", None: "unknown"}[judged.met]
+    return (judged.budget.text, judged.figure, word)
+
+
+def _term(text: str) -> Term:
+    match = _TERM.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f'reading budget: "{text}" names no case', _HINT)
+    return Term(match["name"], match["start"] or "", bool(match["size"]))
+
+
+def _value(term: Term, results: Results) -> float | None:
+    for start in (term.start,) if term.start else ("hot", "warm", "cold"):
+        case = results.case(term.name, start)
+        value = _of(case, term.is_size) if case else None
+        if value is not None:
+            return value
+    return None
+
+
+def _of(case: CaseResult, is_size: bool) -> float | None:
+    if is_size:
+        return case.sizes.get("packed")
+    return case.summary.median if case.summary else None
