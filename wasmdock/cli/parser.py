@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_inspect,
         _add_extract,
         _add_store,
+        _add_engine,
         add_bench,
         _add_shell,
     ):
@@ -259,6 +260,32 @@ def _add_store(verbs: Verbs) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="NAME.tar an archive, - stdout, else a layout folder"
     )
+
+
+def _add_engine(verbs: Verbs) -> None:
+    parser = verbs.add_parser(
+        "engine",
+        help="give a Docker engine the Wasm runtime",
+        description="Give a Docker engine the Wasm runtime behind io.containerd.wasmtime.v1.",
+        epilog="example: wasmdock engine install --prefix /usr/local",
+    )
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    prefix = {"type": Path, "default": Path("/usr/local"), "help": "where (default: /usr/local)"}
+    install = verb(
+        actions,
+        "install",
+        "engine:install",
+        "put the Wasm runtime where this machine's containerd finds it",
+        "sudo wasmdock engine install",
+    )
+    install.add_argument("--prefix", **prefix)
+    install.add_argument(
+        "--from", dest="source", type=Path, metavar="FOLDER", help="the programs (default: this environment's, else built)"
+    )
+    uninstall = verb(
+        actions, "uninstall", "engine:uninstall", "remove the Wasm runtime", "sudo wasmdock engine uninstall"
+    )
+    uninstall.add_argument("--prefix", **prefix)
 
 
 def _add_shell(verbs: Verbs) -> None:

@@ -1,0 +1,105 @@
+"""The Wasm runtime's files (shim/): found or built, and put where a containerd finds them."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wasmdock.errors import UnavailableError
+from wasmdock.process import Runner, run_command
+
+PROGRAMS = ("wasmdock-shim", "wasmdock-host")
+# Where each name leads, below the prefix. shim/README.md says what each is for.
+LINKS = {
+    "libexec/wasmdock/runc": "wasmdock-shim",
+    "libexec/wasmdock/wasmdock-runtime": "wasmdock-shim",
+    "bin/containerd-shim-wasmtime-v1": "../libexec/wasmdock/wasmdock-shim",
+}
+FOLDER = "libexec/wasmdock"
+BUILD_TIMEOUT = 3600.0  # seconds; a cold build compiles wasmtime
+
+
+def find_programs(given: Path | None, checkout: Path, runner: Runner = run_command) -> Path:
+    """The folder with the runtime's programs: the one given, this environment's, or built from the checkout.
+
+    Raises UnavailableError that names every way there is.
+    """
+    for folder in [given] if given else [Path(sys.executable).parent]:
+        if all((folder / name).is_file() for name in PROGRAMS):
+            return folder
+    script = checkout / "scripts" / "shim"
+    if given or not script.is_file():
+        looked = given or Path(sys.executable).parent
+        raise UnavailableError(
+            f'installing the Wasm runtime: "{looked}" does not hold {" and ".join(PROGRAMS)}',
+            "pip install 'wasmdock[shim]', or run this in a checkout with cargo, or name a folder with --from",
+        )
+    done = runner([str(script)], timeout=BUILD_TIMEOUT)
+    if done.code != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise UnavailableError(
+            f"building the Wasm runtime: {said[-1] if said else f'exit code {done.code}'}",
+            f"{script} shows all of it",
+        )
+    return Path(done.stdout.decode().strip().splitlines()[-1])
+
+
+def install_programs(folder: Path, prefix: Path) -> list[Path]:
+    """Copy the programs below `prefix` and link their names; each is written aside and renamed.
+
+    Containers that run keep the program they started with. Gives the paths made. Raises UnavailableError.
+    """
+    with _changing("installing the Wasm runtime under", prefix):
+        home = prefix / FOLDER
+        home.mkdir(parents=True, exist_ok=True)
+        (prefix / "bin").mkdir(parents=True, exist_ok=True)
+        for name in PROGRAMS:
+            _copy(folder / name, home / name)
+        for name, target in LINKS.items():
+            _link(prefix / name, target)
+    return [*(home / name for name in PROGRAMS), *(prefix / name for name in LINKS)]
+
+
+def uninstall_programs(prefix: Path) -> list[Path]:
+    """Remove what `install_programs` made and give the paths removed. Raises UnavailableError."""
+    removed = []
+    with _changing("removing the Wasm runtime from", prefix):
+        for path in (*(prefix / name for name in LINKS), *(prefix / FOLDER / name for name in PROGRAMS)):
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+                removed.append(path)
+        home = prefix / FOLDER
+        if home.is_dir() and not any(home.iterdir()):
+            home.rmdir()
+    return removed
+
+
+@contextmanager
+def _changing(doing: str, prefix: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        cure = "run it with sudo, or choose another --prefix" if isinstance(error, PermissionError) else ""
+        raise UnavailableError(f'{doing} "{prefix}": {error.strerror or error}', cure) from error
+
+
+def _copy(source: Path, target: Path) -> None:
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    os.close(handle)
+    aside = Path(name)
+    try:
+        shutil.copyfile(source, aside)
+        aside.chmod(0o755)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _link(path: Path, target: str) -> None:
+    aside = path.with_name(f".{path.name}-{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(target)
+    aside.replace(path)
