@@ -163,7 +163,9 @@ def judge(done: Completed, limits: Limits, *, is_wasm: bool) -> RunResult:
     _raise_failure(done)
     stderr, said = _split(done.stderr) if is_wasm else (done.stderr, "")
     code = done.code if done.code >= 0 else 128 - done.code
-    if said and code in (125, 126, 127):
+    if said and code == 125:
+        raise CommandError(f"the Wasm runtime failed: {said}", "", done.argv, code, said)
+    if said and code in (126, 127):
         raise GuestError(said)
     outcome = _OUTCOMES.get(code, Outcome.EXITED) if said else Outcome.EXITED
     return RunResult(outcome, code, done.stdout, stderr, said if outcome is not Outcome.EXITED else "")
