@@ -11,10 +11,10 @@ from wasmdock.results import CaseResult, Results
 
 _FORM = re.compile(r"(?P<figure>.+?)\s*(?P<sign><=|>=)\s*(?P<limit>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z%]*)")
 _TERM = re.compile(r"(?P<size>size of )?(?P<name>.+?)(?: \((?P<start>cold|warm|hot)\))?")
-_UNITS: Mapping[str, float] = {
-    **{"": 1.0, "%": 0.01, "ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0},
-    **{"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9},
-}
+_UNITS: Mapping[str, float] = dict(
+    [("", 1.0), ("%", 0.01), ("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0)]
+    + [("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)]
+)
 _SIGNS: Mapping[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge}
 _HINT = "write --budget 'wasm, in-process (hot) <= 100us' or --budget 'size of A / size of B >= 500'"
 

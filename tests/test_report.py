@@ -1,0 +1,210 @@
+"""Results read well as text, Markdown, CSV and JSON, and JSON is read back."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from wasmdock.budget import judge, parse_budget
+from wasmdock.errors import UsageError
+from wasmdock.report import (
+    base_name,
+    contrasts,
+    regressions,
+    render_csv,
+    render_markdown,
+    render_text,
+    seconds,
+    sentences,
+    size,
+    tables,
+)
+from wasmdock.results import CaseResult, Density, LeftOut, Results, Throughput, read_results, to_json
+from wasmdock.stats import Sample
+
+
+def case(
+    name: str, start: str, centre: float, packed: int = 0, rounds: int = 20, program: str = "wasm", wobble: float = 0.01
+) -> CaseResult:
+    samples = tuple(
+        Sample(number, centre * (1 + wobble * (number % 5)), {"run": centre / 2, "compile": None}, memory=1_114_112)
+        for number in range(rounds)
+    )
+    return CaseResult(name, program, "process", start, samples, {"packed": packed} if packed else {})
+
+
+RESULTS = Results(
+    subject="hello-world",
+    created="2026-01-02T03:04:05+00:00",
+    seed=42,
+    cases=(
+        case("wasm, in-process", "hot", 58e-6, 20_000),
+        case("wasm, in-process", "cold", 4e-3, 20_000),
+        case("native, slim", "warm", 0.25, 31_000_000, program="native"),
+        case("native, slim", "cold", 0.9, 31_000_000, program="native"),
+    ),
+    command=("wasmdock", "bench", "my folder"),
+    overhead=70e-9,
+    environment={"cpu": "Abacus 3000", "cores": "2", "governor": ""},
+    left_out=(LeftOut("wasm, docker", "no shim"),),
+    density=(Density("wasm, in-process", 2 << 30, ((1, 1_000_000, 0.0), (100, 9_000_000, 0.5)), 80_000, "the limit"),),
+    throughput=(Throughput("wasm, in-process", 8, 12_345.6, 1e-3, 2e-3, 3e-3),),
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (58.2e-6, "58.2 us"),
+        (0.004312, "4.31 ms"),
+        (0.99996, "1.00 s"),
+        (75.4, "75.4 s"),
+        (4e-8, "40 ns"),
+        (None, "unknown"),
+    ],
+)
+def test_seconds_are_written_with_three_digits(value: float | None, text: str) -> None:
+    assert seconds(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(999, "999 B"), (19_100, "19.1 kB"), (31_300_000, "31.3 MB"), (None, "-")])
+def test_sizes_are_written_in_powers_of_1000(value: int | None, text: str) -> None:
+    assert size(value) == text
+
+
+def test_overview_has_a_row_per_case_and_a_column_per_start() -> None:
+    table = tables(RESULTS)[0]
+    assert table.columns == ("case", "image", "of base", "cold start", "warm start", "hot start")
+    assert table.rows[0] == ("wasm, in-process", "20.0 kB", "1/1,550", "4.08 ms", "-", "59.2 us")
+    assert table.rows[1] == ("native, slim", "31.0 MB", "-", "918 ms", "255 ms", "-")
+
+
+def test_text_says_machine_seed_overhead_and_how_to_repeat_it() -> None:
+    text = render_text(RESULTS)
+    for part in ("Abacus 3000", "seed 42", "20 rounds", "adds 70 ns", "wasmdock bench 'my folder'"):
+        assert part in text
+    assert "governor" not in text
+
+
+def test_text_names_what_was_left_out_and_why() -> None:
+    assert "left out: wasm, docker: no shim" in sentences(RESULTS)
+
+
+def test_hot_start_is_compared_with_the_warm_start_of_the_base() -> None:
+    assert base_name(RESULTS) == "native, slim"
+    found = {each.case.start: each.base.start for each in contrasts(RESULTS)}
+    assert found == {"hot": "warm", "cold": "cold"}
+
+
+def test_faster_is_said_in_times_with_its_interval() -> None:
+    assert sentences(RESULTS)[0].startswith("wasm, in-process (hot) is 4,310 times faster (4,")
+
+
+def test_noisy_cases_get_no_winner() -> None:
+    cases = (case("a", "warm", 1.0, rounds=3), case("b", "warm", 2.0, rounds=3))
+    assert sentences(replace(RESULTS, cases=cases, left_out=())) == [
+        "b (warm) and a (warm) cannot be told apart: 3 rounds are too few to tell: 8 at least"
+    ]
+
+
+def test_wasm_that_loses_is_said_to_lose() -> None:
+    cases = (case("native", "warm", 1.0, program="native"), case("wasm", "warm", 2.0))
+    assert "wasm (warm) is 2.00 times slower" in sentences(replace(RESULTS, cases=cases))[0]
+
+
+def test_phase_that_cannot_be_seen_is_unknown() -> None:
+    table = next(table for table in tables(RESULTS) if table.title.startswith("Phases"))
+    assert table.columns == ("case", "run", "compile")
+    assert table.rows[0][2] == "unknown"
+
+
+def test_full_text_has_every_table() -> None:
+    text = render_text(RESULTS, full=True)
+    for title in ("Distributions", "Phases", "Sizes", "Peak memory", "Density", "Throughput"):
+        assert title in text
+
+
+def test_time_over_a_link_is_computed_from_the_packed_size() -> None:
+    table = next(table for table in tables(RESULTS) if table.title == "Sizes")
+    assert table.rows[1] == ("native, slim", "31.0 MB", "24.8 s", "2.48 s", "248 ms")
+    assert "computed" in table.note
+
+
+def test_markdown_is_a_table_with_the_rest_folded_away() -> None:
+    text = render_markdown(RESULTS)
+    assert "| case | image | of base | cold start | warm start | hot start |" in text
+    assert "<details><summary>Distributions</summary>" in text
+
+
+def test_markdown_of_a_name_with_a_bar_stays_a_table() -> None:
+    cases = (replace(RESULTS.cases[0], name="a|b<c"),)
+    assert "a\\|b&lt;c" in render_markdown(replace(RESULTS, cases=cases))
+
+
+def test_csv_has_a_line_per_sample_and_a_column_per_phase() -> None:
+    lines = list(csv.DictReader(io.StringIO(render_csv(RESULTS))))
+    assert len(lines) == 80
+    assert lines[0]["case"] == "wasm, in-process"
+    assert (float(lines[0]["phase run"]), lines[0]["phase compile"]) == (29e-6, "")
+
+
+def test_json_is_read_back_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(to_json(RESULTS))
+    assert read_results(path) == RESULTS
+
+
+def test_json_names_its_schema_and_carries_summaries() -> None:
+    document = json.loads(to_json(RESULTS))
+    assert document["schema"] == "wasmdock.bench/1"
+    assert document["cases"][0]["summary"]["n"] == 20
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "not json", '{"schema": "wasmdock.bench/1", "cases": 3}'])
+def test_file_that_is_no_results_is_refused_by_name(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="other.json"):
+        read_results(path)
+
+
+def test_regression_beyond_the_allowance_is_found() -> None:
+    slower = replace(RESULTS, cases=(case("wasm, in-process", "hot", 70e-6),))
+    compared, worse = regressions(RESULTS, slower, 0.10)
+    assert len(compared) == len(worse) == 1
+
+
+def test_regression_within_the_allowance_passes() -> None:
+    slower = replace(RESULTS, cases=(case("wasm, in-process", "hot", 61e-6),))
+    assert regressions(RESULTS, slower, 0.10)[1] == []
+
+
+def test_noise_is_no_regression() -> None:
+    noisy = replace(RESULTS, cases=(case("wasm, in-process", "hot", 33e-6, wobble=0.4),))
+    assert regressions(RESULTS, noisy, 0.0)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "figure", "met"),
+    [
+        ("wasm, in-process (hot) <= 100us", "59.2 us", True),
+        ("wasm, in-process <= 50us", "59.2 us", False),
+        ("native, slim (warm) / wasm, in-process (hot) >= 1000", "4,310", True),
+        ("size of native, slim / size of wasm, in-process >= 500", "1,550", True),
+        ("size of wasm, in-process <= 30kB", "20.0 kB", True),
+        ("native, slim (cold) - native, slim (warm) <= 1s", "663 ms", True),
+        ("nobody <= 1s", "unknown", None),
+    ],
+)
+def test_budget_is_held_against_the_results(text: str, figure: str, met: bool | None) -> None:
+    found = judge(parse_budget(text), RESULTS)
+    assert (found.figure, found.met) == (figure, met)
+
+
+@pytest.mark.parametrize("text", ["", "fast", "a < 3", "a <= 3 parsecs", "a / b / c <= 3"])
+def test_budget_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="budget"):
+        parse_budget(text)

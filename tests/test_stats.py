@@ -1,0 +1,129 @@
+"""Numbers are summed up without losing any, and a winner is named only where the noise allows it."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from wasmdock.stats import FEWEST_ROUNDS, Comparison, Sample, Verdict, compare, quantile, summarize, summarize_samples
+
+
+def noisy(seed: int, rounds: int, centre: float = 1.0, spread: float = 0.05) -> list[Sample]:
+    """Samples as a busy machine gives them: skewed, and one in twenty two or three times too long."""
+    chance = random.Random(seed)
+
+    def one() -> float:
+        slow = chance.uniform(1.5, 3) if chance.random() < 0.05 else 1.0
+        return centre * chance.lognormvariate(0, spread) * slow
+
+    return [Sample(number, one()) for number in range(rounds)]
+
+
+def steady(rounds: int, *values: float) -> list[Sample]:
+    return [Sample(number, value) for number in range(rounds) for value in values]
+
+
+def compared(base: list[Sample], other: list[Sample], **more: int | bool) -> Comparison:
+    found = compare(base, other, resamples=200, **more)  # type: ignore[arg-type]  # seed and paired
+    assert found is not None
+    return found
+
+
+def verdicts(effect: float, rounds: int) -> Counter[Verdict]:
+    return Counter(
+        compared(noisy(2 * seed, rounds), noisy(2 * seed + 1, rounds, effect), seed=seed).verdict for seed in range(100)
+    )
+
+
+def test_summary_holds_every_number_of_a_known_sample() -> None:
+    found = summarize([5, 1, 3, 2, 4])
+    assert (found.n, found.minimum, found.median, found.maximum, found.mean) == (5, 1, 3, 5, 3)
+    assert (found.p25, found.p75, found.mad) == (2, 4, 1)
+    assert found.stdev == pytest.approx(1.5811, abs=1e-4)
+
+
+def test_summary_of_one_value_is_that_value() -> None:
+    found = summarize([7.0])
+    assert (found.minimum, found.median, found.p99, found.stdev, found.outliers) == (7.0, 7.0, 7.0, 0.0, ())
+
+
+def test_summary_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        summarize([])
+
+
+def test_outlier_is_marked_and_kept() -> None:
+    found = summarize([1.0, 1.1, 1.2, 1.3, 1.4, 50.0])
+    assert found.outliers == (50.0,)
+    assert (found.n, found.maximum) == (6, 50.0)
+
+
+def test_failed_runs_are_counted_and_not_timed() -> None:
+    found = summarize_samples([Sample(0, 1.0), Sample(1, 99.0, failure="exit code 1"), Sample(2, 3.0)])
+    assert found is not None
+    assert (found.n, found.failures, found.median) == (2, 1, 2.0)
+
+
+def test_case_that_only_failed_has_no_summary() -> None:
+    assert summarize_samples([Sample(0, 1.0, failure="trap")]) is None
+
+
+def test_quantile_lies_between_its_neighbours() -> None:
+    assert quantile([0.0, 10.0], 0.25) == 2.5
+
+
+def test_twice_as_slow_is_slower_by_two() -> None:
+    found = compared(noisy(1, 30), noisy(2, 30, 2.0))
+    assert found.verdict is Verdict.SLOWER
+    assert found.low < 2 < found.high
+
+
+def test_half_the_time_is_faster() -> None:
+    assert compared(noisy(1, 30), noisy(2, 30, 0.5)).verdict is Verdict.FASTER
+
+
+def test_identical_cases_differ_in_at_most_5_of_100_noisy_benchmarks() -> None:
+    assert verdicts(1.0, 40)[Verdict.NO_DIFFERENCE] >= 95
+
+
+def test_5_percent_slower_is_found_with_enough_rounds() -> None:
+    assert verdicts(1.05, 100)[Verdict.SLOWER] >= 95
+
+
+def test_no_winner_is_named_where_the_noise_is_larger_than_the_difference() -> None:
+    found = compared(noisy(1, 10, spread=0.5), noisy(2, 10, 1.05, spread=0.5))
+    assert found.verdict is Verdict.TOO_NOISY
+    assert "anything from" in found.why
+
+
+def test_too_few_rounds_name_no_winner() -> None:
+    found = compared(steady(FEWEST_ROUNDS - 1, 1.0), steady(FEWEST_ROUNDS - 1, 2.0))
+    assert found.verdict is Verdict.TOO_NOISY
+    assert "too few" in found.why
+
+
+def test_difference_below_one_percent_is_none() -> None:
+    assert compared(steady(20, 1.0), steady(20, 1.005)).verdict is Verdict.NO_DIFFERENCE
+
+
+def test_many_runs_in_few_rounds_are_still_few_rounds() -> None:
+    assert compared(steady(3, *[1.0] * 50), steady(3, *[2.0] * 50)).verdict is Verdict.TOO_NOISY
+
+
+def test_round_that_slowed_both_cases_cancels_out() -> None:
+    chance = random.Random(3)
+    waves = [chance.uniform(1, 4) for _ in range(40)]
+    base = [Sample(number, wave) for number, wave in enumerate(waves)]
+    other = [Sample(number, wave * 1.2) for number, wave in enumerate(waves)]
+    assert compared(base, other).verdict is Verdict.SLOWER
+    assert compared(base, other, paired=False).verdict is Verdict.TOO_NOISY
+
+
+def test_same_seed_gives_the_same_interval() -> None:
+    base, other = noisy(1, 20), noisy(2, 20)
+    assert compared(base, other, seed=4) == compared(base, other, seed=4)
+    assert compared(base, other, seed=4) != compared(base, other, seed=5)
+
+
+def test_comparison_with_nothing_is_none() -> None:
+    assert compare([], [Sample(0, 1.0)]) is None
