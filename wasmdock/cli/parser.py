@@ -280,7 +280,11 @@ def _add_engine(verbs: Verbs) -> None:
     )
     install.add_argument("--prefix", **prefix)
     install.add_argument(
-        "--from", dest="source", type=Path, metavar="FOLDER", help="the programs (default: this environment's, else built)"
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="FOLDER",
+        help="where the programs are (default: this environment, else they are built)",
     )
     uninstall = verb(
         actions, "uninstall", "engine:uninstall", "remove the Wasm runtime", "sudo wasmdock engine uninstall"
