@@ -51,11 +51,15 @@ def processes(cache: Path) -> dict[int, str]:
     return found
 
 
+def require_host() -> None:
+    if os.geteuid() != 0 or not Path("/etc/debian_version").exists() or not Path("/dev/net/tun").exists():
+        pytest.skip("scripts/engine needs root on a Debian host with /dev/net/tun")
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache with an engine of its own, so that one already running is not disturbed."""
-    if os.geteuid() != 0 or not Path("/etc/debian_version").exists() or not Path("/dev/net/tun").exists():
-        pytest.skip("scripts/engine needs root on a Debian host with /dev/net/tun")
+    require_host()
     cache = tmp_path_factory.mktemp("cache")
     (cache / "engine").mkdir()
     usual = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "wasmdock/engine"
@@ -114,6 +118,19 @@ def test_root_names_the_folder_of_the_suite(tmp_path: Path) -> None:
 def test_help_tells_every_verb() -> None:
     text = engine("--help").stdout
     assert all(f"\n  {verb} " in text for verb in ("start", "stop", "status", "env", "root", "destroy"))
+
+
+@pytest.mark.docker
+def test_a_mirror_that_does_not_answer_ends_in_one_line_and_leaves_no_half_engine(tmp_path: Path) -> None:
+    require_host()
+    done = engine("start", cache=tmp_path, WASMDOCK_DEBIAN_MIRROR="http://127.0.0.1:9/debian")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    step = "engine: fetching Debian trixie with debootstrap"
+    assert done.stderr.startswith(f"{step}\n{step}: ")
+    assert "http://127.0.0.1:9/debian" in done.stderr
+    assert done.stderr.count("\n") == 2
+    assert not [path for path in (tmp_path / "engine").iterdir() if path.is_dir()]
 
 
 @pytest.mark.docker

@@ -1,5 +1,5 @@
 # The verbs of scripts/engine, which sources this file and has set $here and $suite.
-# shellcheck shell=bash disable=SC2154,SC2046
+# shellcheck shell=bash disable=SC2154,SC2046,SC2016
 
 cache=${WASMDOCK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wasmdock}/engine
 
@@ -21,7 +21,8 @@ group() { echo "wasmdock-$suite-$(sha256sum <<< "$1" | head -c 8)"; }
 inside() {
   local pid namespace
   read -r pid namespace < "$1/pid"
-  nsenter --target "$pid" --mount --pid --root --wd=/ -- env -i PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin" "${@:2}"
+  nsenter --target "$pid" --mount --pid --root --wd=/ -- \
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin "${@:2}"
 }
 
 # An engine is its first process; the PID namespace's number tells it from a later process with the same pid.
@@ -32,10 +33,9 @@ alive() {
 answers() { alive "$1" && inside "$1" timeout -k 5 10 docker version >/dev/null 2>&1; }
 
 need_host() {
-  ((EUID == 0)) || fail "starting an engine makes namespaces and mounts: run this as root, or use your own Docker engine"
-  [[ -r /etc/debian_version ]] || fail "this host is not Debian (no /etc/debian_version): install Docker as your distribution says"
+  ((EUID == 0)) || fail "an engine needs namespaces and mounts: run this as root, or use a Docker engine you have"
+  [[ -r /etc/debian_version ]] || fail "this host is not Debian: install Docker as your distribution says"
   local tool
-  [[ $suite != newest ]] || command -v go >/dev/null || fail "building newest needs Go: apt-get install golang-go"
   for tool in apt-get dpkg-deb flock nsenter tar unshare wget; do
     command -v "$tool" >/dev/null || fail "$tool is missing: apt-get install apt dpkg util-linux tar wget"
   done
@@ -69,10 +69,13 @@ build() {
     fail "$what: $(grep -aE '^(E:|W:|go:)|[Ee]rror|cannot|No space' "$log" | tail -1 | head -c 400) (all of it: $log)"
 }
 
-make_base() { [[ -e $(base "$1") ]] || build "fetching Debian $1 with debootstrap" "$here/base.sh" "$1" "$(base "$1")"; }
+make_base() {
+  [[ -e $(base "$1") ]] || build "fetching Debian $1 with debootstrap" "$here/base.sh" "$1" "$(base "$1")"
+}
 make_root() {
   local release=${suite/newest/sid} free # trixie's runc is too old for the newest containerd
   free=$(df --output=avail -BM "$cache" | tail -1 | tr -dc 0-9)
+  [[ $suite != newest ]] || command -v go >/dev/null || fail "building newest needs Go: apt-get install golang-go"
   ((free > 4000)) || fail "building $suite needs 4 GB in $cache, which has $free MB: free some, or set WASMDOCK_CACHE"
   make_base "$release"
   build "installing Docker from Debian $release" "$here/root.sh" "$(base "$release")" "$1" $(addition)
@@ -84,7 +87,8 @@ launch() {
   cp "$here/run.sh" "$at/root/usr/local/sbin/wasmdock-engine"
   say "starting $suite"
   # slave: the host's later mounts come in, none of the engine's go out
-  setsid unshare --mount --propagation slave --pid --fork --kill-child "$here/enter.sh" "$at" "$(group "$at")" 9>&- < /dev/null > "$log" 2>&1 &
+  setsid unshare --mount --propagation slave --pid --fork --kill-child "$here/enter.sh" "$at" "$(group "$at")" \
+    9>&- < /dev/null > "$log" 2>&1 &
   local starter=$! tries
   for ((tries = 0; tries < 120; tries++)); do
     if [[ -e $at/root/run/wasmdock-address ]] && answers "$at"; then return; fi
@@ -92,7 +96,8 @@ launch() {
     sleep 0.5
   done
   stop_one "$at"
-  fail "starting $suite: it does not answer: $(grep -aiE 'error|fatal|fail|not found' "$log" | tail -1 | head -c 400) (all of it: $log)"
+  local cause; cause=$(grep -aiE 'error|fatal|fail|not found' "$log" | tail -1 | head -c 400)
+  fail "starting $suite: it does not answer: $cause (all of it: $log)"
 }
 
 # The ordinary way first; the look at the registry keeps that from costing a minute where there is none to reach.
@@ -103,23 +108,33 @@ have_image() {
     inside "$1" timeout -k 5 120 docker pull --quiet $image >/dev/null 2>&1; then return; fi
   say "importing $image from the Debian mirror's packages"
   make_base trixie
-  inside "$1" timeout -k 5 120 docker import --platform linux/amd64 --change 'CMD ["bash"]' - $image < "$(base trixie)" >/dev/null ||
+  local platform; platform=linux/$(dpkg --print-architecture)
+  inside "$1" timeout -k 5 120 docker import --platform "$platform" --change 'CMD ["bash"]' - $image \
+    < "$(base trixie)" >/dev/null ||
     fail "importing $image into $suite did not work: see $1/engine.log"
 }
 
 stop_one() {
-  local at=$1 pid namespace tries
+  local at=$1 pid namespace left link=none
+  [[ ! -r $at/root/run/wasmdock-link ]] || link=$(< "$at/root/run/wasmdock-link")
   if alive "$at"; then
     read -r pid namespace < "$at/pid"
     kill -TERM "$pid"
-    for ((tries = 0; tries < 60; tries++)); do alive "$at" || break; sleep 0.5; done
-    if alive "$at"; then kill -KILL "$pid"; while alive "$at"; do sleep 0.2; done; fi
+    gone 30 "$at" || { kill -KILL "$pid"; gone 30 "$at"; } || fail "stopping $suite: process $pid survives SIGKILL"
   fi
-  rm -rf "$at/pid" "$at/root/run/docker.sock" "$at/root/run/wasmdock-address"
-  local left
+  for ((left = 50; left > 0; left--)); do # the kernel takes the network away a moment after the last process
+    [[ -e /sys/class/net/$link ]] || break
+    sleep 0.2
+  done
+  rm -rf "$at/pid" "$at"/root/run/{docker.sock,wasmdock-address,wasmdock-link}
   for left in /sys/fs/cgroup/{,*/}"$(group "$at")"; do
     [[ ! -d $left ]] || find "$left" -depth -type d -exec rmdir {} + 2>/dev/null || true
   done
+}
+gone() { # gone SECONDS FOLDER
+  local left
+  for ((left = $1 * 5; left > 0; left--)); do alive "$2" || return 0; sleep 0.2; done
+  return 1
 }
 
 each() { local at; for at in "$cache/$suite"-*/; do [[ ! -d $at ]] || "$1" "${at%/}"; done; }
@@ -129,9 +144,11 @@ engine_destroy() { need_host; locked; each stop_one; each delete_one; }
 delete_one() { say "deleting $1"; rm -rf --one-file-system "$1"; }
 
 engine_status() {
-  local at; at=$(folder)
+  local at version
+  at=$(folder)
   if answers "$at"; then
-    echo "$suite runs: Docker $(inside "$at" timeout -k 5 10 docker version --format '{{.Server.Version}}'), DOCKER_HOST=unix://$at/root/run/docker.sock"
+    version=$(inside "$at" timeout -k 5 10 docker version --format '{{.Server.Version}}')
+    echo "$suite runs: Docker $version, DOCKER_HOST=unix://$at/root/run/docker.sock"
   else
     echo "$suite does not run: scripts/engine start --suite $suite"
     exit 3
@@ -140,8 +157,8 @@ engine_status() {
 engine_env() {
   local at; at=$(folder)
   alive "$at" || fail "$suite does not run: scripts/engine start --suite $suite" 3
-  echo "export DOCKER_HOST=unix://$at/root/run/docker.sock"
-  echo "export PATH=$here/bin:\$PATH"
-  echo "export WASMDOCK_ENGINE_ADDRESS=$(< "$at/root/run/wasmdock-address")"
+  printf 'export DOCKER_HOST=%q\n' "unix://$at/root/run/docker.sock"
+  printf 'export PATH=%q:$PATH\n' "$here/bin"
+  printf 'export WASMDOCK_ENGINE_ADDRESS=%q\n' "$(< "$at/root/run/wasmdock-address")"
 }
 engine_root() { echo "$(folder)/root"; }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The engine's first process: enter.sh FOLDER CGROUP makes FOLDER/root its / (in fresh mount and PID namespaces) and becomes run.sh.
+# The engine's first process, in fresh mount and PID namespaces: enter.sh FOLDER CGROUP makes FOLDER/root its / and
+# becomes run.sh.
 set -euo pipefail
 at=$1 root=$1/root group=$2
 read -r pid _ < /proc/self/stat # /proc is still the host's, so this is the pid as the host sees it
@@ -8,7 +9,10 @@ mv "$at/pid.new" "$at/pid"
 
 nameserver=$(awk '$1 == "nameserver" && $2 !~ /:/ { print $2; exit }' /etc/resolv.conf)
 [[ -n $nameserver ]] || { echo "error: no IPv4 nameserver in /etc/resolv.conf for the engine to ask"; exit 1; }
-{ grep -E '^(search|options)' /etc/resolv.conf || true; echo nameserver 10.0.2.3; } > "$root/etc/resolv.conf" # pasta's, see run.sh
+{ # pasta's address, see run.sh: the host's own may be one that only the host reaches
+  grep -E '^(search|options)' /etc/resolv.conf || true
+  echo nameserver 10.0.2.3
+} > "$root/etc/resolv.conf"
 if [[ -s /etc/ssl/certs/ca-certificates.crt ]]; then # the host may trust a proxy that Debian does not
   cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 fi

@@ -11,18 +11,17 @@ make_network() {
   ip netns add engine
   local tries
   for ((tries = 0; tries < 250; tries++)); do
-    net=10.214.$(((key + tries) % 250 + 1))
-    [[ -z $(ip -4 route show table main root $net.0/24) ]] && break
+    net=10.214.$(((key + tries) % 250 + 1)) link=wasmdock$(((key + tries) % 250 + 1))
+    [[ -z $(ip -4 route show table main root $net.0/24) ]] || continue
+    if ip link add "$link" type veth peer name host netns engine; then break; fi
   done
-  link=wasmdock$(((key + tries) % 250 + 1))
-  ip link add "$link" type veth peer name host netns engine
   ip addr add "$net.1/30" dev "$link"
   ip link set "$link" up
   "${in_engine[@]}" sh -c "ip link set lo up; ip addr add $net.2/30 dev host; ip link set host up"
   # As root, because `nobody` may not enter the namespace; -T none, or the host's own ports would be taken in here;
   # --no-map-gw, or containers would reach what listens on the host's 127.0.0.1.
-  pasta --quiet --runas 0:0 --netns /run/netns/engine --netns-only --config-net --ns-ifname out --ipv4-only --no-map-gw \
-    --address 10.0.2.15 --netmask 24 --gateway 10.0.2.2 --dns-forward 10.0.2.3 --dns-host "$nameserver" \
+  pasta --quiet --runas 0:0 --netns /run/netns/engine --netns-only --config-net --ns-ifname out --ipv4-only \
+    --no-map-gw --address 10.0.2.15 --netmask 24 --gateway 10.0.2.2 --dns-forward 10.0.2.3 --dns-host "$nameserver" \
     -t auto -u none -T none -U none --log-file /run/pasta.log
 }
 
@@ -44,6 +43,7 @@ for ((tries = 0; tries < 100; tries++)); do [[ -S /run/containerd/containerd.soc
 "${in_engine[@]}" dockerd &
 dockerd=$!
 trap 'kill -TERM $dockerd; wait $dockerd; kill -TERM $containerd; wait $containerd; exit 0' TERM INT
+echo "$link" > /run/wasmdock-link
 echo "$net.2" > /run/wasmdock-address
 wait -n $containerd $dockerd # the kernel ends all the rest when this, the namespace's first process, ends
 echo "error: containerd or dockerd ended"
