@@ -1,5 +1,6 @@
 """Guests under guard: pipes that flow, clocks that run out, a thread that notices."""
 
+import contextlib
 import os
 import threading
 import time
@@ -9,6 +10,17 @@ from pathlib import Path
 import pytest
 
 from wasmdock.watch import Guard, Pipe, Watch
+
+
+@contextlib.contextmanager
+def over(watch: Watch, guard: Guard) -> Iterator[None]:
+    """Watch over one guest for as long as the block lasts."""
+    watch.add(guard)
+    try:
+        yield
+    finally:
+        watch.remove(guard)
+
 
 
 class FakeClock:
@@ -162,7 +174,7 @@ def test_watch_ticks_only_while_something_runs() -> None:
     ticked = threading.Event()
     watch = Watch(ticked.set)
     assert not ticked.wait(0.05)
-    with watch.over(Guard()):
+    with over(watch, Guard()):
         assert ticked.wait(10)
 
 
@@ -170,19 +182,19 @@ def test_watch_wakes_from_its_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wasmdock.watch._IDLE", 0.01)
     ticked = threading.Event()
     watch = Watch(ticked.set)
-    with watch.over(Guard()):
+    with over(watch, Guard()):
         assert ticked.wait(10)
     time.sleep(0.1)
     ticked.clear()
     assert not ticked.wait(0.05)
-    with watch.over(Guard()):
+    with over(watch, Guard()):
         assert ticked.wait(10)
 
 
 def test_watch_empties_the_pipe_of_a_guest_that_prints_for_long() -> None:
     pipe = Pipe(None)
     guard = Guard(10.0, pipes=(pipe,))
-    with Watch(lambda: None).over(guard), Path(pipe.path).open("wb", buffering=0) as guest:
+    with over(Watch(lambda: None), guard), Path(pipe.path).open("wb", buffering=0) as guest:
         for _ in range(64):
             guest.write(bytes(1 << 16))  # waits for ever where nobody empties the pipe
     assert len(pipe.finish()) == 64 << 16
@@ -190,13 +202,13 @@ def test_watch_empties_the_pipe_of_a_guest_that_prints_for_long() -> None:
 
 def test_watch_reports_a_guest_that_does_not_listen() -> None:
     stuck = threading.Event()
-    with Watch(lambda: None).over(Guard(0.01, on_stuck=lambda _: stuck.set(), grace=0.01)):
+    with over(Watch(lambda: None), Guard(0.01, on_stuck=lambda _: stuck.set(), grace=0.01)):
         assert stuck.wait(10)
 
 
 def test_watch_leaves_alone_a_guest_that_ended_in_time() -> None:
     stuck = threading.Event()
     watch = Watch(lambda: None)
-    with watch.over(Guard(0.05, on_stuck=lambda _: stuck.set(), grace=0.0)):
+    with over(watch, Guard(0.05, on_stuck=lambda _: stuck.set(), grace=0.0)):
         pass
     assert not stuck.wait(0.2)

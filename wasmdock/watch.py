@@ -1,11 +1,10 @@
 """Guests under guard: one thread that ticks wasmtime's epoch, keeps pipes flowing and notices time running out."""
 
-import contextlib
 import os
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from weakref import WeakSet
 
 TICK = 0.005  # seconds; a loop in a guest notices its deadline within two of these
@@ -148,20 +147,19 @@ class Watch:
         self._resting = True
         _WATCHES.add(self)
 
-    @contextlib.contextmanager
-    def over(self, guard: Guard) -> Iterator[Guard]:
-        """Watch over one run."""
+    def add(self, guard: Guard) -> None:
+        """Watch over one run from now on."""
         with self._lock:
             self._guards.add(guard)
             if self._thread is None:
                 self._start()
             elif self._resting:
                 self._wake.set()
-        try:
-            yield guard
-        finally:
-            with self._lock:
-                self._guards.discard(guard)
+
+    def remove(self, guard: Guard) -> None:
+        """Watch over it no longer."""
+        with self._lock:
+            self._guards.discard(guard)
 
     def forget(self) -> None:
         """Start anew in a forked process: neither the thread nor the guests came along."""

@@ -10,7 +10,7 @@ from wasmtime.component import _types as wit_types
 
 from wasmdock.engine.compiler import Engine
 from wasmdock.engine.endings import Ending, EndKind, ending_of, import_error
-from wasmdock.engine.instance import Grants, fresh_store
+from wasmdock.engine.instance import FreshStore, Grants
 from wasmdock.errors import GuestError
 from wasmdock.wasm import parse
 from wasmdock.wasm_holdings import count_holdings
@@ -74,7 +74,7 @@ class ModuleLibrary:
         Raises GuestError for a function whose types have no values in Python.
         """
         _check_callable(name, self.functions[name])
-        with fresh_store(self._engine, grants, guard, self._holdings) as store:
+        with FreshStore(self._engine, grants, guard, self._holdings) as store:
             try:
                 instance = self._pre.instantiate(store)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
@@ -111,7 +111,7 @@ class ComponentLibrary:
         for part in self._paths[name][0]:
             index = self._component.get_export_index(part, index)
             assert index is not None, "the component's type says that it is there"
-        with fresh_store(self._engine, grants, guard, self._holdings) as store:
+        with FreshStore(self._engine, grants, guard, self._holdings) as store:
             try:
                 instance = self._linker.instantiate(store, self._component)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:

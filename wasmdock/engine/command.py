@@ -8,7 +8,7 @@ from wasmtime import _bindings as raw
 
 from wasmdock.engine.compiler import Engine
 from wasmdock.engine.endings import Ending, ending_of, import_error
-from wasmdock.engine.instance import Grants, fresh_store
+from wasmdock.engine.instance import FreshStore, Grants
 from wasmdock.errors import GuestError
 from wasmdock.wasm_holdings import count_holdings
 from wasmdock.watch import Guard
@@ -59,7 +59,7 @@ class ModuleCommand:
 
     def run(self, grants: Grants, guard: Guard) -> Ending:
         """Run `_start` of a fresh instance to its end, in this thread."""
-        with fresh_store(self._engine, grants, guard, self._holdings) as store:
+        with FreshStore(self._engine, grants, guard, self._holdings) as store:
             context = store._context()
             instance, trap = raw.wasmtime_instance_t(), POINTER(raw.wasm_trap_t)()
             error = raw.wasmtime_instance_pre_instantiate(self._pre.ptr(), context, byref(instance), byref(trap))

@@ -7,7 +7,7 @@ from wasmtime import component
 
 from wasmdock.engine.compiler import Engine
 from wasmdock.engine.endings import Ending, EndKind, ending_of, import_error
-from wasmdock.engine.instance import Grants, fresh_store
+from wasmdock.engine.instance import FreshStore, Grants
 from wasmdock.errors import GuestError
 from wasmdock.wasm_holdings import count_holdings
 from wasmdock.watch import Guard
@@ -37,7 +37,7 @@ class ComponentCommand:
 
     def run(self, grants: Grants, guard: Guard) -> Ending:
         """Run `wasi:cli/run` of a fresh instance to its end, in this thread."""
-        with fresh_store(self._engine, grants, guard, self._holdings) as store:
+        with FreshStore(self._engine, grants, guard, self._holdings) as store:
             try:
                 instance = self._linker.instantiate(store, self._component)
             except wasmtime.WasmtimeError as error:

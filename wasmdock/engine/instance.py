@@ -1,8 +1,7 @@
 """Fresh stores: exactly what was granted, and a question to the guard at every tick."""
 
-import contextlib
 import ctypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from ctypes import POINTER, byref
 from dataclasses import dataclass
 from typing import Any
@@ -39,32 +38,51 @@ class Grants:
     fuel: int | None = None
 
 
-@contextlib.contextmanager
-def fresh_store(
-    engine: Engine, grants: Grants, guard: Guard, holdings: tuple[int, int]
-) -> Iterator[wasmtime.Store]:
+class FreshStore:
     """A store that holds exactly what is granted and asks `guard` at every tick whether to go on.
 
     holdings are the memories and tables that the guest defines: wasmtime limits each, so they share the grant.
-    Raises GuestError for a grant that wasmtime refuses, such as a directory that is not there.
+    Entering raises GuestError for a grant that wasmtime refuses, such as a directory that is not there. (A class,
+    not a generator: this is the path whose microseconds count.)
     """
-    store = wasmtime.Store(engine.raw_engine)
-    try:
+
+    def __init__(self, engine: Engine, grants: Grants, guard: Guard, holdings: tuple[int, int]) -> None:
+        """Make the store and grant nothing yet."""
+        self._engine, self._grants, self._guard, self._holdings = engine, grants, guard, holdings
+        self._store = wasmtime.Store(engine.raw_engine)
+
+    def __enter__(self) -> wasmtime.Store:
+        """Grant, and put the guest under watch."""
+        store, key = self._store, id(self._guard)
+        try:
+            self._limit(store)
+            store.set_wasi(_wasi(self._grants))
+        except BaseException:
+            store.close()
+            raise
+        _GUARDS[key] = self._guard
+        raw.wasmtime_store_epoch_deadline_callback(store.ptr(), _CALLBACK, key, _NO_FINALIZER)
+        self._engine.watch.add(self._guard)
+        return store
+
+    def __exit__(self, *_: object) -> None:
+        """End the watch and the store."""
+        self._engine.watch.remove(self._guard)
+        del _GUARDS[id(self._guard)]
+        self._store.close()
+
+    def _limit(self, store: wasmtime.Store) -> None:
+        grants = self._grants
+        memories, tables = (max(1, count) for count in self._holdings)
         store.set_epoch_deadline(1)
-        memories, tables = (max(1, count) for count in holdings)
         store.set_limits(
             memory_size=-1 if grants.memory is None else grants.memory // memories,
             table_elements=-1 if grants.tables is None else grants.tables // tables,
             memories=-1 if grants.memory is None else memories,
             tables=-1 if grants.tables is None else tables,
         )
-        if engine.metered:
+        if self._engine.metered:
             store.set_fuel(_PLENTY if grants.fuel is None else grants.fuel)
-        store.set_wasi(_wasi(grants))
-        with _asked(store, guard), engine.watch.over(guard):
-            yield store
-    finally:
-        store.close()
 
 
 def _wasi(grants: Grants) -> wasmtime.WasiConfig:
@@ -119,15 +137,4 @@ _EPOCH_FUNCTION = ctypes.CFUNCTYPE(
     ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, POINTER(ctypes.c_uint64), ctypes.c_void_p
 )(_on_epoch)
 _CALLBACK = ctypes.cast(_EPOCH_FUNCTION, _CALLBACK_TYPE)
-_NO_FINALIZER = ctypes.cast(0, _FINALIZER_TYPE)  # `_asked` forgets the guard
-
-
-@contextlib.contextmanager
-def _asked(store: wasmtime.Store, guard: Guard) -> Iterator[None]:
-    key = id(guard)
-    _GUARDS[key] = guard
-    raw.wasmtime_store_epoch_deadline_callback(store.ptr(), _CALLBACK, key, _NO_FINALIZER)
-    try:
-        yield
-    finally:
-        del _GUARDS[key]
+_NO_FINALIZER = ctypes.cast(0, _FINALIZER_TYPE)  # FreshStore forgets the guard
