@@ -158,7 +158,7 @@ def test_component_without_grants_has_no_folder(runtime: InProcessRuntime) -> No
     assert (result.outcome, result.exit_code) == (Outcome.EXITED, 0)
 
 
-def test_socket_cannot_be_opened(runtime: InProcessRuntime) -> None:
+def test_module_has_no_socket(runtime: InProcessRuntime) -> None:
     """Preview 1 has no way to open a socket, only to use one that was granted: none is."""
     image = image_of("""(module
       (import "wasi_snapshot_preview1" "sock_accept" (func $accept (param i32 i32 i32) (result i32)))
@@ -166,3 +166,8 @@ def test_socket_cannot_be_opened(runtime: InProcessRuntime) -> None:
       (memory (export "memory") 1)
       (func (export "_start") (call $exit (call $accept (i32.const 3) (i32.const 0) (i32.const 0)))))""")
     assert runtime.run(image, RunRequest()).exit_code == BAD_DESCRIPTOR
+
+
+def test_component_cannot_open_a_socket(runtime: InProcessRuntime) -> None:
+    result = runtime.run(sample("component_socket"), RunRequest())
+    assert (result.outcome, result.exit_code) == (Outcome.EXITED, 1)
