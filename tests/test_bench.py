@@ -1,7 +1,7 @@
 """Cases are measured round by round, fairly, and nothing that was measured is lost."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -117,6 +117,14 @@ def test_case_may_run_several_times_in_a_row_in_each_round() -> None:
     runtime = FakeRuntime(FakeClock())
     found = measure([case_of(runtime, repeat=4)], Plan(rounds=2, warmup=0), clock=runtime.clock).cases[0]
     assert [sample.round for sample in found.samples] == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_costly_case_may_sit_out_rounds_and_the_warm_up() -> None:
+    runtime = FakeRuntime(FakeClock())
+    case = replace(case_of(runtime), every=3, describe=describe(start="cold"))
+    found = measure([case], Plan(rounds=7, warmup=2), clock=runtime.clock).cases[0]
+    assert [sample.round for sample in found.samples] == [0, 3, 6]
+    assert runtime.runs == 3
 
 
 def test_time_limit_ends_with_the_round_that_passes_it() -> None:

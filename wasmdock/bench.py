@@ -25,7 +25,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Something to measure, once or `repeat` times in a row per round; `describe` is its result without samples.
+    """Something to measure, `repeat` times in a row in one of `every` rounds; `describe` is its result, empty yet.
 
     run does one whole run from a fresh start and says how it ended; it counts where it EXITED with `exit_code`
     and printed what its first run printed. clocked_by names the phase that is the case's own stopwatch, for a
@@ -36,6 +36,7 @@ class Case:
     run: Callable[[], RunResult]
     prepare: Callable[[], None] = _nothing
     repeat: int = 1
+    every: int = 1
     exit_code: int = 0
     clocked_by: str = ""
     stable_output: bool = True
@@ -103,6 +104,10 @@ class Plan:
         random.Random(f"{self.seed}/{number}").shuffle(places)
         return places
 
+    def takes(self, case: Case, number: int) -> bool:
+        """Whether a case runs in a round; those below zero warm up, which a cold start has no use for."""
+        return number % case.every == 0 if number >= 0 else case.describe.start != "cold"
+
     def goes_on(self, done: int, elapsed: float) -> bool:
         """Whether another round begins."""
         if self.seconds is not None and elapsed >= self.seconds:
@@ -156,10 +161,10 @@ def measure(
     try:
         _prepare(tracks)
         for number in range(plan.warmup):
-            _round(tracks, plan.order(-1 - number, len(tracks)), None, clock)
+            _round(tracks, plan, -1 - number, clock)
         began = clock()
         while plan.goes_on(done, clock() - began) and any(not track.dropped for track in tracks):
-            _round(tracks, plan.order(done, len(tracks)), done, clock, on_sample)
+            _round(tracks, plan, done, clock, on_sample)
             done += 1
             if on_round:
                 on_round(done, [track.result() for track in tracks])
@@ -188,18 +193,16 @@ def _prepare(tracks: Sequence[_Track]) -> None:
             track.dropped = error.message
 
 
-def _round(
-    tracks: Sequence[_Track], order: Sequence[int], number: int | None, clock: Clock, on_sample: OnSample | None = None
-) -> None:
+def _round(tracks: Sequence[_Track], plan: Plan, number: int, clock: Clock, on_sample: OnSample | None = None) -> None:
     gc.collect()
-    for place in order:
+    for place in plan.order(number, len(tracks)):
         track = tracks[place]
-        for _ in range(track.case.repeat):
+        for _ in range(track.case.repeat if plan.takes(track.case, number) else 0):
             if track.dropped:
                 break
-            sample = _sample(track, number or 0, clock)
+            sample = _sample(track, number, clock)
             _judge(track, sample)
-            if number is not None:
+            if number >= 0:
                 track.samples.append(sample)
                 if on_sample:
                     on_sample(track.case, sample)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wasmdock.bench import Measured, Plan, measure, overhead
+from wasmdock.bench import Case, Measured, Plan, measure, overhead
 from wasmdock.cli.bench_cases import find_cases
 from wasmdock.cli.bench_list import Cases
 from wasmdock.cli.bench_output import check_exports, deliver, export
@@ -17,7 +17,8 @@ from wasmdock.results import CaseResult, Results, read_results, to_json
 from wasmdock.surroundings import surroundings
 
 ROUNDS = 20
-COLD_ROUNDS = 10  # at most: a cold start takes seconds, and its differences are large
+COLD_ROUNDS = 10  # at most
+COLD_EVERY = 3  # where the time is given instead
 INTERRUPTED = 130
 
 
@@ -62,7 +63,7 @@ def _take_over(options: argparse.Namespace, earlier: Results) -> None:
 
 def _start(options: argparse.Namespace, cases: Cases, seed: int, context: Context) -> Results:
     """The results before the first sample."""
-    described = [case.describe for case in (*cases.warm, *cases.cold)]
+    described = [case.describe for case in cases.found]
     return Results(
         subject=", ".join(_subject(each) for each in options.subjects) or "commands",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -111,22 +112,21 @@ def _measure(
 ) -> Results:
     from wasmdock.cli.bench_live import live
 
-    done = {case.key: case for case in earlier.cases} if earlier else {}
     rounds = None if options.time else options.rounds or ROUNDS
+    plan = Plan(rounds, options.time, options.warmup, results.seed)
+    chosen = [_rarely(case, rounds) for case in cases.found]
+    done = {case.key: case for case in earlier.cases} if earlier else {}
     context.say(f"wasmdock: {_announce(cases, results.seed, options)}")
-    groups = (
-        (cases.cold, Plan(min(rounds or COLD_ROUNDS, COLD_ROUNDS), options.time, 0, results.seed)),
-        (cases.warm, Plan(rounds, options.time, options.warmup, results.seed)),
-    )
-    interrupted = False
-    for group, plan in groups:
-        if not group or interrupted:
-            continue
-        with live(results, group, plan, context) as show:
-            found = measure(group, plan, earlier=done, on_sample=show, on_round=keeper.keep)
-        results, interrupted = _with(results, found), found.interrupted
-        keeper.results = results
-    return keeper.write(replace(results, interrupted=interrupted))
+    with live(results, chosen, plan, context) as show:
+        found = measure(chosen, plan, earlier=done, on_sample=show, on_round=keeper.keep)
+    return keeper.write(replace(_with(results, found), interrupted=found.interrupted))
+
+
+def _rarely(case: Case, rounds: int | None) -> Case:
+    """A cold start takes seconds and its differences are large: some ten of them are enough."""
+    if case.describe.start != "cold":
+        return case
+    return replace(case, every=-(-rounds // COLD_ROUNDS) if rounds else COLD_EVERY)
 
 
 def _with(results: Results, found: Measured) -> Results:
@@ -135,8 +135,8 @@ def _with(results: Results, found: Measured) -> Results:
 
 
 def _announce(cases: Cases, seed: int, options: argparse.Namespace) -> str:
-    how = f"{options.time:g} s each" if options.time else f"{options.rounds or ROUNDS} rounds"
-    return f"{len(cases.warm) + len(cases.cold)} cases, {how}, order shuffled by seed {seed}"
+    how = f"{options.time:g} s" if options.time else f"{options.rounds or ROUNDS} rounds"
+    return f"{len(cases.found)} cases, {how}, order shuffled by seed {seed}"
 
 
 class _Keeper:

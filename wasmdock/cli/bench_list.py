@@ -21,8 +21,7 @@ _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 class Cases:
     """The cases found, and what was left out; `close` removes what was made for them."""
 
-    warm: list[Case] = field(default_factory=list)
-    cold: list[Case] = field(default_factory=list)
+    found: list[Case] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     engine: dict[str, str] = field(default_factory=dict)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="wasmdock-bench-")))
@@ -30,7 +29,7 @@ class Cases:
 
     def add(self, case: Case) -> None:
         """Take a case."""
-        (self.cold if case.describe.start == "cold" else self.warm).append(case)
+        self.found.append(case)
 
     def leave_out(self, what: str, error: WasmdockError) -> None:
         """Note what cannot be measured here, and why."""
