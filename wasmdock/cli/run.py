@@ -11,7 +11,7 @@ from wasmdock.cli import INTERRUPTED
 from wasmdock.cli.context import Context
 from wasmdock.cli.source import Source, find_image
 from wasmdock.cli.values import parse_env
-from wasmdock.errors import UnavailableError, WasmdockError
+from wasmdock.errors import UnavailableError, UsageError, WasmdockError
 from wasmdock.launch import Launch, Machine, Nature, Road, plan_launch
 from wasmdock.oci.image import Image
 from wasmdock.pack import entry, extract
@@ -30,6 +30,8 @@ def run(options: argparse.Namespace, context: Context) -> int:
     request = request_of(options, context)
     if launch.road is Road.DOCKER:
         return _run_in_docker(source, request, launch, options, context)
+    if options.publish:
+        raise UsageError("publishing a port in-process: a guest has no network here", "run it with --on docker")
     return _run_in_process(source.image, request, context)
 
 
@@ -88,7 +90,8 @@ def _run_in_docker(
     from wasmdock.docker_run import DockerRuntime
 
     held = {str(source.image.digest): source.reference} if source.origin == "the engine" else {}
-    runtime = DockerRuntime(context.docker, runtime=launch.runtime or None, held=held, tty=options.tty)
+    ports = [f"--publish={port}" for port in options.publish]
+    runtime = DockerRuntime(context.docker, runtime=launch.runtime or None, held=held, tty=options.tty, options=ports)
     runtime.prepare(source.image)
     result = runtime.run(source.image, request)
     if launch.runtime and result.outcome is Outcome.EXITED:
