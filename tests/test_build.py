@@ -477,7 +477,6 @@ def test_hello_world_is_built_once_by_whatever_is_here(tmp_path: Path) -> None:
     first, second = (_real(guest, Target.WASIP1, tmp_path) for _ in range(2))
     assert first.artifact.data.startswith(b"\0asm") and first.road.startswith(road)
     assert second.cached and second.artifact == first.artifact
-    assert second.seconds < first.seconds / 5
 
 
 @pytest.mark.cargo

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import sample
 from tests.fakes import FakeEngine, FakeRunner
 from tests.images import hello
 from tests.requirements import require_docker
@@ -509,3 +510,37 @@ def test_phases_come_from_the_engine_when_asked_for(docker: Docker) -> None:
     runtime = DockerRuntime(docker, held={str(image.digest): NATIVE}, timed=True)
     result = runtime.run(image, RunRequest(args=("true",), stdio=Stdio.CAPTURE))
     assert {"run", "container start", "guest", "container end"} == set(result.phases)
+
+
+@pytest.fixture(scope="session")
+def wasm_docker(docker: Docker) -> Docker:
+    proof = prove(docker, sample("hello"))
+    if not proof.works:
+        pytest.skip(f"this engine runs no Wasm: {proof.cause}")
+    return docker
+
+
+@pytest.mark.docker
+def test_a_wasm_guest_gives_its_own_streams_and_code(wasm_docker: Docker) -> None:
+    result = DockerRuntime(wasm_docker).run(sample("stdout_and_stderr"), RunRequest())
+    assert (result.outcome, result.exit_code) == (Outcome.EXITED, 0) and result.stdout and result.stderr
+
+
+@pytest.mark.docker
+def test_a_trap_in_a_container_has_its_reason_in_the_message(wasm_docker: Docker) -> None:
+    result = DockerRuntime(wasm_docker).run(sample("trap"), RunRequest())
+    assert (result.outcome, result.exit_code, result.stderr) == (Outcome.TRAPPED, 134, b"")
+    assert "wasm backtrace" in result.message
+
+
+@pytest.mark.docker
+def test_a_limit_reaches_the_wasm_runtime_in_the_container(wasm_docker: Docker) -> None:
+    result = DockerRuntime(wasm_docker).run(sample("spin"), RunRequest(limits=Limits(timeout=0.2)))
+    assert (result.outcome, result.exit_code) == (Outcome.TIMED_OUT, 124)
+
+
+@pytest.mark.docker
+def test_a_wasm_image_without_the_wasm_runtime_says_what_is_missing(wasm_docker: Docker) -> None:
+    with pytest.raises(ImageError, match="not for this machine") as caught:
+        DockerRuntime(wasm_docker, runtime="runc").run(sample("hello"), RunRequest())
+    assert "--runtime=io.containerd.wasmtime.v1" in caught.value.hint

@@ -243,9 +243,9 @@ class Docker:
 
     def events(self, container: str) -> list[tuple[str, int]]:
         """What happened to a container up to now: action, and nanoseconds of the clock of the engine."""
-        now = int(time.time())
+        now = time.time()
         filters = quote(json.dumps({"container": [container]}))
-        lines = self._body(f"/events?since={now - 3600}&until={now + 1}&filters={filters}")[1].splitlines()
+        lines = self._body(f"/events?since={now - 3600:.3f}&until={now + 0.02:.3f}&filters={filters}")[1].splitlines()
         entries = [json.loads(line) for line in lines]
         return [(str(entry.get("Action", "")), int(entry.get("timeNano", 0))) for entry in entries]
 
