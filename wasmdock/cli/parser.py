@@ -270,7 +270,6 @@ def _add_engine(verbs: Verbs) -> None:
         epilog="example: wasmdock engine install --prefix /usr/local",
     )
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
-    prefix = {"type": Path, "default": Path("/usr/local"), "help": "where (default: /usr/local)"}
     install = verb(
         actions,
         "install",
@@ -278,7 +277,6 @@ def _add_engine(verbs: Verbs) -> None:
         "put the Wasm runtime where this machine's containerd finds it",
         "sudo wasmdock engine install",
     )
-    install.add_argument("--prefix", **prefix)
     install.add_argument(
         "--from",
         dest="source",
@@ -289,7 +287,8 @@ def _add_engine(verbs: Verbs) -> None:
     uninstall = verb(
         actions, "uninstall", "engine:uninstall", "remove the Wasm runtime", "sudo wasmdock engine uninstall"
     )
-    uninstall.add_argument("--prefix", **prefix)
+    for action in (install, uninstall):
+        action.add_argument("--prefix", type=Path, default=Path("/usr/local"), help="where (default: /usr/local)")
 
 
 def _add_shell(verbs: Verbs) -> None:
