@@ -1,24 +1,22 @@
 //! Compiles untrusted Wasm: in a child process without rights, bounded in size, time and memory.
 
 use crate::cache::Cache;
-use crate::launch::{Form, Tuning};
-use crate::{COMPILE, cpu, engine};
+use crate::launch::Tuning;
+use crate::{CODE_REVISION, HOST, WASMTIME, beside, cpu};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The largest module that is read.
 const LARGEST: u64 = 512 << 20;
 /// Bounds of the compiling child: wall time, processor time, memory and output.
 const WALL: Duration = Duration::from_secs(120);
-const PROCESSOR_SECONDS: u64 = 240;
-const ADDRESS_SPACE: u64 = 6 << 30;
-const OUTPUT: u64 = 2 << 30;
-/// The user that owns nothing.
-const NOBODY: u32 = 65534;
+pub const PROCESSOR_SECONDS: u64 = 240;
+pub const ADDRESS_SPACE: u64 = 6 << 30;
+pub const OUTPUT: u64 = 2 << 30;
 /// How much of the child's complaint is kept.
 const COMPLAINT: u64 = 16 << 10;
 
@@ -78,12 +76,11 @@ fn text_of(failure: &Failure) -> &str {
 /// Content, configuration, wasmtime and processor: what the compiled code depends on.
 fn key(module: &[u8], tuning: Tuning) -> String {
     let content = blake3::hash(module).to_hex();
-    let (revision, cpu) = (engine::CODE_REVISION, cpu::fingerprint());
+    let cpu = cpu::fingerprint();
     format!(
-        "{}-{}-{}.{revision}-{cpu}",
+        "{}-{}-{WASMTIME}.{CODE_REVISION}-{cpu}",
         &content[..40],
-        tuning.name(),
-        engine::WASMTIME
+        tuning.name()
     )
 }
 
@@ -92,11 +89,12 @@ fn compile(module: &[u8], output: &File, tuning: Tuning) -> Result<(), Failure> 
         let what = what.to_string();
         move |error: std::io::Error| Failure::Own(format!("{what}: {error}"))
     };
+    let host = beside(HOST).map_err(Failure::Own)?;
     let input = in_memory(module).map_err(own("copying the module"))?;
     let output = output.try_clone().map_err(own("passing the output"))?;
-    let mut child = Command::new("/proc/self/exe")
+    let mut child = Command::new(host)
         .args([
-            COMPILE,
+            "compile",
             &serde_json::to_string(&tuning).expect("plain values"),
         ])
         .env_clear()
@@ -157,88 +155,10 @@ fn in_memory(bytes: &[u8]) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// The child: gives up its rights, compiles standard input, writes code to standard output.
-pub fn child(arguments: &[String]) -> ExitCode {
-    match give_up_rights().and_then(|()| translate(arguments)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn translate(arguments: &[String]) -> Result<(), String> {
-    let tuning = arguments.first().ok_or("no tuning")?;
-    let tuning: Tuning = serde_json::from_str(tuning).map_err(|error| error.to_string())?;
-    let mut module = Vec::new();
-    let read = std::io::stdin().lock().read_to_end(&mut module);
-    read.map_err(|error| error.to_string())?;
-    let text = |error: wasmtime::Error| format!("{error:#}");
-    let engine = wasmtime::Engine::new(&engine::configuration(tuning, true)).map_err(text)?;
-    let code = match tuning.form {
-        Form::Module => engine.precompile_module(&module).map_err(text)?,
-        Form::Component => engine.precompile_component(&module).map_err(text)?,
-    };
-    let written = std::io::stdout().lock().write_all(&code);
-    written.map_err(|error| error.to_string())
-}
-
-fn give_up_rights() -> Result<(), String> {
-    let limits = [
-        (libc::RLIMIT_AS, ADDRESS_SPACE),
-        (libc::RLIMIT_CPU, PROCESSOR_SECONDS),
-        (libc::RLIMIT_FSIZE, OUTPUT),
-        (libc::RLIMIT_NOFILE, 64),
-        (libc::RLIMIT_CORE, 0),
-    ];
-    for (resource, value) in limits {
-        let limit = libc::rlimit {
-            rlim_cur: value,
-            rlim_max: value,
-        };
-        // SAFETY: a valid limit.
-        check(
-            unsafe { libc::setrlimit(resource, &limit) },
-            "limiting itself",
-        )?;
-    }
-    // SAFETY: calls without pointers besides the empty list of groups.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        check(
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
-            "giving up new rights",
-        )?;
-        if libc::geteuid() == 0 {
-            // Not in every sandbox; no network and no other processes' memory is only a second fence.
-            libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWIPC);
-            check(libc::setgroups(0, std::ptr::null()), "giving up groups")?;
-            check(
-                libc::setresgid(NOBODY, NOBODY, NOBODY),
-                "giving up the group",
-            )?;
-            check(
-                libc::setresuid(NOBODY, NOBODY, NOBODY),
-                "giving up the user",
-            )?;
-            // The change of user cleared it.
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        }
-    }
-    Ok(())
-}
-
-fn check(result: libc::c_int, attempt: &str) -> Result<(), String> {
-    match result {
-        0 => Ok(()),
-        _ => Err(format!("{attempt}: {}", std::io::Error::last_os_error())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::launch::Form;
 
     const PLAIN: Tuning = Tuning {
         form: Form::Module,

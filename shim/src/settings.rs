@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// Environment variable, annotation, meaning: the documented names. The first two of a row are the same setting.
-pub const NAMES: [(&str, &str); 9] = [
+pub const NAMES: [(&str, &str); 10] = [
     ("WASMDOCK_MEMORY", "wasmdock.memory"),
     ("WASMDOCK_TABLES", "wasmdock.tables"),
     ("WASMDOCK_TIMEOUT", "wasmdock.timeout"),
     ("WASMDOCK_FUEL", "wasmdock.fuel"),
     ("WASMDOCK_ROOTFS", "wasmdock.rootfs"),
+    ("WASMDOCK_DIRS", "wasmdock.dirs"),
     ("WASMDOCK_HTTP_ADDRESS", "wasmdock.http.address"),
     ("WASMDOCK_HTTP_BACKLOG", "wasmdock.http.backlog"),
     ("WASMDOCK_HTTP_CONCURRENCY", "wasmdock.http.concurrency"),
@@ -43,6 +44,8 @@ pub struct Settings {
     pub timeout: Option<u64>,
     pub fuel: Option<u64>,
     pub rootfs: Rootfs,
+    /// Folders of the container shown to the guest under other names.
+    pub renamed: Vec<(String, String)>,
     pub address: SocketAddr,
     pub backlog: u32,
     pub concurrency: u32,
@@ -57,6 +60,7 @@ impl Default for Settings {
             timeout: None,
             fuel: None,
             rootfs: Rootfs::Hidden,
+            renamed: Vec::new(),
             address: SocketAddr::from(([0, 0, 0, 0], 8080)),
             backlog: 1024,
             concurrency: 128,
@@ -77,12 +81,21 @@ impl Settings {
                 settings.set(variable, name, value)?;
             }
         }
+        settings.override_by(environment)?;
+        Ok(settings)
+    }
+
+    /// Takes over what an environment sets.
+    pub fn override_by<'a>(
+        &mut self,
+        environment: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), String> {
         for (name, value) in environment {
             if let Some(variable) = known(name) {
-                settings.set(variable, name, value)?;
+                self.set(variable, name, value)?;
             }
         }
-        Ok(settings)
+        Ok(())
     }
 
     fn set(&mut self, variable: &str, name: &str, value: &str) -> Result<(), String> {
@@ -91,7 +104,7 @@ impl Settings {
             "WASMDOCK_MEMORY" => {
                 self.memory = Some(bytes(value).ok_or_else(|| wrong("a size like 64m or 1g"))?)
             }
-            "WASMDOCK_TABLES" => self.tables = value.parse().map_err(|_| wrong("a number"))?,
+            "WASMDOCK_TABLES" => self.tables = count(value).ok_or_else(|| wrong("a number"))?,
             "WASMDOCK_TIMEOUT" => {
                 self.timeout =
                     Some(milliseconds(value).ok_or_else(|| wrong("a time like 2s or 500ms"))?)
@@ -110,6 +123,10 @@ impl Settings {
                     "rw" => Rootfs::Writable,
                     _ => return Err(wrong("none, ro or rw")),
                 }
+            }
+            "WASMDOCK_DIRS" => {
+                let pairs: Option<Vec<_>> = value.split(',').map(renaming).collect();
+                self.renamed = pairs.ok_or_else(|| wrong("a list like /data::/"))?
             }
             "WASMDOCK_HTTP_ADDRESS" => {
                 self.address = value
@@ -140,6 +157,22 @@ fn known(name: &str) -> Option<&'static str> {
 /// Whether a variable of the container's environment is for the host, not for the guest.
 pub fn is_for_the_host(name: &str) -> bool {
     known(name).is_some() || name == crate::launch::VARIABLE
+}
+
+/// `/data::/` means: the container's /data is the guest's /.
+fn renaming(text: &str) -> Option<(String, String)> {
+    let (container, guest) = text.split_once("::")?;
+    let absolute = container.starts_with('/') && guest.starts_with('/');
+    absolute.then(|| (container.to_string(), guest.to_string()))
+}
+
+/// A whole number, also written like 1e15.
+fn count(text: &str) -> Option<u64> {
+    let exact = text.parse().ok();
+    exact.or_else(|| {
+        let value = text.parse::<f64>().ok()?;
+        (value >= 0.0 && value < 1e19 && value.fract() == 0.0).then_some(value as u64)
+    })
 }
 
 /// A size: a number with an optional k, m, g (powers of 1024), with or without `b` or `ib`.
@@ -187,6 +220,8 @@ mod tests {
         assert_eq!(bytes("1GiB"), Some(1 << 30));
         assert_eq!(bytes("4096"), Some(4096));
         assert_eq!(bytes("1x"), None);
+        assert_eq!(count("1e+15"), Some(1_000_000_000_000_000));
+        assert_eq!(count("1.5"), None);
         assert_eq!(milliseconds("1.5"), Some(1500));
         assert_eq!(milliseconds("500ms"), Some(500));
         assert_eq!(milliseconds("0"), None);
@@ -203,6 +238,13 @@ mod tests {
     fn names_of_runwasi_are_understood() {
         let settings = read(&[("WASMTIME_HTTP_PROXY_SOCKET_ADDR", "127.0.0.1:80")], &[]).unwrap();
         assert_eq!(settings.address.port(), 80);
+    }
+
+    #[test]
+    fn folders_may_have_other_names_for_the_guest() {
+        let settings = read(&[("WASMDOCK_DIRS", "/a::/,/b::/c")], &[]).unwrap();
+        assert_eq!(settings.renamed[1], ("/b".into(), "/c".into()));
+        assert!(read(&[("WASMDOCK_DIRS", "a")], &[]).is_err());
     }
 
     #[test]

@@ -78,6 +78,25 @@ pub struct Grants {
     pub files: Vec<(String, String, bool)>,
 }
 
+impl Grants {
+    /// Shows granted folders under the names the container asks for.
+    pub fn rename(&mut self, renamed: &[(String, String)]) -> Result<(), String> {
+        for (container, guest) in renamed {
+            let folder = self
+                .folders
+                .iter_mut()
+                .find(|folder| folder.host == *container);
+            let folder = folder.ok_or_else(|| {
+                format!(
+                    "reading WASMDOCK_DIRS: {container} is not a folder mounted into the container"
+                )
+            })?;
+            folder.guest.clone_from(guest);
+        }
+        Ok(())
+    }
+}
+
 /// The user's mounts among those of a spec. `is_folder` looks at the host.
 pub fn grants(spec: &Value, base: &str, is_folder: impl Fn(&str) -> bool) -> Grants {
     let mut grants = Grants::default();
@@ -182,6 +201,13 @@ pub fn install(spec: &mut Value, host: &str, mounts: Vec<Value>, launch: &Launch
 pub fn install_process(process: &mut Value, host: &str, launch: &Launch) {
     let index = program_index(&arguments(process));
     if let Some(all) = process["args"].as_array_mut() {
+        if let (Some(export), Some(Value::String(name))) = (&launch.export, all.get_mut(index)) {
+            let end = name.len()
+                - name
+                    .strip_suffix(export.as_str())
+                    .map_or(0, |_| export.len() + 1);
+            name.truncate(end);
+        }
         all.insert(index, json!(host));
     }
     let text = serde_json::to_string(launch).expect("a launch has only string keys");

@@ -129,3 +129,23 @@ fn a_guest_with_folders_keeps_the_two_capabilities_it_needs() {
         json!(["CAP_DAC_OVERRIDE"])
     );
 }
+
+#[test]
+fn the_guest_sees_its_name_without_the_export() {
+    let mut launch = launch();
+    launch.export = Some("run".into());
+    let mut process = json!({"args": ["/app.wasm#run", "x"]});
+    install_process(&mut process, "/host", &launch);
+    assert_eq!(process["args"], json!(["/host", "/app.wasm", "x"]));
+}
+
+#[test]
+fn a_granted_folder_can_have_another_name() {
+    let spec = json!({"mounts": [mount("/.wasmdock/root", "/host/x", &["ro"])]});
+    let mut grants = grants(&spec, "/base", |_| true);
+    grants
+        .rename(&[("/.wasmdock/root".into(), "/".into())])
+        .unwrap();
+    assert_eq!(grants.folders[0].guest, "/");
+    assert!(grants.rename(&[("/other".into(), "/".into())]).is_err());
+}

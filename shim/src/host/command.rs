@@ -1,9 +1,9 @@
 //! Commands: core modules of WASI preview 1, components of WASI 0.2, or one export of either.
 
-use super::console::Console;
-use super::ending::Ending;
-use super::state::{self, Budget, ComponentState, ModuleState};
-use crate::launch::Launch;
+use crate::console::Console;
+use crate::ending::Ending;
+use crate::state::{self, Budget, ComponentState, ModuleState};
+use wasmdock_shim::launch::Launch;
 use wasmtime::component::{self, Component};
 use wasmtime::{Engine, Error, Func, Linker, Module, Result, Store, Val};
 use wasmtime_wasi::p2::bindings::Command;
@@ -47,7 +47,7 @@ pub fn run_module(
     };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.budget);
-    super::start_clock(launch);
+    crate::guard(launch);
     match block_on(call_module(launch, engine, module, &mut store)) {
         Ok(()) => Ending::exited(0),
         Err(error) => Ending::of(&error, &store.data().budget, &attempt(arguments)),
@@ -105,7 +105,7 @@ pub fn run_component(
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.budget);
     store.set_epoch_deadline(u64::MAX / 2);
-    super::start_clock(launch);
+    crate::guard(launch);
     match block_on(call_component(launch, engine, component, &mut store)) {
         Ok(true) => Ending::exited(0),
         Ok(false) => Ending::exited(1),

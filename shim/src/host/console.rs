@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::RawFd;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
@@ -12,8 +13,26 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 /// How much a guest may write in one call.
 const PERMIT: usize = 64 << 10;
 
+/// Whether the last byte on standard error was not the end of a line.
+static MID_LINE: AtomicBool = AtomicBool::new(false);
+
+/// What to write before a line of our own: nothing, or the line's end the guest left out.
+pub fn line_end() -> &'static str {
+    if MID_LINE.load(Ordering::Relaxed) {
+        "\n"
+    } else {
+        ""
+    }
+}
+
 /// Writes all bytes to a descriptor, waiting where it is not ready.
 fn write_all(descriptor: RawFd, mut bytes: &[u8]) -> io::Result<()> {
+    if descriptor == 2 {
+        MID_LINE.store(
+            !bytes.ends_with(b"\n") && !bytes.is_empty(),
+            Ordering::Relaxed,
+        );
+    }
     while !bytes.is_empty() {
         // SAFETY: the pointer and length are those of a live slice.
         let written = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
@@ -179,7 +198,7 @@ stdout_stream!(Marked);
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
     use std::io::Read;
     use std::os::fd::{AsRawFd, FromRawFd};
 

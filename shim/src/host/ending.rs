@@ -1,6 +1,8 @@
 //! How a guest ended: an exit code and what to say about it on stderr.
 
-use super::state::Budget;
+use crate::console::line_end;
+use crate::signals;
+use crate::state::Budget;
 use wasmtime::{Error, Trap};
 use wasmtime_wasi::I32Exit;
 
@@ -73,8 +75,9 @@ impl Ending {
 
     /// Says the message and ends this process.
     pub fn finish(self) -> ! {
+        signals::stop_clock();
         if let Some(message) = self.message {
-            eprintln!("wasmdock: {}", message.trim_end());
+            eprintln!("{}wasmdock: {}", line_end(), message.trim_end());
         }
         // SAFETY: nothing is buffered (see console.rs), and exit handlers would only cost time.
         unsafe { libc::_exit(i32::from(self.code)) }
@@ -83,7 +86,7 @@ impl Ending {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     fn of(error: Error, budget: &Budget) -> Ending {
         Ending::of(&error, budget, "running app")

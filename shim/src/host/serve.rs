@@ -1,10 +1,9 @@
 //! Components of wasi:http served on a socket: one fresh instance per request, within its limits.
 
-use super::console::Marked;
-use super::ending::Ending;
-use super::state::{self, Budget, ComponentState};
+use crate::console::Marked;
+use crate::ending::Ending;
 use crate::engine;
-use crate::launch::Launch;
+use crate::state::{self, Budget, ComponentState};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,6 +17,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
+use wasmdock_shim::launch::Launch;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, InstanceAllocationStrategy, Result, Store};
 use wasmtime_wasi_http::io::TokioIo;

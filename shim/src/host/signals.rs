@@ -1,6 +1,7 @@
 //! Signals and the clock of process 1, which the kernel protects from default actions: it must end itself.
 
-use super::ending::TIMED_OUT;
+use crate::console::line_end;
+use crate::ending::TIMED_OUT;
 use std::time::Duration;
 
 /// The signals that end a container.
@@ -23,6 +24,8 @@ pub fn end_after(time: Duration) {
         const MESSAGE: &[u8] = b"wasmdock: the time limit is over (WASMDOCK_TIMEOUT)\n";
         // SAFETY: write and _exit are safe in a signal handler.
         unsafe {
+            let end = line_end();
+            libc::write(2, end.as_ptr().cast(), end.len());
             libc::write(2, MESSAGE.as_ptr().cast(), MESSAGE.len());
             libc::_exit(i32::from(TIMED_OUT))
         }
@@ -40,6 +43,12 @@ pub fn end_after(time: Duration) {
     };
     // SAFETY: a valid timer; the old value is not asked for.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
+}
+
+/// No time limit any more: the guest has ended by itself.
+pub fn stop_clock() {
+    // SAFETY: ignoring a signal needs no handler.
+    unsafe { libc::signal(libc::SIGALRM, libc::SIG_IGN) };
 }
 
 fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {

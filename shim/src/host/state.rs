@@ -1,8 +1,8 @@
 //! What a store holds: the guest's WASI, and the budget of memory and tables it may use.
 
-use crate::launch::{Folder, Launch};
-use crate::settings::is_for_the_host;
 use std::path::Path;
+use wasmdock_shim::launch::{Folder, Launch};
+use wasmdock_shim::settings::is_for_the_host;
 use wasmtime::{ResourceLimiter, Result, Store};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{FsPerms, ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -174,7 +174,7 @@ pub fn grant(builder: &mut WasiCtxBuilder, folders: &[Folder]) -> Result<(), Str
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     fn budget() -> Budget {
         Budget {

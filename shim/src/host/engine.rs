@@ -1,15 +1,9 @@
 //! The wasmtime configuration: one function for the compiler and the host, so that compiled code always fits.
 
-use crate::launch::Tuning;
+use wasmdock_shim::launch::Tuning;
 use wasmtime::{Config, PoolingAllocationConfig};
 
-/// The line of wasmtime this crate is built on; a part of every key in the cache of compiled code.
-pub const WASMTIME: &str = "48.0.8";
-
-/// Raised by hand when `configuration` changes in a way that changes compiled code.
-pub const CODE_REVISION: u32 = 1;
-
-/// The configuration of an engine; without the compiler it starts faster and can only load compiled code.
+/// The configuration of an engine (a change here raises CODE_REVISION); without the compiler it starts faster and can only load compiled code.
 pub fn configuration(tuning: Tuning, compiler: bool) -> Config {
     let mut config = Config::new();
     config.enable_compiler(compiler);

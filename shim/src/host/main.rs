@@ -3,24 +3,39 @@
 mod command;
 mod console;
 mod ending;
+mod engine;
 mod serve;
 mod signals;
 mod state;
+mod translate;
 
-use crate::engine;
-use crate::launch::{Form, Launch, VARIABLE};
 use ending::Ending;
+use std::process::ExitCode;
 use std::time::Duration;
+use wasmdock_shim::launch::{Form, Launch, VARIABLE};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
-/// Runs the container's guest and never returns.
-pub fn main(arguments: Vec<String>) -> ! {
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    if std::env::var_os(VARIABLE).is_none() && arguments.first().is_some_and(|one| one == "compile")
+    {
+        arguments.remove(0);
+        return translate::main(&arguments);
+    }
+    host(&arguments)
+}
+
+/// Runs the container's guest and ends this process.
+fn host(arguments: &[String]) -> ! {
     let ending = match launch() {
         Ok(Launch {
             fault: Some(fault), ..
         }) => Ending::refused(fault),
-        Ok(launch) => run(&launch, &arguments),
+        Ok(launch) => run(&launch, arguments),
         Err(reason) => Ending::broken(reason),
     };
     ending.finish()
@@ -34,7 +49,6 @@ fn launch() -> Result<Launch, String> {
 }
 
 fn run(launch: &Launch, arguments: &[String]) -> Ending {
-    signals::end_at_once();
     let engine = match Engine::new(&engine::configuration(launch.tuning, false)) {
         Ok(engine) => engine,
         Err(error) => return Ending::broken(format!("starting wasmtime: {error:#}")),
@@ -73,8 +87,9 @@ fn unusable(launch: &Launch, error: &wasmtime::Error) -> Ending {
     Ending::broken(format!("loading {}: {error:#}", launch.code))
 }
 
-/// Starts the clock of a command; served components have one clock per request instead.
-fn start_clock(launch: &Launch) {
+/// Signals and clock of a command. A served component has its own: it drains, and has one clock per request.
+fn guard(launch: &Launch) {
+    signals::end_at_once();
     if let Some(milliseconds) = launch.settings.timeout {
         signals::end_after(Duration::from_millis(milliseconds));
     }
