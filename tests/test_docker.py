@@ -16,7 +16,7 @@ from tests.requirements import require_docker
 from wasmdock.docker import Docker, parse_facts, parse_image, without_mounts
 from wasmdock.docker_call import judge, phases_of, run_arguments
 from wasmdock.docker_causes import find_cause
-from wasmdock.docker_host import Host, find_host, ping
+from wasmdock.docker_host import Host, Ping, find_host, ping
 from wasmdock.docker_run import DockerRuntime, prove
 from wasmdock.errors import CommandError, GuestError, ImageError, UnavailableError, UsageError, WasmdockError
 from wasmdock.oci.image import Image
@@ -192,6 +192,11 @@ def test_the_client_gets_the_environment_that_leads_to_the_same_engine(engine: F
     Docker(engine.host, {"PATH": "/bin"}, runner=runner).cli("version", env={"MORE": "1"})
     assert runner.calls == [("docker", "version")]
     assert runner.environments == [{"PATH": "/bin", "DOCKER_HOST": f"unix://{engine.path}", "MORE": "1"}]
+
+
+def test_certificates_of_the_environment_do_not_replace_the_engines_own() -> None:
+    docker = Docker(Host("tcp://localhost:1", "DOCKER_HOST"), {}, answer=Ping("1.45"))
+    assert docker.api.api.trust_env is False
 
 
 def test_a_client_without_buildx_builds_a_lone_dockerfile_the_old_way(engine: FakeEngine) -> None:

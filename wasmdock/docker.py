@@ -104,13 +104,16 @@ class Docker:
         import docker
 
         with self._asking("connecting"):
-            return docker.DockerClient(
+            client = docker.DockerClient(
                 base_url=self.host.url,
                 version=self.answer.api_version or None,
                 timeout=int(self.timeout),
                 tls=self._tls(),
                 use_ssh_client=True,
             )
+        # Else requests prefers REQUESTS_CA_BUNDLE to the engine's own certificates.
+        client.api.trust_env = False
+        return client
 
     @property
     def _api(self) -> Any:  # types-docker leaves half of these methods untyped
