@@ -62,11 +62,11 @@ class Artifact:
 
 
 def parse_target(text: str) -> tuple[Target, str]:
-    """Turn what a user typed (`wasip1`, `wasm32-wasip1`, `wasm32-wasi`) into a target and a note, or raise UsageError."""
+    """Turn what a user typed (`wasip1`, `wasm32-wasip1`) into a target and a note, may be empty. Raises UsageError."""
     if text in ("wasi", "wasm32-wasi"):
         return Target.WASIP1, "wasm32-wasi was renamed: building for wasm32-wasip1"
     for target in Target:
-        if text in (target.value, target.triple):
+        if text in (target.value, target.triple or target.value):
             return target, ""
     known = ", ".join(target.value for target in Target)
     raise UsageError(f'reading target "{text}": no such target', f"use one of {known}")
@@ -119,7 +119,8 @@ def _text(package: Mapping[str, Any], key: str) -> str:
 
 def _is_library(manifest: Mapping[str, Any]) -> bool:
     library = manifest.get("lib")
-    return isinstance(library, dict) and "cdylib" in library.get("crate-type", [])
+    kinds = library.get("crate-type") if isinstance(library, dict) else None
+    return isinstance(kinds, list) and "cdylib" in kinds
 
 
 def _default_target(package: Mapping[str, Any], is_library: bool) -> Target:

@@ -76,7 +76,7 @@ def _lines(file: Path) -> list[str]:
             data = opened.read(_MOST_ENV_FILE + 1)
         if len(data) > _MOST_ENV_FILE:
             raise UsageError(f'reading env file "{file}": larger than {_MOST_ENV_FILE} bytes')
-        return data.decode("utf-8-sig").splitlines()
+        return data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")  # splitlines would cut at U+2028 too
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise UsageError(f'reading env file "{file}": {cause}') from error
