@@ -249,7 +249,7 @@ def command(code: int, seconds: float = 0.5, timed_out: bool = False) -> Callabl
 
 def test_command_is_timed_from_its_start_to_its_end() -> None:
     result = command(7)()
-    assert (result.exit_code, result.stdout, result.phases["run"]) == (7, b"out", 0.5)
+    assert (result.exit_code, result.stdout, result.phases["total"]) == (7, b"out", 0.5)
 
 
 def test_command_that_does_not_end_is_timed_out() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import shlex
 import statistics
 from collections.abc import Iterable, Sequence
@@ -198,10 +199,14 @@ def _details(results: Results) -> Table:
     return Table("Distributions", columns, tuple(rows), "outliers are marked and kept in every number")
 
 
+# In the order they happen; the last one is a moment, counted from the beginning.
+PHASES = ("load", "compile", "map", "create", "start", "instantiate", "run", "teardown", "first byte")
+
+
 def phase_names(results: Results) -> list[str]:
-    """Every phase that any case saw, in the order they first came."""
-    seen = (name for case in results.cases for sample in case.samples[:50] for name in sample.phases)
-    return list(dict.fromkeys(seen))
+    """Every phase that any case saw, in the order they happen."""
+    seen = dict.fromkeys(name for case in results.cases for sample in case.samples[:50] for name in sample.phases)
+    return [*(name for name in PHASES if name in seen), *(name for name in seen if name not in PHASES)]
 
 
 def phase_median(case: CaseResult, phase: str) -> float | None:
@@ -302,6 +307,20 @@ def render_text(results: Results, base: str = "", *, full: bool = False) -> str:
     blocks = [text_table(table) for table in chosen]
     blocks += ["\n".join(lines) for lines in (sentences(results, base), footing(results))]
     return "\n\n".join(block for block in blocks if block)
+
+
+def text_bars(results: Results, width: int = 50) -> str:
+    """Bars of the medians on a logarithmic scale, for a terminal."""
+    found = [(f"{case.name} ({case.start})", case.summary.median) for case in results.cases if case.summary]
+    if not found:
+        return ""
+    shortest, longest = min(value for _, value in found) / 2, max(value for _, value in found)
+    widest = max(len(name) for name, _ in found)
+    lines = ["Medians, logarithmic"]
+    for name, value in sorted(found, key=lambda pair: pair[1]):
+        share = math.log(value / shortest) / math.log(longest / shortest)
+        lines.append(f"{name:<{widest}}  {'#' * max(1, round(share * width))} {seconds(value)}")
+    return "\n".join(lines)
 
 
 def text_table(table: Table) -> str:

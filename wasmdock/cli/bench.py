@@ -36,7 +36,7 @@ def bench(options: argparse.Namespace, context: Context) -> int:
         results = _measure(results, cases, options, earlier, _Keeper(results, options, last), context)
     finally:
         cases.close()
-    export(results, options, context)
+    export([results], options, context)
     code = deliver([results], options, context)
     return INTERRUPTED if results.interrupted else code
 

@@ -123,7 +123,7 @@ def _add_cli(
     argv += [*(["-i"] if request.stdin is not None else []), "subject", *request.args]
     env = {**context.environment, "WASMDOCK_HOME": str(home), "WASMDOCK_CACHE": str(cases.folder / "cache")}
     run = command_run(argv, env=env, stdin=request.stdin)
-    warm = Case(replace(describe, start="warm"), run, exit_code=options.exit_code, clocked_by="run")
+    warm = Case(replace(describe, start="warm"), run, exit_code=options.exit_code, clocked_by="total")
     cases.add(warm)
     if not options.no_cold:
         away = Path(cases.folder / "cold-cache")
@@ -155,4 +155,4 @@ def _add_own(
         raise UsageError(f'reading case "{text}": {error}', "quote it as in a shell") from error
     run = command_run(argv, env=context.environment, stdin=request.stdin)
     describe = CaseResult(name, "command", "command", "warm", detail=what)
-    cases.add(Case(describe, run, exit_code=options.exit_code, clocked_by="run", stable_output=False))
+    cases.add(Case(describe, run, exit_code=options.exit_code, clocked_by="total", stable_output=False))

@@ -15,11 +15,13 @@ from wasmdock.report import (
     render_markdown,
     render_text,
     sentence,
+    text_bars,
     text_table,
 )
 from wasmdock.results import Results, read_results, to_json
 
-ENDINGS = (".json", ".csv", ".md")
+ENDINGS = (".json", ".csv", ".md", ".html", ".png")
+_DRAWN = (".html", ".png")
 REGRESSED = 1
 
 
@@ -31,22 +33,42 @@ def check_exports(options: argparse.Namespace) -> None:
             raise UsageError(f'exporting "{name}": no such form', f"end it in one of {' '.join(ENDINGS)}")
         if not path.absolute().parent.is_dir():
             raise UsageError(f'exporting "{name}": there is no folder "{path.parent}"')
+        if path.suffix in _DRAWN:
+            import wasmdock.plots  # is matplotlib there?
+
+            wasmdock.plots.check_library()
     if options.fail_above is not None and options.baseline is None:
         raise UsageError("--fail-above has nothing to compare with", "give --baseline OLD.json")
     if options.baseline is not None:
         read_results(options.baseline)
 
 
-def export(results: Results, options: argparse.Namespace, context: Context) -> None:
+def export(many: Sequence[Results], options: argparse.Namespace, context: Context) -> None:
     """Write every file asked for. Raises UsageError."""
     for name in options.export:
         path = Path(name)
-        text = {".json": to_json, ".csv": render_csv, ".md": render_markdown}[path.suffix](results)
+        data = _bytes(path.suffix, many, options)
         try:
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(data)
         except OSError as error:
             raise UsageError(f'writing "{path}": {error.strerror}') from error
         context.say(f"wasmdock: wrote {path}")
+
+
+def _bytes(ending: str, many: Sequence[Results], options: argparse.Namespace) -> bytes:
+    """The newest results in the form of a file's ending; a page shows the history of all."""
+    now = many[-1]
+    if ending == ".png":
+        from wasmdock.plots import draw_png
+
+        return draw_png(now)
+    if ending == ".html":
+        from wasmdock.report_html import render_html
+
+        return render_html(many, options.base).encode()
+    if ending == ".md":
+        return render_markdown(now, options.base).encode()
+    return (to_json if ending == ".json" else render_csv)(now).encode()
 
 
 def deliver(many: Sequence[Results], options: argparse.Namespace, context: Context) -> int:
@@ -93,4 +115,5 @@ def _text(results: Results, options: argparse.Namespace) -> str:
         return to_json(results).rstrip()
     if options.format == "csv":
         return render_csv(results).rstrip()
-    return render_text(results, options.base, full=options.full)
+    text = render_text(results, options.base, full=options.full)
+    return f"{text_bars(results)}\n\n{text}" if options.plot else text

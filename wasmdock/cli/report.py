@@ -13,5 +13,5 @@ def report(options: argparse.Namespace, context: Context) -> int:
     many = [read_results(path) for path in options.files]
     if options.baseline is None and len(many) > 1:
         options.baseline = options.files[-2]
-    export(many[-1], options, context)
+    export(many, options, context)
     return deliver(many, options, context)

@@ -1,0 +1,405 @@
+"""Results -> plots as SVG that takes its colours from the page around it, or as PNG; drawn by matplotlib."""
+
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wasmdock.errors import UnavailableError
+from wasmdock.report import phase_median, phase_names, seconds, size
+from wasmdock.results import CaseResult, Results
+from wasmdock.stats import quantile, seconds_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Colours that stand for a variable of the page's style sheet, and what a PNG takes instead (Okabe and Ito's palette).
+INK, GRID = "#010101", "#020202"
+SERIES = tuple(f"#0303{number:02x}" for number in range(8))
+VARIABLES: Mapping[str, str] = {INK: "--ink", GRID: "--grid", **{c: f"--c{n}" for n, c in enumerate(SERIES)}}
+LIGHT: Mapping[str, str] = {
+    "--ink": "#1c1e21",
+    "--grid": "#c9ced6",
+    **{
+        f"--c{number}": colour
+        for number, colour in enumerate(
+            ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b7280", "#8c6d1f")
+        )
+    },
+}
+DARK: Mapping[str, str] = {
+    "--ink": "#e6e8eb",
+    "--grid": "#464c55",
+    **{
+        f"--c{number}": colour
+        for number, colour in enumerate(
+            ("#4db1ef", "#ff8a4c", "#3ddbae", "#eda3cb", "#f5c04a", "#8fd3f9", "#a3abb8", "#d8b45f")
+        )
+    },
+}
+MARKS = ("first byte",)  # phases that are moments counted from the beginning, not parts of the whole
+_PROGRAMS = {"wasm": SERIES[0], "native": SERIES[1], "command": SERIES[6]}
+_WIDTH = 5.0  # inches: text stays readable where the page is as narrow as a phone
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A picture with the text that stands for it, and the title of the table that says the same."""
+
+    title: str
+    alt: str
+    svg: str
+    table: str
+    note: str = ""
+
+
+def draw_all(results: Results) -> list[Plot]:
+    """Every plot there is something to show in. Raises UnavailableError where matplotlib is missing."""
+    with _drawing() as new:
+        makers: Sequence[Callable[[Results, _New], Plot | None]] = (
+            _startup_log,
+            _startup_linear,
+            _distributions,
+            _sizes,
+            _memory,
+            _density,
+            _throughput,
+        )
+        return [plot for make in makers if (plot := make(results, new))]
+
+
+def check_library() -> None:
+    """Raise UnavailableError where matplotlib is missing."""
+    with _drawing():
+        pass
+
+
+def draw_history(many: Sequence[Results]) -> Plot | None:
+    """The medians of each case over several benchmarks, oldest first; None for fewer than two."""
+    keys = list(dict.fromkeys(case.key for results in many for case in results.cases if case.summary))
+    if len(many) < 2 or not keys:
+        return None
+    with _drawing() as new:
+        figure, axes = new(3.2 + 0.16 * len(keys))
+        for place, key in enumerate(keys):
+            _history_line(axes, many, key, SERIES[place % len(SERIES)])
+        axes.set_yscale("log")
+        _time_axis(axes.yaxis)
+        axes.set_xticks(range(len(many)), [results.created[:10] for results in many], rotation=30, ha="right")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), fontsize=7, frameon=False)
+        alt = f"Medians of {len(keys)} cases over {len(many)} benchmarks, from {many[0].created} to {many[-1].created}."
+        note = "Lines join medians; bars reach from the 5th to the 95th percentile."
+        return Plot("History", alt, to_svg(figure, "history"), "History", note)
+
+
+def draw_png(results: Results) -> bytes:
+    """The start-up plot as a PNG for a README. Raises UnavailableError where matplotlib is missing."""
+    with _drawing() as new:
+        figure = _bars(results, new, log=True)
+        figure.suptitle(f"{results.subject}: start-up", fontsize=10, color=INK)
+        svg_colours = {colour: LIGHT[variable] for colour, variable in VARIABLES.items()}
+        _recolour(figure, svg_colours)
+        out = io.BytesIO()
+        figure.savefig(out, format="png", dpi=200, facecolor="white", metadata={"Software": "wasmdock"})
+        return out.getvalue()
+
+
+_New = Callable[[float], "tuple[Figure, Axes]"]
+
+
+@contextmanager
+def _drawing() -> Iterator[_New]:
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UnavailableError("drawing plots: matplotlib is not installed", "pip install 'wasmdock[bench]'") from error
+    style: Any = {  # matplotlib types its keys as a list of some 300 literals
+        "svg.fonttype": "none",
+        "svg.hashsalt": "wasmdock",
+        "font.size": 8,
+        "text.color": INK,
+        "axes.edgecolor": GRID,
+        "axes.labelcolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "xtick.minor.visible": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.labelcolor": INK,
+    }
+
+    def new(height: float) -> "tuple[Figure, Axes]":
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+        axes.grid(True, color=GRID, linewidth=0.5)
+        axes.set_axisbelow(True)
+        return figure, axes
+
+    with matplotlib.rc_context(style):
+        yield new
+
+
+def _label(case: CaseResult) -> str:
+    return f"{case.name} ({case.start})"
+
+
+def _measured(results: Results) -> list[CaseResult]:
+    """The cases that succeeded, slowest first."""
+    found = [(case.summary.median, case) for case in results.cases if case.summary]
+    return [case for _, case in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _startup_log(results: Results, new: _New) -> Plot | None:
+    if not _measured(results):
+        return None
+    note = "Logarithmic: each line to the right is ten times longer. Only the length of a whole bar can be compared."
+    return _startup("Start-up, logarithmic", _bars(results, new, log=True), results, note)
+
+
+def _startup_linear(results: Results, new: _New) -> Plot | None:
+    if not _measured(results):
+        return None
+    note = "Linear: lengths can be compared, and parts add up. Grey is time whose phase this road does not show."
+    return _startup("Start-up, linear", _bars(results, new, log=False), results, note)
+
+
+def _startup(title: str, figure: "Figure", results: Results, note: str) -> Plot:
+    cases = _measured(results)
+    told = ", ".join(f"{_label(case)} {seconds(_median(case))}" for case in cases)
+    alt = f"Bars of the median start-up time by phase: {told}."
+    return Plot(title, alt, to_svg(figure, title), "Phases, medians", note)
+
+
+def _median(case: CaseResult) -> float:
+    found = case.summary
+    return found.median if found else 0.0
+
+
+def _bars(results: Results, new: _New, *, log: bool) -> "Figure":
+    """Stacked bars, the name of each above it, so that the plot fits a phone."""
+    cases = _measured(results)
+    names = [name for name in phase_names(results) if name not in MARKS]
+    figure, axes = new(0.7 + 0.42 * len(cases))
+    shortest = min(_median(case) for case in cases)
+    start = shortest / 10 if log else 0.0
+    longest = max(_median(case) for case in cases)
+    for place, case in enumerate(cases):
+        for left, right, colour in _segments(case, names):
+            axes.barh(place, right - max(left, start), left=max(left, start), height=0.36, color=colour)
+        axes.text(start, place + 0.24, f" {_label(case)}", va="bottom", fontsize=7.5)
+        axes.text(_median(case), place, f" {seconds(_median(case))}", va="center", fontsize=7.5)
+    axes.set_xscale("log" if log else "linear")
+    axes.set_xlim(start, longest * (4 if log else 1.2))
+    axes.set_ylim(-0.5, len(cases) - 0.2)
+    axes.set_yticks([])
+    _time_axis(axes.xaxis)
+    _phase_legend(axes, [name for name in names if any(phase_median(case, name) for case in cases)])
+    return figure
+
+
+def _segments(case: CaseResult, names: Sequence[str]) -> Iterable[tuple[float, float, str]]:
+    """The parts of one bar; they are scaled to the median of the whole, and what no phase covers is grey."""
+    whole = _median(case)
+    parts = [(name, phase_median(case, name) or 0.0) for name in names]
+    known = sum(value for _, value in parts)
+    scale = whole / known if known > whole else 1.0
+    at = 0.0
+    for name, value in parts:
+        if value:
+            yield at, at + value * scale, _phase_colour(name, names)
+            at += value * scale
+    if whole - at > 0.001 * whole:
+        yield at, whole, SERIES[6]
+
+
+def _phase_colour(name: str, names: Sequence[str]) -> str:
+    palette = [colour for colour in SERIES if colour != SERIES[6]]
+    return palette[list(names).index(name) % len(palette)]
+
+
+def _phase_legend(axes: "Axes", names: Sequence[str]) -> None:
+    from matplotlib.patches import Patch
+
+    every = list(names)
+    handles = [Patch(color=_phase_colour(name, every), label=name) for name in every]
+    if handles:
+        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=7, frameon=False)
+
+
+def _distributions(results: Results, new: _New) -> Plot | None:
+    cases = _measured(results)
+    if not cases:
+        return None
+    figure, axes = new(0.6 + 0.42 * len(cases))
+    for place, case in enumerate(cases):
+        _dots(axes, place, case)
+    axes.set_xscale("log")
+    axes.set_yticks([])
+    axes.set_ylim(-0.5, len(cases) - 0.2)
+    _time_axis(axes.xaxis)
+    told = ", ".join(f"{_label(case)} {_spread(case)}" for case in cases)
+    note = "A dot per run (at most 400 are drawn), the box from the 25th to the 75th percentile, a line at the median."
+    return Plot(
+        "Distributions",
+        f"Every run as a dot on a logarithmic scale: {told}.",
+        to_svg(figure, "distributions"),
+        "Distributions",
+        note,
+    )
+
+
+def _spread(case: CaseResult) -> str:
+    found = case.summary
+    return f"from {seconds(found.p5)} to {seconds(found.p95)}" if found else ""
+
+
+def _dots(axes: "Axes", place: int, case: CaseResult) -> None:
+    found, values = case.summary, seconds_of(case.samples)
+    if found is None:
+        return
+    colour = _PROGRAMS.get(case.program, SERIES[6])
+    few = values[:: max(1, len(values) // 400)]
+    spots = [place + 0.16 * ((number * 7919 % 100) / 50 - 1) for number in range(len(few))]
+    axes.scatter(few, spots, s=5, color=colour, alpha=0.45, linewidths=0)
+    axes.barh(place, found.p75 - found.p25, left=found.p25, height=0.36, fill=False, edgecolor=INK, linewidth=0.8)
+    axes.plot([found.median] * 2, [place - 0.18, place + 0.18], color=INK, linewidth=1.6)
+    axes.text(found.minimum, place + 0.22, _label(case), va="bottom", fontsize=7.5)
+
+
+def _sizes(results: Results, new: _New) -> Plot | None:
+    sizes = {case.name: (case.sizes["packed"], case.program) for case in results.cases if "packed" in case.sizes}
+    rows = [(name, value, program) for name, (value, program) in sizes.items()]
+    return _amounts("Image sizes", "Sizes", rows, new, "Packed: what is pulled and stored. Logarithmic scale.")
+
+
+def _memory(results: Results, new: _New) -> Plot | None:
+    rows = []
+    for case in results.cases:
+        values = [sample.memory for sample in case.samples if sample.memory is not None]
+        if values:
+            rows.append((_label(case), sorted(values)[len(values) // 2], case.program))
+    return _amounts(
+        "Peak memory", "Peak memory", rows, new, "What each road can show; see the table. Logarithmic scale."
+    )
+
+
+def _amounts(title: str, table: str, rows: Sequence[tuple[str, int, str]], new: _New, note: str) -> Plot | None:
+    """Horizontal bars of bytes."""
+    rows = sorted((row for row in rows if row[1] > 0), key=lambda row: -row[1])
+    if not rows:
+        return None
+    figure, axes = new(0.5 + 0.4 * len(rows))
+    start = min(row[1] for row in rows) / 10
+    for place, (name, value, program) in enumerate(rows):
+        axes.barh(place, value - start, left=start, height=0.36, color=_PROGRAMS.get(program, SERIES[6]))
+        axes.text(start, place + 0.24, f" {name}", va="bottom", fontsize=7.5)
+        axes.text(value, place, f" {size(value)}", va="center", fontsize=7.5)
+    axes.set_xscale("log")
+    axes.set_xlim(start, max(row[1] for row in rows) * 5)
+    axes.set_ylim(-0.5, len(rows) - 0.2)
+    axes.set_yticks([])
+    _size_axis(axes.xaxis)
+    told = ", ".join(f"{name} {size(value)}" for name, value, _ in rows)
+    return Plot(title, f"Bars: {told}.", to_svg(figure, title), table, note)
+
+
+def _density(results: Results, new: _New) -> Plot | None:
+    if not any(each.curve for each in results.density):
+        return None
+    figure, axes = new(3.0)
+    for place, each in enumerate(results.density):
+        counts, used = [point[0] for point in each.curve], [point[1] for point in each.curve]
+        axes.plot(counts, used, color=SERIES[place % len(SERIES)], label=each.name, marker=".", markersize=3)
+    axes.set_xscale("log")
+    axes.set_xlabel("alive at once")
+    _size_axis(axes.yaxis)
+    axes.legend(fontsize=7, frameon=False)
+    told = ", ".join(f"{each.name} {size(each.per_instance)} each" for each in results.density)
+    return Plot("Density", f"Memory in use against instances alive: {told}.", to_svg(figure, "density"), "Density")
+
+
+def _throughput(results: Results, new: _New) -> Plot | None:
+    names = list(dict.fromkeys(each.name for each in results.throughput))
+    if not names:
+        return None
+    figure, axes = new(3.0)
+    for place, name in enumerate(names):
+        found = [each for each in results.throughput if each.name == name]
+        counts, rates = [each.concurrency for each in found], [each.per_second for each in found]
+        axes.plot(counts, rates, color=SERIES[place % len(SERIES)], label=name, marker="o", markersize=3)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _place: f"{value:g}")
+    axes.yaxis.set_major_formatter(lambda value, _place: f"{value:,g}")
+    axes.set_xlabel("at once")
+    axes.set_ylabel("per second")
+    axes.legend(fontsize=7, frameon=False)
+    told = ", ".join(f"{each.name} {each.per_second:,.0f} at {each.concurrency}" for each in results.throughput)
+    return Plot("Throughput", f"Runs per second: {told}.", to_svg(figure, "throughput"), "Throughput")
+
+
+def _history_line(axes: "Axes", many: Sequence[Results], key: tuple[str, str], colour: str) -> None:
+    places, medians, below, above = [], [], [], []
+    for place, results in enumerate(many):
+        case = results.case(*key)
+        ordered = sorted(seconds_of(case.samples)) if case else []
+        if ordered:
+            middle = quantile(ordered, 0.5)
+            places.append(place)
+            medians.append(middle)
+            below.append(middle - quantile(ordered, 0.05))
+            above.append(quantile(ordered, 0.95) - middle)
+    label = f"{key[0]} ({key[1]})"
+    axes.errorbar(places, medians, (below, above), color=colour, label=label, marker="o", markersize=3, linewidth=1)
+
+
+def _time_axis(axis: Any) -> None:
+    axis.set_major_formatter(lambda value, _place: "0" if value == 0 else _short(seconds(value)))
+
+
+def _size_axis(axis: Any) -> None:
+    axis.set_major_formatter(lambda value, _place: _short(size(round(value))))
+
+
+def _short(text: str) -> str:
+    """`10.0 ms` -> `10 ms`: ticks are round numbers."""
+    number, _, unit = text.partition(" ")
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
+
+
+def _recolour(figure: "Figure", colours: Mapping[str, str]) -> None:
+    """Give every artist its real colour, for pictures that have no style sheet."""
+    from matplotlib.colors import to_hex
+
+    for artist in figure.findobj():
+        for kind in ("color", "facecolor", "edgecolor"):
+            getter, setter = getattr(artist, f"get_{kind}", None), getattr(artist, f"set_{kind}", None)
+            if getter is None or setter is None:
+                continue
+            try:
+                found = colours.get(to_hex(getter()))
+            except (ValueError, TypeError):
+                continue
+            if found:
+                setter(found)
+
+
+def to_svg(figure: "Figure", name: str) -> str:
+    """The figure as an SVG element whose colours are the page's variables and whose ids start with `name`."""
+    out = io.StringIO()
+    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    prefix = re.sub(r"[^a-z]+", "-", name.lower())
+    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
+    svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", svg)
+    svg = re.sub(r'font-family: [^;"]*', "font-family: system-ui, sans-serif", svg)
+    for colour, variable in VARIABLES.items():
+        svg = svg.replace(colour, f"var({variable})")
+    return re.sub(r'<svg([^>]*?) width="[^"]*"', r"<svg\1", re.sub(r' height="[\d.]+pt"', "", svg, count=1), count=1)
