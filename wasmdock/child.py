@@ -1,9 +1,8 @@
-"""One run in a process of its own, which can be ended whatever the guest is doing."""
+"""One run in a process of its own (child_main), which can be ended whatever the guest is doing."""
 
 import os
 import pickle
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -39,7 +38,7 @@ def run_in_child(task: Task) -> RunResult:
     task_reader, task_writer = os.pipe()
     answer_reader, answer_writer = os.pipe()
     # -P: the child looks for modules where we do, and not first of all in the folder we happen to be in.
-    argv = [sys.executable, "-P", "-m", "wasmdock.child", str(task_reader), str(answer_writer)]
+    argv = [sys.executable, "-P", "-m", "wasmdock.child_main", str(task_reader), str(answer_writer)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(each or str(Path.cwd()) for each in sys.path)}
     child = subprocess.Popen(argv, pass_fds=(task_reader, answer_writer), env=env)
     os.close(task_reader)
@@ -78,28 +77,3 @@ def _opened(answer: bytes | None, child: "subprocess.Popen[bytes]", limit: float
         raise result
     assert isinstance(result, RunResult)
     return result
-
-
-def main() -> None:
-    """The child: take a task from one descriptor, answer on the other, and end."""
-    from wasmdock.inprocess import run_task
-
-    task_reader, answer_writer = (int(text) for text in sys.argv[1:3])
-    os.set_inheritable(answer_writer, False)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal reaches us too; our parent ends us
-    with os.fdopen(task_reader, "rb") as file:
-        task = pickle.load(file)  # from our own parent
-
-    def answer(result: "RunResult | WasmdockError") -> None:
-        with os.fdopen(answer_writer, "wb") as file:
-            pickle.dump(result, file)
-        os._exit(0)  # a guest that does not listen cannot keep the process
-
-    try:
-        answer(run_task(task, answer))
-    except WasmdockError as error:
-        answer(error)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,33 @@
+"""The other half of child: the process that runs one guest, answers, and ends."""
+
+import os
+import pickle
+import signal
+import sys
+
+from wasmdock.errors import WasmdockError
+from wasmdock.inprocess import run_task
+from wasmdock.runtime import RunResult
+
+
+def main() -> None:
+    """Take a task from one descriptor, run it, answer on the other."""
+    task_reader, answer_writer = (int(text) for text in sys.argv[1:3])
+    os.set_inheritable(answer_writer, False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal reaches us too; our parent ends us
+    with os.fdopen(task_reader, "rb") as file:
+        task = pickle.load(file)  # from our own parent
+
+    def answer(result: RunResult | WasmdockError) -> None:
+        with os.fdopen(answer_writer, "wb") as file:
+            pickle.dump(result, file)
+        os._exit(0)  # a guest that does not listen cannot keep the process
+
+    try:
+        answer(run_task(task, answer))
+    except WasmdockError as error:
+        answer(error)
+
+
+if __name__ == "__main__":
+    main()
