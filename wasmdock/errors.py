@@ -53,11 +53,14 @@ class ImageError(WasmdockError):
 class RegistryError(ImageError):
     """A registry's answer; `status` is the HTTP status and `code` the registry's own error code."""
 
-    def __init__(self, message: str, hint: str = "", status: int = 0, code: str = "") -> None:
-        """Keep the HTTP status (0 when there was no answer) and the OCI error code."""
+    def __init__(
+        self, message: str, hint: str = "", status: int = 0, code: str = "", retry_after: float | None = None
+    ) -> None:
+        """Keep the HTTP status (0 when there was no answer), the OCI error code, and Retry-After in seconds."""
         super().__init__(message, hint)
         self.status = status
         self.code = code
+        self.retry_after = retry_after
 
 
 class UnavailableError(WasmdockError):

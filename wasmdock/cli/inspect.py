@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wasmdock.cli.context import Context
-from wasmdock.cli.source import Source, find_image
+from wasmdock.cli.source import Source, find_image, wanted_of
 from wasmdock.errors import UnavailableError, UsageError
 from wasmdock.inspection import render, to_json
 from wasmdock.oci.image import Image
@@ -22,7 +22,7 @@ _WAT_TIMEOUT = 60.0
 
 def inspect(options: argparse.Namespace, context: Context) -> int:
     """Show form, world, imports, exports, memories, sections, digests and sizes."""
-    source = find_image(options.image, context)
+    source = find_image(options.image, context, wanted_of(options))
     if not source.image.platform.is_wasm:
         return _inspect_native(source, options)
     data = extract(source.image)
@@ -42,7 +42,7 @@ def inspect(options: argparse.Namespace, context: Context) -> int:
 
 def extract_file(options: argparse.Namespace, context: Context) -> int:
     """Write the program an image starts, byte for byte."""
-    image = find_image(options.image, context).image
+    image = find_image(options.image, context, wanted_of(options)).image
     data = extract(image)
     output: Path = options.output or Path(Path(entry(image).path).name)
     if str(output) == "-":

@@ -8,7 +8,7 @@ from typing import Any
 
 from wasmdock.cli.context import Context
 from wasmdock.cli.run import interruptible, leave, report_result
-from wasmdock.cli.source import find_image
+from wasmdock.cli.source import find_image, wanted_of
 from wasmdock.code_cache import CodeCache
 from wasmdock.engine import Engine, Grants
 from wasmdock.engine.call import MAKERS, Library, Signature, load_library
@@ -25,7 +25,7 @@ from wasmdock.wit_values import parse_wit, to_json
 
 def invoke(options: argparse.Namespace, context: Context) -> int:
     """Call the export in a fresh instance and print what it gives."""
-    data = extract(find_image(options.image, context).image)
+    data = extract(find_image(options.image, context, wanted_of(options)).image)
     engine = Engine(CodeCache(context.code_cache), metered=options.fuel is not None)
     library = load_library(engine, data, form_of(data) is Form.COMPONENT)
     name = _find(library, options.export)

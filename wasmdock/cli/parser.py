@@ -8,7 +8,8 @@ from typing import Any
 
 from wasmdock import __version__
 from wasmdock.cli.values import parse_duration, parse_mount, parse_size
-from wasmdock.errors import UsageError
+from wasmdock.errors import WasmdockError
+from wasmdock.oci.reference import Platform
 from wasmdock.runtime import MIB
 
 _IMAGE = (
@@ -21,6 +22,7 @@ Verbs = Any  # argparse keeps the type of its subparsers to itself
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser. Verbs are named here and imported when they run."""
     from wasmdock.cli.parser_bench import add_bench
+    from wasmdock.cli.parser_registry import add_registry
 
     parser = argparse.ArgumentParser(
         prog="wasmdock",
@@ -39,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_inspect,
         _add_extract,
         _add_store,
+        add_registry,
         _add_engine,
         add_bench,
         _add_shell,
@@ -74,7 +77,7 @@ def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     def call(text: str) -> Any:
         try:
             return parse(text)
-        except UsageError as error:
+        except WasmdockError as error:
             hint = f"; {error.hint}" if error.hint else ""
             raise argparse.ArgumentTypeError(f"{error.message}{hint}") from error
 
@@ -85,6 +88,25 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     """Add --format."""
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="how to print (default: text)"
+    )
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add what says where an image comes from."""
+    parser.add_argument(
+        "--pull",
+        choices=("missing", "always", "never"),
+        default="missing",
+        help="fetch the image: where it is not here and its name begins with a registry (default), always, or never",
+    )
+    parser.add_argument(
+        "--platform",
+        type=checked(Platform.parse),
+        metavar="OS/ARCH",
+        help="which image of a name that holds several (default: Wasm, else this machine's)",
+    )
+    parser.add_argument(
+        "--insecure", action="store_true", help="take plain http and unverified TLS from the registry"
     )
 
 
@@ -184,6 +206,7 @@ def _add_run(verbs: Verbs) -> None:
     parser.add_argument(
         "--on", choices=("auto", "docker", "process"), default="auto", help="where (default: auto)"
     )
+    add_source(parser)
     parser.add_argument("--why", action="store_true", help="say on stderr which road is taken, and why")
 
 
@@ -203,6 +226,7 @@ def _add_invoke(verbs: Verbs) -> None:
     )
     parser.add_argument("--unsigned", action="store_true", help="print integers without a sign")
     add_limits(parser)
+    add_source(parser)
     add_format(parser)
 
 
@@ -216,6 +240,7 @@ def _add_inspect(verbs: Verbs) -> None:
     )
     parser.add_argument("image", help=_IMAGE)
     parser.add_argument("--wat", action="store_true", help="print the text form, by wasm-tools or wabt")
+    add_source(parser)
     add_format(parser)
 
 
@@ -231,6 +256,7 @@ def _add_extract(verbs: Verbs) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, help="the file; - is stdout (default: its name in the image)"
     )
+    add_source(parser)
 
 
 def _add_store(verbs: Verbs) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from wasmdock.cli import INTERRUPTED
 from wasmdock.cli.context import Context
-from wasmdock.cli.source import Source, find_image
+from wasmdock.cli.source import Source, find_image, wanted_of
 from wasmdock.cli.values import parse_env
 from wasmdock.errors import UnavailableError, UsageError, WasmdockError
 from wasmdock.launch import Launch, Machine, Nature, Road, plan_launch
@@ -21,7 +21,7 @@ from wasmdock.wasm_sniff import Form, World, sniff
 
 def run(options: argparse.Namespace, context: Context) -> int:
     """Find the image, choose the road, run, report."""
-    source = find_image(options.image, context)
+    source = find_image(options.image, context, wanted_of(options))
     nature = nature_of(source.image)
     wanted = None if options.on == "auto" else Road(options.on)
     launch = plan_launch(nature, _machine(nature, wanted, context), wanted)

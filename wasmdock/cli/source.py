@@ -1,12 +1,13 @@
 """IMAGE on the command line -> an Image: from the store, the engine, an archive, a layout, a file, a guest's folder."""
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 from wasmdock.cli.context import Context
 from wasmdock.errors import ImageError, UsageError, WasmdockError
 from wasmdock.guest import Artifact, Target
-from wasmdock.oci.image import Image, Reference
+from wasmdock.oci.image import Image, Platform, Reference
 from wasmdock.wasm_sniff import Form, form_of
 
 _MOST = 256 << 20  # bytes of a .wasm or .wat file
@@ -23,31 +24,87 @@ class Source:
     origin: str
 
 
-def find_image(text: str, context: Context) -> Source:
-    """Find what `text` names. A name in the store comes before a path unless it has a slash or a known ending."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How an image is looked for: pull is missing, always or never; platform None: Wasm, else this machine's."""
+
+    pull: str = "missing"
+    platform: Platform | None = None
+    insecure: bool = False
+
+    @property
+    def platforms(self) -> tuple[Platform, ...] | None:
+        """The platform as the store wants it."""
+        return (self.platform,) if self.platform else None
+
+
+def wanted_of(options: argparse.Namespace) -> Wanted:
+    """What the flags of `add_source` say."""
+    return Wanted(options.pull, options.platform, options.insecure)
+
+
+_USUAL = Wanted()
+
+
+def find_image(text: str, context: Context, wanted: Wanted = _USUAL) -> Source:
+    """Find what `text` names. A name in the store comes before a path unless it has a slash or a known ending.
+
+    A name that is nowhere on this machine is pulled where it begins with a registry: a typo asks nobody outside.
+    """
     path = Path(text).expanduser()
     looks_like_path = (
         "/" in text or text.endswith((".wasm", ".wat", ".tar", ".tar.gz", ".tgz")) or text == "."
     )
     if looks_like_path and path.exists():
         return _from_path(path, context)
+    if wanted.pull == "always":
+        return _from_registry(Reference.parse(text), context, wanted)
     try:
-        line = context.store.resolve(text)
+        return _from_store(text, context, wanted)
     except ImageError as error:
         if path.exists():
             return _from_path(path, context)
-        return _from_engine(text, context, error)
-    return Source(context.store.get(str(line.digest)), line.reference.familiar, "the store")
+        found = _from_engine(text, context)
+        if found:
+            return found
+        if wanted.pull == "missing" and names_registry(text):
+            return _from_registry(Reference.parse(text), context, wanted)
+        raise error
 
 
-def _from_engine(text: str, context: Context, missing: ImageError) -> Source:
-    """The engine's image of that name; where there is neither, the store's own complaint stands."""
+def names_registry(text: str) -> bool:
+    """Whether the name begins with a registry, as `docker.io/library/hello-world` does and `hello-world` does not."""
+    try:
+        return Reference.parse(text).registry != "docker.io" or text.startswith(("docker.io/", "index.docker.io/"))
+    except ImageError:
+        return False
+
+
+def _from_store(text: str, context: Context, wanted: Wanted) -> Source:
+    line = context.store.resolve(text)
+    image = context.store.get(str(line.digest), wanted.platforms)
+    several = ", ".join(map(str, line.platforms))
+    origin = f"the store ({image.platform} of {several})" if several else "the store"
+    return Source(image, line.reference.familiar, origin)
+
+
+def _from_registry(reference: Reference, context: Context, wanted: Wanted) -> Source:
+    """Pull, as `wasmdock pull` does: the image stays in the store."""
+    from wasmdock.cli.registry import pull_into_store
+
+    context.say(f"wasmdock: pulling {reference}")
+    line = pull_into_store(reference, context, wanted.platforms, wanted.insecure)
+    image = context.store.get(str(line.digest), wanted.platforms)
+    return Source(image, line.reference.familiar, f"registry {reference.registry}")
+
+
+def _from_engine(text: str, context: Context) -> Source | None:
+    """The engine's image of that name, if there is an engine and it has one."""
     try:
         reference = Reference.parse(text).familiar
-        image = context.docker.image(reference)
+        return Source(context.docker.image(reference), reference, "the engine")
     except WasmdockError:
-        raise missing from None
-    return Source(image, reference, "the engine")
+        return None
 
 
 def _from_path(path: Path, context: Context) -> Source:

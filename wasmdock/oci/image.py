@@ -1,8 +1,10 @@
 """Container images as immutable values: their bytes as they came, verified, and what these say."""
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import BinaryIO
 
 from wasmdock.errors import ImageError
 from wasmdock.oci.compression import unpack
@@ -32,6 +34,7 @@ class Layer:
 
     descriptor: Descriptor
     source: bytes | Callable[[], bytes] = field(repr=False, compare=False)
+    opener: Callable[[], BinaryIO] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Verify bytes that are here already. Raises ImageError."""
@@ -49,6 +52,10 @@ class Layer:
         if isinstance(self.source, bytes):
             return self.source
         return self.descriptor.check(self.source())
+
+    def open(self) -> BinaryIO:
+        """The layer's bytes as a stream, for who checks the digest himself; a large one is not read at once."""
+        return self.opener() if self.opener else io.BytesIO(self.data)
 
     @property
     def is_wasm(self) -> bool:
@@ -91,16 +98,23 @@ class Image:
 
     @classmethod
     def parse(
-        cls, manifest: bytes, fetch: Fetch, *, layer_cap: int = LAYER_CAP, eager: int = EAGER
+        cls,
+        manifest: bytes,
+        fetch: Fetch,
+        *,
+        layer_cap: int = LAYER_CAP,
+        eager: int = EAGER,
+        opener: Callable[[Descriptor], BinaryIO] | None = None,
     ) -> "Image":
         """Make an image of its manifest; `fetch` gives the bytes of a descriptor, which are verified.
 
-        Layers up to `eager` bytes are fetched and verified now, larger ones each time they are used.
+        Layers up to `eager` bytes are fetched and verified now, larger ones each time they are used; `opener`
+        gives these as a stream.
         Sizes are checked against the caps before anything is fetched. Raises ImageError.
         """
         parsed = Manifest.parse(manifest, layer_cap)
         config = parsed.config.check(fetch(parsed.config))
-        layers = tuple(_fetched(layer, fetch, eager) for layer in parsed.layers)
+        layers = tuple(_fetched(layer, fetch, eager, opener) for layer in parsed.layers)
         return cls(manifest, config, layers)
 
     @property
@@ -185,10 +199,12 @@ class Image:
         return self._config.child("config")
 
 
-def _fetched(descriptor: Descriptor, fetch: Fetch, eager: int) -> Layer:
+def _fetched(
+    descriptor: Descriptor, fetch: Fetch, eager: int, opener: Callable[[Descriptor], BinaryIO] | None
+) -> Layer:
     if descriptor.size <= eager:
         return Layer(descriptor, fetch(descriptor))
-    return Layer(descriptor, lambda: fetch(descriptor))
+    return Layer(descriptor, lambda: fetch(descriptor), (lambda: opener(descriptor)) if opener else None)
 
 
 def _parse_config(data: bytes, manifest: Manifest) -> Fields:

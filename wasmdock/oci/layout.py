@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 from wasmdock.errors import ImageError, UnavailableError, UsageError
 from wasmdock.oci.fields import DOCUMENT_CAP, parse_object, shown
@@ -101,6 +101,14 @@ class FolderBlobs:
         """The blob's bytes; a file of another size is refused before it is read."""
         parts = ("blobs", "sha256", descriptor.digest.hex)
         return read_regular(self._folder, parts, descriptor.size, exact=True)
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """The blob as a stream, not verified. Raises ImageError when it is not there or not a file."""
+        path = self._folder / "blobs" / "sha256" / descriptor.digest.hex
+        try:
+            return cast(BinaryIO, _open_regular(path, f'"{path}"'))
+        except OSError as error:
+            raise ImageError(f'reading "{path}": {error.strerror or error}') from error
 
 
 def read_regular(folder: Path, parts: Sequence[str], cap: int, exact: bool = False) -> bytes:
@@ -228,7 +236,7 @@ def read_document(blobs: Blobs, entry: Descriptor) -> bytes:
 
 def _load_manifest(blobs: Blobs, entry: Descriptor) -> Image:
     data = read_document(blobs, entry)
-    image = Image.parse(data, blobs.read)
+    image = Image.parse(data, blobs.read, opener=blobs.open if isinstance(blobs, FolderBlobs) else None)
     if entry.platform and entry.platform.architecture != image.platform.architecture:
         cause = f"the index says {shown(entry.platform)}, the image {shown(image.platform)}"
         raise ImageError(f'reading "{entry.digest}": {cause}')

@@ -7,7 +7,7 @@ a process killed at any point leaves nothing worse than files that the next `rem
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 from wasmdock.errors import ImageError, UnavailableError
 from wasmdock.oci.fields import DOCUMENT_CAP, shown
 from wasmdock.oci.image import Descriptor, Digest, Image, Index, Manifest, Platform, Reference
+from wasmdock.oci.image_index import ImageIndex
+from wasmdock.oci.incoming import Incoming, holding, sweep
 from wasmdock.oci.layout import (
     LAYOUT_FILE,
     FolderBlobs,
@@ -23,13 +25,16 @@ from wasmdock.oci.layout import (
     index_entry,
     load_image,
     name_of,
+    read_document,
     read_index,
+    usual_platforms,
 )
 from wasmdock.oci.lock import locked
-from wasmdock.oci.manifest import INDEXES, MANIFESTS
+from wasmdock.oci.manifest import CONTAINERD_NAME, INDEXES, MANIFESTS, REF_NAME
 
 _SIZE = "dev.wasmdock.packed-size"
 _STORED = "dev.wasmdock.stored"
+_PLATFORMS = "dev.wasmdock.platforms"
 _CREATED = "org.opencontainers.image.created"
 _SHORTEST_PREFIX = 4  # hex digits
 _STALE = 3600.0  # seconds after which a file left by a killed process is removed
@@ -38,7 +43,10 @@ _CURE = "wasmdock rmi removes it; build, load or pull it again"
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """One line of the store: created is RFC 3339 text from the image, stored is seconds since 1970."""
+    """One line of the store: created is RFC 3339 text from the image, stored is seconds since 1970.
+
+    digest is the index's where one name holds images for several `platforms`; platform is the one used here.
+    """
 
     reference: Reference
     digest: Digest
@@ -46,6 +54,7 @@ class StoredImage:
     packed_size: int
     created: str
     stored: int
+    platforms: tuple[Platform, ...] = ()
 
 
 class Store:
@@ -63,27 +72,75 @@ class Store:
         """
         if reference.digest not in (None, image.digest):
             raise ImageError(f'storing "{reference}": the image has the digest {image.digest}')
+        line = _line(image, reference, int(self._clock()))
         with self._writing("storing", reference):
             for digest, data in blobs_of(image):
                 self._put_blob(digest, data)
-            line = _line(image, reference, int(self._clock()))
-            others = [entry for entry in self._entries() if name_of(entry) != reference]
-            displaced = len(others) < len(self._entries())
-            self._write_index([*(entry.document() for entry in others), _entry(image, line)])
-            if displaced:
-                self._collect()
+            self._name(reference, _entry(image, line))
         return line
 
-    def get(self, name: Reference | str) -> Image:
-        """The image of that name, tag, digest or unique beginning of a digest. Raises ImageError."""
+    def put_index(self, index: ImageIndex, reference: Reference) -> StoredImage:
+        """Store images for several platforms under one name. Raises ImageError, UnavailableError."""
+        entry = _index_line(index, reference, int(self._clock()))
+        with self._writing("storing", reference):
+            for image in index.images:
+                for digest, data in blobs_of(image):
+                    self._put_blob(digest, data)
+            self._put_blob(index.digest, index.data)
+            self._name(reference, entry)
+        return self._stored(Index.parse(index_document([entry])).manifests[0])
+
+    @contextmanager
+    def receive(self) -> Iterator[Incoming]:
+        """A place for blobs that come one by one; `adopt` takes them over, otherwise they are removed."""
+        import secrets
+
+        transfers = self.root / "transfers"
+        with ExitStack() as held:
+            with self._writing("receiving into", "the store"):
+                transfers.mkdir(exist_ok=True)
+                sweep(transfers)
+                folder = transfers / secrets.token_hex(8)
+                held.enter_context(holding(folder))
+            yield Incoming(folder, self.root)
+
+    def adopt(self, incoming: Incoming, image: Image, reference: Reference) -> StoredImage:
+        """Store an image whose blobs, verified, are all in `incoming`: these are moved, not copied."""
+        line = _line(image, reference, int(self._clock()))
+        with self._writing("storing", reference):
+            folder = self.root / "blobs" / "sha256"
+            for path in incoming.paths:
+                path.replace(folder / path.name)
+            _flush_folder(folder)
+            self._name(reference, _entry(image, line))
+        return line
+
+    def get(self, name: Reference | str, platforms: Sequence[Platform] | None = None) -> Image:
+        """The image of that name, tag, digest or unique beginning of a digest. Raises ImageError.
+
+        Where a name holds several, the one for the first of `platforms` (default: Wasm, then this machine's).
+        """
         entry = self._find(name)
         try:
-            return self._load(entry)
+            return self._load(entry, platforms)
         except ImageError:
             again = self._find(name)  # another process may have replaced it in between
             if again.digest != entry.digest:
-                return self._load(again)
+                return self._load(again, platforms)
             raise
+
+    def content(self, name: Reference | str) -> Image | ImageIndex:
+        """All that a name holds: one image, or an index with its images. Raises ImageError."""
+        entry = self._find(name)
+        if entry.media_type not in INDEXES:
+            return self._load(entry)
+        data = read_document(FolderBlobs(self.root), entry)
+        return ImageIndex(data, tuple(self._load(each) for each in Index.parse(data).manifests))
+
+    def repositories(self, registry: str, digest: Digest) -> list[str]:
+        """The repositories of a registry whose images here have that blob: an upload may take it from there."""
+        there = [(name, entry) for entry in self._entries() if (name := name_of(entry)) and name.registry == registry]
+        return sorted({name.repository for name, entry in there if digest in set(self._reachable((entry,), 0))})
 
     def resolve(self, name: Reference | str) -> StoredImage:
         """The line of the store that a name means. Raises ImageError that suggests what was meant."""
@@ -102,6 +159,14 @@ class Store:
             self._write_index([other.document() for other in self._entries() if other != entry])
             self._collect()
         return line
+
+    def _name(self, reference: Reference, entry: dict[str, Any]) -> None:
+        """Give the name to an entry, taking it from another if need be. The lock must be held."""
+        before = self._entries()
+        others = [other for other in before if name_of(other) != reference]
+        self._write_index([*(other.document() for other in others), entry])
+        if len(others) < len(before):
+            self._collect()
 
     @contextmanager
     def _writing(self, doing: str, name: object) -> Iterator[None]:
@@ -129,9 +194,9 @@ class Store:
             cause = error.strerror or str(error)
             raise UnavailableError(f'reading the store "{self.root}": {cause}') from error
 
-    def _load(self, entry: Descriptor) -> Image:
+    def _load(self, entry: Descriptor, platforms: Sequence[Platform] | None = None) -> Image:
         try:
-            return load_image(FolderBlobs(self.root), (entry,), None)
+            return load_image(FolderBlobs(self.root), (entry,), platforms)
         except ImageError as error:
             name = name_of(entry) or entry.digest
             raise ImageError(f'reading "{name}" from the store: {error.message}', _CURE) from error
@@ -144,6 +209,10 @@ class Store:
         if entry.platform and size.isdecimal() and stored.isdecimal():
             created = notes.get(_CREATED, "")
             return StoredImage(name, entry.digest, entry.platform, int(size), created, int(stored))
+        if _PLATFORMS in notes and size.isdecimal() and stored.isdecimal():
+            platforms = tuple(Platform.parse(text) for text in notes[_PLATFORMS].split(","))
+            used = _usual(platforms)
+            return StoredImage(name, entry.digest, used, int(size), "", int(stored), platforms)
         return _line(self._load(entry), name, 0)
 
     def _find(self, name: Reference | str, unique: bool = False) -> Descriptor:
@@ -233,6 +302,22 @@ def _line(image: Image, reference: Reference, stored: int) -> StoredImage:
 def _entry(image: Image, line: StoredImage) -> dict[str, Any]:
     notes = {_SIZE: str(line.packed_size), _STORED: str(line.stored), _CREATED: line.created}
     return index_entry(image, line.reference, **{key: value for key, value in notes.items() if value})
+
+
+def _index_line(index: ImageIndex, reference: Reference, stored: int) -> dict[str, Any]:
+    platforms = ",".join(map(str, index.platforms))
+    notes = {_SIZE: str(index.packed_size), _STORED: str(stored), _PLATFORMS: platforms}
+    names = {CONTAINERD_NAME: reference.canonical, REF_NAME: reference.tag or str(reference.digest)}
+    return {**index.descriptor.document(), "annotations": dict(sorted({**names, **notes}.items()))}
+
+
+def _usual(platforms: Sequence[Platform]) -> Platform:
+    """The platform that is used here when nobody says."""
+    for wanted in usual_platforms():
+        for platform in platforms:
+            if platform.matches(wanted):
+                return platform
+    return platforms[0]
 
 
 def _reference(text: str) -> Reference | None:

@@ -1,0 +1,148 @@
+"""wasmdock push, pull, copy, tags, login and logout: images to and from registries."""
+
+import argparse
+import getpass
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from wasmdock.cli.context import Context
+from wasmdock.cli.progress import progress_of
+from wasmdock.errors import ImageError, UsageError
+from wasmdock.oci import registry_transfer
+from wasmdock.oci.credentials import Credentials, Login
+from wasmdock.oci.image import Digest, Platform, Reference
+from wasmdock.oci.registry import Registry
+from wasmdock.oci.registry_http import Transport
+from wasmdock.oci.registry_transfer import Sent
+from wasmdock.oci.store import StoredImage
+
+_SECRET_CAP = 1 << 16  # bytes of a password or token
+
+
+def push(options: argparse.Namespace, context: Context) -> int:
+    """Send an image, or an index with its images."""
+    line = context.store.resolve(options.image)
+    content = context.store.content(str(line.digest))
+    reference = Reference.parse(options.name) if options.name else line.reference
+    if not reference.tag and not reference.digest:
+        reference = replace(reference, tag="latest")
+
+    def sources(digest: Digest) -> Sequence[str]:
+        return context.store.repositories(reference.registry, digest)
+
+    with progress_of(f"pushing {reference}", context) as progress:
+        registry = connect(reference.registry, context, options.insecure)
+        sent = registry_transfer.push(registry, reference, content, sources=sources, progress=progress)
+    _report_sent(reference, sent, options)
+    return 0
+
+
+def pull(options: argparse.Namespace, context: Context) -> int:
+    """Fetch an image into the store."""
+    platforms = (options.platform,) if options.platform else None
+    line = pull_into_store(Reference.parse(options.name), context, platforms, options.insecure)
+    if options.format == "json":
+        facts = {"name": line.reference.familiar, "digest": str(line.digest), "platform": str(line.platform)}
+        print(json.dumps({**facts, "packed_size": line.packed_size}))
+    else:
+        size = f"{line.packed_size / 1000:.1f} kB"
+        print(f"{line.reference.familiar}  {line.digest.short}  {line.platform}  {size}")
+    return 0
+
+
+def copy(options: argparse.Namespace, context: Context) -> int:
+    """Copy a name's images from registry to registry."""
+    origin, name = Reference.parse(options.source), Reference.parse(options.target)
+    source = connect(origin.registry, context, options.insecure)
+    target = source if origin.registry == name.registry else connect(name.registry, context, options.insecure)
+    with progress_of(f"copying {origin}", context) as progress:
+        sent = registry_transfer.copy(source, origin, target, name, progress=progress)
+    _report_sent(name, sent, options)
+    return 0
+
+
+def tags(options: argparse.Namespace, context: Context) -> int:
+    """List tags, one on a line."""
+    reference = Reference.parse(options.name)
+    found = connect(reference.registry, context, options.insecure).tags(reference.repository)
+    print(json.dumps(found) if options.format == "json" else "\n".join(found))
+    return 0
+
+
+def login(options: argparse.Namespace, context: Context) -> int:
+    """Check a login with the registry, then keep it."""
+    name = registry_name(options.registry)
+    found = Login(*_ask(options, context))
+    transport = Transport(context.environment, insecure=options.insecure)
+    Registry(name, transport, lambda: found).ping()
+    where = Credentials(context.environment).save(name, found)
+    context.say(f"wasmdock: logged in to {name} as {found.user}; kept in {where}")
+    return 0
+
+
+def logout(options: argparse.Namespace, context: Context) -> int:
+    """Forget a login."""
+    name = registry_name(options.registry)
+    known = Credentials(context.environment).forget(name)
+    context.say(f"wasmdock: {'logged out of' if known else 'there was no login for'} {name}")
+    return 0
+
+
+def pull_into_store(
+    reference: Reference, context: Context, platforms: Sequence[Platform] | None, insecure: bool
+) -> StoredImage:
+    """Fetch an image into the store, with a bar on a terminal."""
+    with progress_of(f"pulling {reference}", context) as progress:
+        registry = connect(reference.registry, context, insecure)
+        return registry_transfer.pull(registry, reference, context.store, platforms=platforms, progress=progress)
+
+
+def connect(name: str, context: Context, insecure: bool) -> Registry:
+    """The registry of that name, with the user's own login."""
+    credentials = Credentials(context.environment)
+    return Registry(name, Transport(context.environment, insecure=insecure), lambda: credentials.find(name))
+
+
+def registry_name(text: str) -> str:
+    """`https://host/v2/`, `host:5000`, `docker.io` -> the registry's name. Raises UsageError."""
+    host = text.removeprefix("https://").removeprefix("http://").partition("/")[0]
+    if host in ("index.docker.io", "registry-1.docker.io", "docker.io"):
+        return "docker.io"
+    with suppress(ImageError):
+        if Reference.parse(f"{host}/x").registry == host:
+            return host
+    if host and host.replace("-", "").isalnum() and host.isascii():
+        return host
+    raise UsageError(f'reading registry "{text}": not host[:port]', "write ghcr.io or localhost:5000")
+
+
+def _ask(options: argparse.Namespace, context: Context) -> tuple[str, str]:
+    """User and password: from flags and standard input, or asked for on the terminal."""
+    user = options.username
+    if options.password_stdin:
+        secret = sys.stdin.buffer.read(_SECRET_CAP).decode("utf-8", "replace").rstrip("\r\n")
+        if not user:
+            raise UsageError("logging in: --password-stdin without a user", "name the user with -u")
+    elif sys.stdin.isatty():
+        if not user:
+            print("user: ", end="", file=sys.stderr, flush=True)
+            user = sys.stdin.readline().strip()
+        secret = getpass.getpass("password: ", sys.stderr)
+    else:
+        raise UsageError("logging in: no terminal to ask for the password", "pipe it in with --password-stdin")
+    if not user or not secret or ":" in user:
+        raise UsageError("logging in: a user and a password are needed, the user without a colon")
+    return user, secret
+
+
+def _report_sent(reference: Reference, sent: Sent, options: argparse.Namespace) -> None:
+    if options.format == "json":
+        counts = {"sent": sent.sent, "mounted": sent.mounted, "there": sent.there}
+        print(json.dumps({"name": reference.familiar, "digest": str(sent.digest), "blobs": counts}))
+        return
+    counted = ((sent.sent, "sent"), (sent.mounted, "mounted"), (sent.there, "there already"))
+    blobs = ", ".join(f"{count} {how}" for count, how in counted if count)
+    print(f"{reference.familiar}  {sent.digest}  blobs: {blobs}")

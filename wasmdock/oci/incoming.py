@@ -1,0 +1,93 @@
+"""Blobs on their way into the store: in a folder of their own, invisible until all are there."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from wasmdock.errors import ImageError, UnavailableError
+from wasmdock.oci.image import Descriptor
+from wasmdock.oci.layout import FolderBlobs
+from wasmdock.oci.lock import locked
+
+LOCK = "lock"
+_PIECE = 1 << 20
+
+
+class Incoming:
+    """The folder of one transfer. What it holds is taken over by the store, or removed with it."""
+
+    def __init__(self, folder: Path, store: Path) -> None:
+        """Keep the folder, which exists, and the store's root."""
+        self.folder = folder
+        self._store = store
+
+    def take(self, descriptor: Descriptor) -> bool:
+        """Keep the store's own copy of a blob, if it has a sound one; nobody can remove it from here."""
+        import hashlib
+
+        target = self._path(descriptor)
+        try:
+            os.link(self._store / "blobs" / "sha256" / descriptor.digest.hex, target)
+        except OSError:
+            return False
+        summed = hashlib.sha256()
+        with suppress(ImageError, OSError), FolderBlobs(self.folder).open(descriptor) as file:
+            while piece := file.read(_PIECE):
+                summed.update(piece)
+        if summed.hexdigest() == descriptor.digest.hex:
+            return True
+        target.unlink()
+        return False
+
+    @contextmanager
+    def writing(self, descriptor: Descriptor) -> Iterator[BinaryIO]:
+        """A file for a blob, flushed to the disk at the end; gone where an exception ends the writing."""
+        path = self._path(descriptor)
+        try:
+            with path.open("w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise UnavailableError(f'writing "{path}": {error.strerror or error}') from error
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def read(self, descriptor: Descriptor) -> bytes:
+        """A blob's bytes, not verified. Raises ImageError."""
+        return FolderBlobs(self.folder).read(descriptor)
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """A blob as a stream. Raises ImageError."""
+        return FolderBlobs(self.folder).open(descriptor)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The blobs that are here."""
+        return sorted((self.folder / "blobs" / "sha256").iterdir())
+
+    def _path(self, descriptor: Descriptor) -> Path:
+        return self.folder / "blobs" / "sha256" / descriptor.digest.hex
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Hold the lock that tells a living transfer's folder from a dead one's, and remove the folder at the end."""
+    (folder / "blobs" / "sha256").mkdir(parents=True)
+    try:
+        with locked(folder / LOCK):
+            yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(transfers: Path) -> None:
+    """Remove the folders of transfers whose process is gone: the kernel has given their lock back."""
+    for folder in transfers.iterdir() if transfers.is_dir() else ():
+        with suppress(UnavailableError, OSError), locked(folder / LOCK, patience=-1.0):
+            shutil.rmtree(folder, ignore_errors=True)
