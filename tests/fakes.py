@@ -103,7 +103,10 @@ class FakeEngine:
                 kept.append(connection)
                 continue
             with connection:
-                path = connection.recv(1 << 16).split(b" ")[1].decode()
+                words = connection.recv(1 << 16).split(b" ")
+                if len(words) < 2:  # somebody only looked who listens
+                    continue
+                path = words[1].decode()
                 self.asked.append(path)
                 connection.sendall(self._raw or self._answer(path))
 

@@ -12,9 +12,7 @@ from wasmdock.errors import WasmdockError
 from wasmdock.oci.reference import Platform
 from wasmdock.runtime import MIB
 
-_IMAGE = (
-    "a name in the store or the engine, an archive, an OCI layout, a .wasm or .wat file, or a guest's folder"
-)
+_IMAGE = "a name in the store or the engine, an archive, an OCI layout, a .wasm or .wat file, or a guest's folder"
 
 Verbs = Any  # argparse keeps the type of its subparsers to itself
 
@@ -23,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Make the parser. Verbs are named here and imported when they run."""
     from wasmdock.cli.parser_bench import add_bench
     from wasmdock.cli.parser_registry import add_registry
+    from wasmdock.cli.parser_doctor import add_doctor
 
     parser = argparse.ArgumentParser(
         prog="wasmdock",
@@ -44,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_registry,
         _add_engine,
         add_bench,
+        add_doctor,
         _add_shell,
     ):
         add(verbs)
@@ -86,9 +86,7 @@ def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 
 def add_format(parser: argparse.ArgumentParser) -> None:
     """Add --format."""
-    parser.add_argument(
-        "--format", choices=("text", "json"), default="text", help="how to print (default: text)"
-    )
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="how to print (default: text)")
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -105,9 +103,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         metavar="OS/ARCH",
         help="which image of a name that holds several (default: Wasm, else this machine's)",
     )
-    parser.add_argument(
-        "--insecure", action="store_true", help="take plain http and unverified TLS from the registry"
-    )
+    parser.add_argument("--insecure", action="store_true", help="take plain http and unverified TLS from the registry")
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
@@ -120,20 +116,14 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="Wasm memory, such as 64m (default: 512m)",
     )
-    parser.add_argument(
-        "--timeout", type=duration, metavar="TIME", help="wall time, such as 5s (default: none)"
-    )
+    parser.add_argument("--timeout", type=duration, metavar="TIME", help="wall time, such as 5s (default: none)")
     parser.add_argument("--fuel", type=int, metavar="N", help="Wasm instructions (default: none)")
 
 
 def _add_packing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-t", "--tag", metavar="NAME[:TAG]", help="the image's name (default: the guest's)")
-    parser.add_argument(
-        "--target", metavar="TARGET", help="wasip1, wasip2, unknown or native (default: the guest's)"
-    )
-    parser.add_argument(
-        "-e", "--env", action="append", default=[], metavar="K=V", help="a variable kept in the image"
-    )
+    parser.add_argument("--target", metavar="TARGET", help="wasip1, wasip2, unknown or native (default: the guest's)")
+    parser.add_argument("-e", "--env", action="append", default=[], metavar="K=V", help="a variable kept in the image")
     parser.add_argument("--label", action="append", default=[], metavar="K=V", help="a label of the image")
     parser.add_argument("--arg", dest="args", action="append", default=[], help="a default argument (CMD)")
     parser.add_argument("--export", metavar="NAME", help="start this export instead of the command")
@@ -183,9 +173,7 @@ def _add_run(verbs: Verbs) -> None:
     mount = checked(parse_mount)
     parser.add_argument("image", help=_IMAGE)
     parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="arguments of the guest")
-    parser.add_argument(
-        "-e", "--env", action="append", default=[], metavar="K=V", help="a variable of the guest"
-    )
+    parser.add_argument("-e", "--env", action="append", default=[], metavar="K=V", help="a variable of the guest")
     parser.add_argument(
         "--env-file", action="append", default=[], type=Path, metavar="FILE", help="variables, a line each"
     )
@@ -199,13 +187,9 @@ def _add_run(verbs: Verbs) -> None:
         help="a folder for the guest",
     )
     parser.add_argument("-i", "--interactive", action="store_true", help="give the guest our standard input")
-    parser.add_argument(
-        "-t", "--tty", action="store_true", help="a terminal (Docker only; in-process shares ours)"
-    )
+    parser.add_argument("-t", "--tty", action="store_true", help="a terminal (Docker only; in-process shares ours)")
     add_limits(parser)
-    parser.add_argument(
-        "--on", choices=("auto", "docker", "process"), default="auto", help="where (default: auto)"
-    )
+    parser.add_argument("--on", choices=("auto", "docker", "process"), default="auto", help="where (default: auto)")
     add_source(parser)
     parser.add_argument("--why", action="store_true", help="say on stderr which road is taken, and why")
 
@@ -221,9 +205,7 @@ def _add_invoke(verbs: Verbs) -> None:
     parser.set_defaults(is_run=True)
     parser.add_argument("image", help=_IMAGE)
     parser.add_argument("export", help="the function, or interface#function of a component")
-    parser.add_argument(
-        "args", nargs=argparse.REMAINDER, metavar="ARGS", help="numbers, or WIT values as JSON"
-    )
+    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="numbers, or WIT values as JSON")
     parser.add_argument("--unsigned", action="store_true", help="print integers without a sign")
     add_limits(parser)
     add_source(parser)
@@ -253,16 +235,12 @@ def _add_extract(verbs: Verbs) -> None:
         "wasmdock extract hello-world -o hello-world.wasm",
     )
     parser.add_argument("image", help=_IMAGE)
-    parser.add_argument(
-        "-o", "--output", type=Path, help="the file; - is stdout (default: its name in the image)"
-    )
+    parser.add_argument("-o", "--output", type=Path, help="the file; - is stdout (default: its name in the image)")
     add_source(parser)
 
 
 def _add_store(verbs: Verbs) -> None:
-    parser = verb(
-        verbs, "images", "images:images", "list the images in the store", "wasmdock images --format json"
-    )
+    parser = verb(verbs, "images", "images:images", "list the images in the store", "wasmdock images --format json")
     add_format(parser)
     parser = verb(verbs, "rmi", "images:rmi", "remove images from the store", "wasmdock rmi hello-world")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a name or digest in the store")

@@ -1,0 +1,207 @@
+"""Looking at a machine: what each look makes of what it finds, and that none of them does harm."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import FakeEngine, FakeRunner
+from tests.machines import machine
+from tests.requirements import require_docker
+from wasmdock.cli import run_cli
+from wasmdock.docker import Docker
+from wasmdock.docker_host import Host
+from wasmdock.doctor import fix, fixes, judge, to_json
+from wasmdock.doctor_facts import Facts, Shim, ShimKind, Tool
+from wasmdock.doctor_findings import findings
+from wasmdock.doctor_probes import TINY, disk, gather, proxies, tiny_image, tool
+from wasmdock.engine_files import find_root, find_shim
+from wasmdock.errors import UnavailableError
+from wasmdock.inprocess import InProcessRuntime
+from wasmdock.process import Completed
+from wasmdock.runtime import RunRequest
+from wasmdock.wasm_sniff import Form, World, sniff
+
+INFO = {
+    "ServerVersion": "26.1.5",
+    "OSType": "linux",
+    "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+}
+NOTHING = FakeRunner({(program,): UnavailableError(f"no {program}") for program in ("docker", "crun", "rustc")})
+
+
+def look(tmp_path: Path, host: Host | None = None) -> Facts:
+    """The facts of a machine with nothing but this engine, whatever the one we run on has."""
+
+    def connect(environment: Mapping[str, str], timeout: float) -> Docker:
+        if host is None:
+            raise UnavailableError("nothing listens there", "start Docker")
+        return Docker(host, environment, timeout=timeout)
+
+    return gather({"PATH": ""}, tmp_path / "cache", runner=NOTHING, connect=connect)
+
+
+def test_tiny_module_is_a_command_that_ends_with_0() -> None:
+    assert sniff(TINY) == (Form.MODULE, World.COMMAND)
+    assert InProcessRuntime().run(tiny_image(), RunRequest()).exit_code == 0
+
+
+def test_bare_machine_still_runs_wasm_in_this_process(tmp_path: Path) -> None:
+    facts = look(tmp_path)
+    assert facts.process.works
+    assert judge(facts).works
+    assert facts.engine_trouble == Tool(trouble="nothing listens there", hint="start Docker")
+    assert facts.cargo.trouble == "there is no cargo on PATH"
+
+
+def test_engine_is_asked_what_it_is_and_not_tried_without_a_client(tmp_path: Path) -> None:
+    engine = FakeEngine(tmp_path, {"/info": INFO, "/version": {"ApiVersion": "1.45"}})
+    facts = look(tmp_path, engine.host)
+    engine.close()
+    assert facts.engine is not None and facts.engine.version == "26.1.5"
+    assert (facts.docker.works, facts.docker.cause) == (None, "there is no docker client")
+
+
+def test_engine_that_goes_away_is_a_fact(tmp_path: Path) -> None:
+    facts = look(tmp_path, Host(f"unix://{tmp_path}/gone.sock", "DOCKER_HOST"))
+    assert facts.engine is None
+    assert "there is no such socket" in facts.engine_trouble.trouble
+
+
+def test_facts_are_json(tmp_path: Path) -> None:
+    form = json.loads(json.dumps(to_json(judge(look(tmp_path)))))
+    assert form["works"] is True
+    assert {"subject", "severity", "text", "cure", "fix"} == set(form["findings"][0])
+
+
+# The shim on the engine's PATH
+
+
+def shim_in(root: Path, content: bytes, *, ours: bool = False) -> Shim:
+    (root / "usr/local/bin").mkdir(parents=True)
+    name = root / "usr/local/bin/containerd-shim-wasmtime-v1"
+    if ours:
+        home = root / "usr/local/libexec/wasmdock"
+        home.mkdir(parents=True)
+        (home / "wasmdock-shim").write_bytes(b"")
+        (home / "wasmdock-host").write_bytes(content)
+        name.symlink_to("../libexec/wasmdock/wasmdock-shim")
+    else:
+        name.write_bytes(content)
+    return find_shim(root)
+
+
+def test_our_shim_is_known_by_where_its_name_leads(tmp_path: Path) -> None:
+    shim = shim_in(tmp_path, b"\x7fELF ... /index/wasmtime-48.0.8/src/lib.rs ...", ours=True)
+    assert shim == Shim(ShimKind.OURS, "/usr/local/bin/containerd-shim-wasmtime-v1", "48.0.8")
+
+
+def test_foreign_shim_tells_its_wasmtime_without_being_run(tmp_path: Path) -> None:
+    shim = shim_in(tmp_path, b"/registry/src/wasmtime-36.0.6/src/runtime.rs")
+    assert (shim.kind, shim.wasmtime) == (ShimKind.FOREIGN, "36.0.6")
+
+
+def test_shim_without_a_version_is_still_foreign(tmp_path: Path) -> None:
+    assert shim_in(tmp_path, b"#!/bin/sh\n").wasmtime == ""
+
+
+def test_links_are_followed_inside_the_engines_root(tmp_path: Path) -> None:
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    (tmp_path / "opt").mkdir()
+    (tmp_path / "opt/shim").write_bytes(b"wasmtime-40.0.0")
+    (tmp_path / "usr/bin/containerd-shim-wasmtime-v1").symlink_to("/opt/shim")
+    assert find_shim(tmp_path).wasmtime == "40.0.0"
+
+
+def test_circle_of_links_is_no_shim(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/containerd-shim-wasmtime-v1").symlink_to("containerd-shim-wasmtime-v1")
+    assert find_shim(tmp_path) == Shim(ShimKind.ABSENT)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who listens")
+def test_engine_of_this_machine_has_this_machines_root(tmp_path: Path) -> None:
+    engine = FakeEngine(tmp_path)
+    root = find_root(engine.host)
+    engine.close()
+    assert root is not None and (str(root.path), root.prefix) == ("/", "/usr/local")
+
+
+def test_engine_behind_tcp_shows_no_files() -> None:
+    assert find_root(Host("tcp://far:2376", "DOCKER_HOST")) is None
+
+
+# Programs, disks, proxies
+
+
+def test_tool_tells_the_first_line_of_its_version() -> None:
+    runner = FakeRunner({("crun",): Completed(("crun",), 0, b"crun version 1.21\ncommit: x\n")})
+    assert tool(["crun", "--version"], {}, runner) == Tool("1.21")
+
+
+def test_tool_that_fails_has_no_version() -> None:
+    runner = FakeRunner({("docker",): Completed(("docker",), 1, b"", b"not a docker command")})
+    assert tool(["docker", "buildx", "version"], {}, runner).trouble == "docker buildx version: exit code 1"
+
+
+def test_folder_that_others_may_write_to_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    assert "others may write" in disk(tmp_path).trouble
+
+
+def test_folder_yet_to_be_made_has_the_room_of_its_disk(tmp_path: Path) -> None:
+    assert (disk(tmp_path / "a" / "b").free or 0) > 0
+
+
+def test_proxies_are_shown_without_passwords() -> None:
+    given = {"https_proxy": "http://me:secret@proxy:3128", "NO_PROXY": "localhost", "HTTP_PROXY": ""}
+    assert proxies(given) == (("HTTPS_PROXY", "http://***@proxy:3128"), ("NO_PROXY", "localhost"))
+
+
+# Cures
+
+
+def test_only_safe_cures_are_run_and_each_once() -> None:
+    facts = machine(shim=Shim(ShimKind.FOREIGN, "/x", "36.0.6"), buildx=Tool())
+    cures = [argv for _, argv in fixes(findings(facts))]
+    assert cures == [(sys.executable, "-m", "wasmdock", "engine", "install", "--prefix", "/usr/local")]
+
+
+def test_user_without_root_is_only_shown_the_cure() -> None:
+    assert list(fixes(findings(machine(shim=Shim(ShimKind.ABSENT), is_root=False)))) == []
+
+
+def test_cure_that_fails_says_its_last_line() -> None:
+    runner = FakeRunner({("rustup",): Completed(("rustup",), 1, b"", b"info: x\nerror: no network\n")})
+    assert fix(("rustup", "target", "add", "x"), {}, runner) == "error: no network"
+    assert fix(("true",), {}, FakeRunner()) == ""
+
+
+# The verb
+
+
+def test_doctor_ends_with_0_where_only_this_process_runs_wasm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setenv("WASMDOCK_CACHE", str(tmp_path / "cache"))
+    assert run_cli(["doctor"]) == 0
+    page = capsys.readouterr().out
+    assert "PROBLEM: asking the Docker engine" in page
+    assert page.endswith("Wasm guests run in this process.\n")
+
+
+@pytest.mark.docker
+def test_doctor_proves_the_docker_road_and_remembers_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require_docker()
+    monkeypatch.setenv("WASMDOCK_CACHE", str(tmp_path / "cache"))
+    assert run_cli(["doctor", "--format", "json"]) == 0
+    form = json.loads(capsys.readouterr().out)
+    assert form["facts"]["docker"]["works"] is (form["facts"]["shim"]["kind"] == "ours")
+    assert any((tmp_path / "cache" / "proven-engines").iterdir()) is form["facts"]["docker"]["works"]
+    assert os.environ.get("DOCKER_HOST", form["facts"]["address"]) == form["facts"]["address"]

@@ -1,0 +1,134 @@
+"""What the doctor knows of a machine: immutable values, gathered by doctor_probes and judged by doctor_findings."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from wasmdock.docker import EngineFacts
+from wasmdock.launch import Machine
+
+HANGS_FROM = 28  # the Docker from which shims that answer with their own pid hang (moby/moby#51673)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program or a package: its version, or why it cannot be used; hint is the command that cures that."""
+
+    version: str = ""
+    trouble: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A tiny module run on one road. works None: not tried, and cause says why not."""
+
+    works: bool | None = None
+    seconds: float = 0.0
+    cause: str = ""
+    hint: str = ""
+
+
+class ShimKind(StrEnum):
+    """Whose `containerd-shim-wasmtime-v1` the engine would start."""
+
+    OURS = "ours"
+    FOREIGN = "foreign"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Shim:
+    """The shim on the engine's PATH; path is the engine's view of it, wasmtime the version built into it."""
+
+    kind: ShimKind = ShimKind.UNKNOWN
+    path: str = ""
+    wasmtime: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cargo:
+    """The host's Rust toolchain: the first line of its version, and the Wasm targets it has."""
+
+    version: str = ""
+    trouble: str = ""
+    targets: tuple[str, ...] = ()
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Free bytes of the folder at `path`; trouble where it cannot be used."""
+
+    path: str = ""
+    free: int | None = None
+    trouble: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A machine as the doctor found it. An empty text or None: not known.
+
+    prefix is where `wasmdock engine install` has to put the shim for this engine: empty where this machine
+    cannot reach the engine's files. hidden_images counts images in the engine's other store.
+    """
+
+    system: str = ""
+    python: str = ""
+    wasmtime: Tool = Tool()
+    process: Trial = Trial()
+    address: str = ""
+    engine: EngineFacts | None = None
+    engine_trouble: Tool = Tool()
+    client: Tool = Tool()
+    buildx: Tool = Tool()
+    compose: Tool = Tool()
+    crun: Tool = Tool()
+    shim: Shim = Shim()
+    prefix: str = ""
+    docker: Trial = Trial()
+    hidden_images: int | None = None
+    cargo: Cargo = Cargo()
+    cache: Disk = Disk()
+    engine_disk: Disk = Disk()
+    proxies: tuple[tuple[str, str], ...] = field(default=())
+    ca_bundle: Disk = Disk()
+    is_root: bool = False
+
+
+def major(version: str) -> int:
+    """The first number of a version such as `28.5.2+dfsg1`; 0 where there is none."""
+    digits = version.partition(".")[0].lstrip("v")
+    return int(digits) if digits.isdigit() else 0
+
+
+def reason_not_to_try(facts: Facts) -> Trial | None:
+    """Why no Wasm container may be started on this engine just to find out; None where it is safe."""
+    engine = facts.engine
+    if engine is None:
+        return Trial(cause="no engine answers")
+    if not facts.client.version:
+        return Trial(cause="there is no docker client")
+    if engine.os and engine.os != "linux":
+        return Trial(cause=f"the engine runs {engine.os} containers")
+    if not engine.containerd_store:
+        return Trial(cause="the engine's image store cannot hold Wasm images")
+    if facts.shim.kind is ShimKind.ABSENT:
+        return Trial(cause="the engine has no Wasm runtime")
+    if facts.shim.kind is not ShimKind.OURS and major(engine.version) >= HANGS_FROM:
+        whose = "a Wasm runtime that is not ours" if facts.shim.kind is ShimKind.FOREIGN else "an unknown Wasm runtime"
+        return Trial(cause=f"{whose} may hang Docker {engine.version} for ever")
+    return None
+
+
+def machine_of(facts: Facts) -> Machine:
+    """The few facts that `launch` decides by."""
+    if facts.engine is None:
+        return Machine(trouble=facts.engine_trouble.trouble)
+    return Machine(f"Docker {facts.engine.version}", wasm_proven=facts.docker.works is True)
+
+
+def works(facts: Facts) -> bool:
+    """Whether the main job works: a Wasm guest runs on at least one road."""
+    return facts.process.works is True or facts.docker.works is True

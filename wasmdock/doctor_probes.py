@@ -1,0 +1,223 @@
+"""Looks at this machine, all at once and each look with a deadline -> Facts."""
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from wasmdock.docker import Docker
+from wasmdock.doctor_facts import Cargo, Disk, Facts, Tool, Trial, reason_not_to_try
+from wasmdock.engine_files import EngineRoot, find_root, find_shim
+from wasmdock.errors import UnavailableError, WasmdockError
+from wasmdock.guest import Artifact, Target
+from wasmdock.host_cargo import explain_missing, find_toolchain
+from wasmdock.oci.image import Image
+from wasmdock.pack import pack
+from wasmdock.process import Runner, run_command
+from wasmdock.runtime import Limits, RunRequest
+
+# (module (memory (export "memory") 1) (func (export "_start"))), in bytes: no wasmtime is needed to have it.
+TINY = b"\0asm\1\0\0\0\1\4\1\x60\0\0\3\2\1\0\5\3\1\0\1\7\x13\2\6memory\2\0\6_start\0\0\x0a\4\1\2\0\x0b"
+_ASK = 10.0  # seconds for one program or one answer of the engine
+_TRIAL = 20.0  # seconds for a tiny container, from nothing to gone
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_CLASSIC_STORE = "var/lib/docker/image/*/repositories.json"
+
+
+def gather(
+    environment: Mapping[str, str],
+    cache: Path,
+    *,
+    ca_bundle: Path | None = None,
+    runner: Runner = run_command,
+    connect: Callable[[Mapping[str, str], float], Docker] = Docker.connect,
+) -> Facts:
+    """Look at everything at once. A look that fails becomes a fact; nothing is raised, nothing is changed.
+
+    One tiny container is started, and that only on an engine that is not known to hang by it.
+    """
+    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="wasmdock-doctor") as pool:
+        engine = pool.submit(_engine_side, environment, runner, connect)
+        process = pool.submit(_process)
+        cargo = pool.submit(_cargo, cache, environment, runner)
+        crun = pool.submit(tool, ["crun", "--version"], environment, runner)
+        wasmtime, trial = process.result()
+        return replace(
+            engine.result(),
+            system=f"{platform.system()} {platform.release()} {platform.machine()}",
+            python=platform.python_version(),
+            wasmtime=wasmtime,
+            process=trial,
+            cargo=cargo.result(),
+            crun=crun.result(),
+            cache=disk(cache),
+            proxies=proxies(environment),
+            ca_bundle=_bundle(ca_bundle),
+            is_root=_is_root(),
+        )
+
+
+def _engine_side(
+    environment: Mapping[str, str], runner: Runner, connect: Callable[[Mapping[str, str], float], Docker]
+) -> Facts:
+    """Engine, client, image store, shim, and last the trial, which needs to know all of these."""
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        asked = [
+            pool.submit(tool, ["docker", *words], environment, runner)
+            for words in (["--version"], ["buildx", "version"], ["compose", "version"])
+        ]
+        docker, facts = _engine(environment, connect)
+        client, buildx, compose = (each.result() for each in asked)
+    facts = replace(facts, client=client, buildx=buildx, compose=compose)
+    if docker is None or facts.engine is None:
+        return facts
+    root = find_root(docker.host)
+    if root is not None:
+        facts = _with_files(facts, root)
+    return replace(facts, docker=_docker_trial(docker, facts))
+
+
+def _engine(
+    environment: Mapping[str, str], connect: Callable[[Mapping[str, str], float], Docker]
+) -> tuple[Docker | None, Facts]:
+    try:
+        docker = connect(environment, _ASK)
+        docker.timeout = _ASK
+        return docker, Facts(engine=docker.facts(), address=docker.host.url)
+    except WasmdockError as error:
+        return None, Facts(engine_trouble=Tool(trouble=error.message, hint=error.hint))
+
+
+def _with_files(facts: Facts, root: EngineRoot) -> Facts:
+    return replace(
+        facts,
+        shim=find_shim(root.path),
+        prefix=root.prefix,
+        engine_disk=_engine_disk(root.path),
+        hidden_images=_hidden_images(root.path, facts),
+    )
+
+
+def _docker_trial(docker: Docker, facts: Facts) -> Trial:
+    reason = reason_not_to_try(facts)
+    if reason is not None:
+        return reason
+    from wasmdock.docker_run import prove
+
+    proof = prove(docker, tiny_image(), timeout=_TRIAL)
+    return Trial(proof.works, proof.seconds, proof.cause, proof.hint)
+
+
+def tiny_image() -> Image:
+    """The image of a command that ends at once with 0."""
+    return pack(Artifact("wasmdock-doctor", Target.WASIP1, TINY))
+
+
+def _process() -> tuple[Tool, Trial]:
+    try:
+        from wasmdock.engine import version
+        from wasmdock.inprocess import InProcessRuntime
+    except (ImportError, OSError) as error:  # OSError: its shared library does not load here
+        return Tool(trouble=str(error)), Trial(False, cause=str(error))
+    began = time.perf_counter()
+    try:
+        result = InProcessRuntime().run(tiny_image(), RunRequest(limits=Limits(timeout=_ASK)))
+    except WasmdockError as error:
+        return Tool(version()), Trial(False, cause=error.message, hint=error.hint)
+    return Tool(version()), Trial(result.exit_code == 0, time.perf_counter() - began, result.message)
+
+
+def tool(argv: list[str], environment: Mapping[str, str], runner: Runner) -> Tool:
+    """The first line a program says of its version."""
+    try:
+        done = runner(argv, timeout=_ASK, env=environment)
+    except UnavailableError as error:
+        return Tool(trouble=error.message, hint=error.hint)
+    lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
+    if done.code != 0 or done.timed_out or not lines:
+        return Tool(trouble=f"{' '.join(argv)}: exit code {done.code}")
+    return Tool(lines[0].removeprefix("crun version ").strip())
+
+
+def _cargo(cache: Path, environment: Mapping[str, str], runner: Runner) -> Cargo:
+    wasm = [target for target in Target if target.is_wasm]
+    try:
+        found = find_toolchain(Path.cwd(), cache, environment, runner)
+    except (WasmdockError, OSError) as error:
+        known = error if isinstance(error, WasmdockError) else UnavailableError(str(error))
+        cause, cure = explain_missing(known, Target.WASIP1)
+        return Cargo(trouble=cause, cure=cure)
+    targets = tuple(str(target.triple) for target in wasm if found.has(target))
+    cause, cure = explain_missing(found, Target.WASIP1)
+    missing = "wasm32-wasip1" not in targets
+    version = found.version.partition("\n")[0]
+    return Cargo(version, cause if missing else "", targets, cure.strip("`") if missing else "")
+
+
+def disk(path: Path) -> Disk:
+    """Free bytes where a folder is or would be made, and whether we may write there."""
+    there = next((each for each in (path, *path.parents) if each.exists()), Path("/"))
+    if not os.access(there, os.W_OK):
+        trouble = f'"{there}" cannot be written to'
+        return Disk(str(path), trouble=trouble, hint="set WASMDOCK_CACHE to a folder of yours")
+    if path.exists() and path.stat().st_mode & 0o022:
+        trouble = "others may write to it, so compiled code is not kept there"
+        return Disk(str(path), trouble=trouble, hint=f"chmod go-w '{path}'")
+    return Disk(str(path), shutil.disk_usage(there).free)
+
+
+def _engine_disk(root: Path) -> Disk:
+    folder = root / "var/lib/docker"
+    try:
+        return Disk("/var/lib/docker", shutil.disk_usage(folder).free)
+    except OSError:
+        return Disk()
+
+
+def _hidden_images(root: Path, facts: Facts) -> int | None:
+    """Images in Docker's own store while containerd's is in use; the other way round nothing tells."""
+    if facts.engine is None or not facts.engine.containerd_store:
+        return None
+    names: set[str] = set()
+    try:
+        for file in root.glob(_CLASSIC_STORE):
+            repositories = json.loads(file.read_bytes()).get("Repositories", {})
+            names |= {digest for tags in repositories.values() for digest in tags.values()}
+    except (OSError, ValueError, AttributeError):
+        return None
+    return len(names)
+
+
+def proxies(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The proxies in the environment, without the passwords that may be in them."""
+    found = {name.upper(): value for name, value in environment.items() if name.upper() in _PROXIES and value}
+    return tuple((name, _without_password(found[name])) for name in _PROXIES if name in found)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if "@" not in parts.netloc:
+        return url
+    return url.replace(parts.netloc.rpartition("@")[0], "***")
+
+
+def _bundle(path: Path | None) -> Disk:
+    if path is None:
+        return Disk()
+    hint = "correct or unset the variable that names it (WASMDOCK_CA_BUNDLE, SSL_CERT_FILE, ...)"
+    try:
+        with path.open("rb") as file:
+            readable = b"BEGIN CERTIFICATE" in file.read(1 << 20)
+    except OSError as error:
+        return Disk(str(path), trouble=f"cannot be read: {error.strerror}", hint=hint)
+    return Disk(str(path)) if readable else Disk(str(path), trouble="holds no certificate", hint=hint)
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
