@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wasmdock.builder import Builder, BuilderEngine
-from wasmdock.cargo import artifact_of, check_target
+from wasmdock.cargo import artifact_of, check_target, needs_triple
 from wasmdock.errors import UnavailableError, WasmdockError
 from wasmdock.guest import Artifact, Guest, Target
 from wasmdock.guest_files import SourceFile, digest_sources, read_sources
@@ -107,7 +107,7 @@ class _Roads:
                 self.guest,
                 self.target,
                 target_folder=_place(self.cache, self.guest),
-                environment=self.environment,
+                environment={**self.environment, **self._triple()},
                 runner=self.runner,
                 progress=self.progress,
             )
@@ -116,6 +116,12 @@ class _Roads:
             return self.builder.build(self.engine(), self.guest, self.target, sources, self.progress)
         except UnavailableError as error:
             raise self._no_road(self._toolchain(), error) from error
+
+    def _triple(self) -> dict[str, str]:
+        toolchain = self._toolchain()
+        if isinstance(toolchain, Toolchain) and needs_triple(self.target, self.environment):
+            return {"CARGO_BUILD_TARGET": toolchain.host}
+        return {}
 
     def _toolchain(self) -> Toolchain | WasmdockError:
         try:

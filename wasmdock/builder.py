@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from wasmdock.cargo import ARTIFACT_CAP, build_failure, cargo_arguments, find_output, lacks_network
+from wasmdock.cargo import ARTIFACT_CAP, build_failure, cargo_arguments, find_output, lacks_network, needs_triple
 from wasmdock.docker_causes import client_lines, find_cause
 from wasmdock.errors import BuildError, GuestError, UnavailableError, WasmdockError
 from wasmdock.guest import Guest, Target
@@ -26,6 +26,8 @@ _LABEL = "wasmdock=build"
 # Where the image looks for certificates (its CARGO_HTTP_CAINFO).
 _CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 _SOURCE = "src"
+# Run as `sh -c _WITH_TRIPLE cargo ARGUMENTS...`.
+_WITH_TRIPLE = """CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p') exec "$0" "$@\""""
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 _STEERING = ("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS")
 _STEERING_PREFIXES = ("CARGO_PROFILE_",)
@@ -161,7 +163,10 @@ class Builder:
         ]
         # Without a value: it comes from the client's environment and is on no command line.
         words += [f"--env={key}" for key in sorted(handed)]
-        return [*words, self.reference, "cargo", *cargo_arguments(guest, target, locked=locked, offline=offline)]
+        cargo = ["cargo", *cargo_arguments(guest, target, locked=locked, offline=offline)]
+        if needs_triple(target, self.environment):
+            cargo = ["sh", "-c", _WITH_TRIPLE, *cargo]
+        return [*words, self.reference, *cargo]
 
     def _handed(self, names: tuple[str, ...], prefixes: tuple[str, ...] = ()) -> dict[str, str]:
         return {

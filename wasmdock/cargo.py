@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wasmdock.errors import BuildError, GuestError, UsageError
@@ -27,6 +27,18 @@ def cargo_arguments(guest: Guest, target: Target, *, locked: bool, offline: bool
     words += ["--offline"] if offline else []
     words += [f"--target={target.triple}"] if target.is_wasm else []
     return words
+
+
+STATIC = "-C target-feature=+crt-static"
+
+
+def needs_triple(target: Target, environment: Mapping[str, str]) -> bool:
+    """Whether cargo must be told the host's own triple.
+
+    Without one, flags for a static program would reach build scripts and procedural macros, which cannot be static.
+    """
+    flags = environment.get("RUSTFLAGS", "") + environment.get("CARGO_ENCODED_RUSTFLAGS", "")
+    return not target.is_wasm and "+crt-static" in flags
 
 
 def wants_library(guest: Guest, target: Target) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wasmdock.build import Build, build_guest
 from wasmdock.builder import Builder
+from wasmdock.cargo import STATIC
 from wasmdock.cli.context import Context
 from wasmdock.cli.source import Source, read_wasm
 from wasmdock.cli.values import parse_env
@@ -25,7 +26,7 @@ _CA_FILES = tuple(
 def build(options: argparse.Namespace, context: Context) -> int:
     """Compile a guest, pack it and put it into the store."""
     target = _target(options.target, context)
-    made = _build(options.folder, target, context)
+    made = _build(options.folder, target, context, static=True)
     image = _packed(made.artifact, options, context)
     reference = Reference.parse(options.tag or made.artifact.name)
     context.store.put(image, reference)
@@ -37,7 +38,7 @@ def pack_file(options: argparse.Namespace, context: Context) -> int:
     """Pack a compiled .wasm (or a guest's folder) into the store, a layout folder or an archive."""
     path: Path = options.file
     if path.is_dir():
-        artifact = _build(path, _target(options.target, context), context).artifact
+        artifact = _build(path, _target(options.target, context), context, static=True).artifact
     else:
         artifact = _artifact(path, options.name)
     image = _packed(artifact, options, context)
@@ -81,15 +82,19 @@ def _target(text: str | None, context: Context) -> Target | None:
     return target
 
 
-def _build(folder: Path, target: Target | None, context: Context) -> Build:
+def _build(folder: Path, target: Target | None, context: Context, static: bool = False) -> Build:
+    """static: a native program must bring its C library along, for an image FROM scratch holds none."""
     guest = load_guest(folder)
+    environment = dict(context.environment)
+    if static and target is Target.NATIVE:
+        environment["RUSTFLAGS"] = f"{environment.get('RUSTFLAGS', '')} {STATIC}".strip()
     made = build_guest(
         guest,
         target or guest.default_target,
         cache=context.cache,
-        environment=context.environment,
+        environment=environment,
         engine=lambda: context.docker,
-        builder=Builder(builder_folder(), context.environment, ca_bundle(context)),
+        builder=Builder(builder_folder(), environment, ca_bundle(context)),
         progress=_pass_on if context.is_terminal and not context.quiet else None,
     )
     for note in made.notes:

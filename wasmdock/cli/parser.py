@@ -20,8 +20,8 @@ Verbs = Any  # argparse keeps the type of its subparsers to itself
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser. Verbs are named here and imported when they run."""
     from wasmdock.cli.parser_bench import add_bench
-    from wasmdock.cli.parser_registry import add_registry
     from wasmdock.cli.parser_doctor import add_doctor
+    from wasmdock.cli.parser_registry import add_registry
 
     parser = argparse.ArgumentParser(
         prog="wasmdock",
@@ -187,6 +187,9 @@ def _add_run(verbs: Verbs) -> None:
         help="a folder for the guest",
     )
     parser.add_argument("-i", "--interactive", action="store_true", help="give the guest our standard input")
+    parser.add_argument(
+        "-p", "--publish", action="append", default=[], metavar="HOST:GUEST", help="publish a port (Docker only)"
+    )
     parser.add_argument("-t", "--tty", action="store_true", help="a terminal (Docker only; in-process shares ours)")
     add_limits(parser)
     parser.add_argument("--on", choices=("auto", "docker", "process"), default="auto", help="where (default: auto)")
