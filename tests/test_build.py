@@ -17,7 +17,7 @@ from tests.fakes import FakeRunner
 from tests.requirements import require_cargo, require_docker
 from wasmdock.build import Build, build_guest
 from wasmdock.builder import Builder, BuilderEngine, pack_sources, unpack_one
-from wasmdock.cargo import build_failure, cargo_arguments, find_output, lacks_network
+from wasmdock.cargo import STATIC, build_failure, cargo_arguments, find_output, lacks_network
 from wasmdock.docker import Docker
 from wasmdock.errors import BuildError, GuestError, UnavailableError, UsageError
 from wasmdock.guest import Guest, Target, load_guest
@@ -340,6 +340,7 @@ class _Engine:
         self.has_image, self.images = has_image, 0
         self.calls: list[tuple[str, ...]] = []
         self.stdins: list[bytes | None] = []
+        self.environments: list[dict[str, str]] = []
         self.start = start or Completed((), 0, _lines(_artifact("my-guest", "bin", "/target/x/my-guest.wasm")))
 
     def find_image(self, reference: str) -> object | None:
@@ -360,10 +361,12 @@ class _Engine:
         *arguments: str,
         timeout: float = 1,
         stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
         on_stderr: Callable[[bytes], None] | None = None,
         cap: int = 1,
     ) -> Completed:
         self.calls.append(arguments)
+        self.environments.append(dict(env or {}))
         self.stdins.append(stdin)
         if arguments[0] == "start" and isinstance(self.start, BaseException):
             raise self.start
@@ -413,6 +416,17 @@ def test_source_and_certificates_are_copied_in_and_nothing_is_mounted(guest: Gue
         assert all(abs(member.mtime - time.time()) < 60 for member in tar)
     volumes = [word for word in engine.call("create") if word.startswith("--volume")]
     assert volumes == ["--volume=wasmdock-cargo:/cargo", "--volume=wasmdock-target:/target"]
+
+
+def test_flags_for_a_static_program_come_with_a_named_triple(guest: Guest) -> None:
+    engine = _Engine(start=Completed((), 101, b"", b"error: no"))
+    with pytest.raises(BuildError):
+        Builder(ROOT / "dockerfiles" / "builder", {"RUSTFLAGS": STATIC}).build(
+            engine, guest, Target.NATIVE, read_sources(guest.folder)
+        )
+    assert "--env=RUSTFLAGS" in engine.call("create")
+    assert any("CARGO_BUILD_TARGET=" in word for word in engine.call("create"))
+    assert {"RUSTFLAGS": STATIC} in engine.environments
 
 
 def test_proxies_are_handed_on_by_name_alone(guest: Guest) -> None:

@@ -54,6 +54,7 @@ class BuilderEngine(Protocol):
         *arguments: str,
         timeout: float = ...,
         stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
         on_stderr: Callable[[bytes], None] | None = None,
         cap: int = ...,
     ) -> Completed:
@@ -139,7 +140,7 @@ class Builder:
         doing = f'building "{guest.name}" with the builder image'
         try:
             create = self._create_arguments(guest, target, name, locked=locked, offline=offline)
-            _check(engine.cli(*create, timeout=_STEP_TIMEOUT), doing)
+            _check(engine.cli(*create, timeout=_STEP_TIMEOUT, env=self._all_handed()), doing)
             _check(engine.cli("cp", "-", f"{name}:/", timeout=_STEP_TIMEOUT, stdin=archive), doing)
             done = engine.cli("start", "--attach", name, timeout=BUILD_TIMEOUT, on_stderr=progress)
             if done.code != 0 or done.timed_out:
@@ -153,7 +154,6 @@ class Builder:
 
     def _create_arguments(self, guest: Guest, target: Target, name: str, *, locked: bool, offline: bool) -> list[str]:
         place = hashlib.sha256(str(guest.folder.resolve()).encode()).hexdigest()[:16]
-        handed = {**self._handed(_PROXIES), **self._handed(_STEERING, _STEERING_PREFIXES)}
         words = ["create", "--pull=never", f"--name={name}", f"--label={_LABEL}", f"--workdir=/{_SOURCE}"]
         words += [f"--volume={CARGO_VOLUME}:/cargo", f"--volume={TARGET_VOLUME}:/target"]
         words += [
@@ -162,11 +162,14 @@ class Builder:
             "--env=CARGO_TERM_PROGRESS_WHEN=never",
         ]
         # Without a value: it comes from the client's environment and is on no command line.
-        words += [f"--env={key}" for key in sorted(handed)]
+        words += [f"--env={key}" for key in sorted(self._all_handed())]
         cargo = ["cargo", *cargo_arguments(guest, target, locked=locked, offline=offline)]
         if needs_triple(target, self.environment):
             cargo = ["sh", "-c", _WITH_TRIPLE, *cargo]
         return [*words, self.reference, *cargo]
+
+    def _all_handed(self) -> dict[str, str]:
+        return {**self._handed(_PROXIES), **self._handed(_STEERING, _STEERING_PREFIXES)}
 
     def _handed(self, names: tuple[str, ...], prefixes: tuple[str, ...] = ()) -> dict[str, str]:
         return {
