@@ -76,7 +76,7 @@ def _engine_side(
         client, buildx, compose = (each.result() for each in asked)
     facts = replace(facts, client=client, buildx=buildx, compose=compose)
     if docker is None or facts.engine is None:
-        return facts
+        return replace(facts, docker=reason_not_to_try(facts) or Trial())
     root = find_root(docker.host)
     if root is not None:
         facts = _with_files(facts, root)

@@ -74,16 +74,16 @@ def _same(one: Path, other: Path) -> bool:
         return False
 
 
-def find_shim(root: Path) -> Shim:
-    """The first shim on the engine's usual PATH, whose it is and which wasmtime it holds."""
+def find_shim(root: Path, *, versions: bool = True) -> Shim:
+    """The first shim on the engine's usual PATH, whose it is and, with versions, which wasmtime it holds."""
     for folder in _FOLDERS:
         name = f"/{folder}/{SHIM}"
         file = _followed(root, name)
         if file is None:
             continue
-        if file.name == _OURS:
-            return Shim(ShimKind.OURS, name, _wasmtime(file.parent / _BESIDE))
-        return Shim(ShimKind.FOREIGN, name, _wasmtime(file))
+        ours = file.name == _OURS
+        version = _wasmtime(file.parent / _BESIDE if ours else file) if versions else ""
+        return Shim(ShimKind.OURS if ours else ShimKind.FOREIGN, name, version)
     return Shim(ShimKind.ABSENT)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wasmdock.errors import UsageError
 
 if TYPE_CHECKING:
-    from wasmdock.docker import Docker
+    from wasmdock.docker import Docker, EngineFacts
     from wasmdock.oci.store import Store
 
 
@@ -49,6 +49,11 @@ class Context:
         from wasmdock.docker import Docker
 
         return Docker.connect(self.environment)
+
+    @cached_property
+    def engine_facts(self) -> "EngineFacts":
+        """What the engine says of itself. Raises UnavailableError."""
+        return self.docker.facts()
 
     @property
     def is_terminal(self) -> bool:

@@ -29,6 +29,9 @@ def run(options: argparse.Namespace, context: Context) -> int:
         context.say(f"wasmdock: {source.reference} from {source.origin}; {launch.why}")
     request = request_of(options, context)
     if launch.road is Road.DOCKER:
+        from wasmdock.cli.foresee import foresee  # not needed by the other road, whose start is counted in milliseconds
+
+        foresee(source.image, nature, options, context)
         return _run_in_docker(source, request, launch, options, context)
     if options.publish:
         raise UsageError("publishing a port in-process: a guest has no network here", "run it with --on docker")
@@ -49,7 +52,7 @@ def request_of(options: argparse.Namespace, context: Context) -> RunRequest:
 
 def nature_of(image: Image) -> Nature:
     """What an image is: by its platform, then by the binary it starts. Raises ImageError, GuestError."""
-    if not image.platform.is_wasm:
+    if not image.platform.is_wasm and not _is_mislabelled(image):
         return Nature.NATIVE
     form, world = sniff(extract(image))
     if world is World.HTTP:
@@ -57,6 +60,15 @@ def nature_of(image: Image) -> Nature:
     if world is World.LIBRARY and not entry(image).export:
         return Nature.LIBRARY
     return Nature.COMPONENT_COMMAND if form is Form.COMPONENT else Nature.CORE_COMMAND
+
+
+def _is_mislabelled(image: Image) -> bool:
+    """Whether a Linux image starts a Wasm binary; asked only of those whose entrypoint looks so."""
+    if not (image.entrypoint or image.cmd or ("",))[0].partition("#")[0].endswith((".wasm", ".wat")):
+        return False
+    from wasmdock.foresight import is_mislabelled
+
+    return is_mislabelled(image)
 
 
 def _machine(nature: Nature, wanted: Road | None, context: Context) -> Machine:
@@ -70,10 +82,9 @@ def _machine(nature: Nature, wanted: Road | None, context: Context) -> Machine:
     if not might_use and not proven:
         return Machine("Docker", wasm_proven=False) if _has_engine(context) else Machine()
     try:
-        facts = context.docker.facts()
+        return Machine(f"Docker {context.engine_facts.version}", wasm_proven=proven)
     except UnavailableError as error:
         return Machine(trouble=error.message)
-    return Machine(f"Docker {facts.version}", wasm_proven=proven)
 
 
 def _has_engine(context: Context) -> bool:
@@ -104,9 +115,7 @@ def _run_in_process(image: Image, request: RunRequest, context: Context) -> int:
 
     runtime = InProcessRuntime(context.code_cache, on_stuck=leave)
     runtime.prepare(image)
-    signal.signal(
-        signal.SIGPIPE, signal.SIG_DFL
-    )  # a closed pipe ends us quietly, as it ends any Unix program
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a closed pipe ends us quietly, as it ends any Unix program
     return report_result(interruptible(lambda: runtime.run(image, request)))
 
 
