@@ -27,7 +27,7 @@ def test_time_limit_ends_a_guest_whatever_it_does(runtime: InProcessRuntime, nam
     started = time.monotonic()
     result = run(runtime, name, Limits(timeout=0.2, output=None))
     assert (result.outcome, result.exit_code) == (Outcome.TIMED_OUT, 124)
-    assert result.message == "stopped after its 0.2 s (--timeout)"
+    assert result.message == "the time limit of 0.2 s is over (--timeout)"
     assert 0.2 <= time.monotonic() - started < SOON
 
 

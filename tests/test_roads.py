@@ -62,8 +62,8 @@ CASES = (
     ),
     Case("is empty without -i", (*MOUNT, "signature-checker"), 2, f"Hello WASI!\n{VALID}\n", stderr=ERROR),
     Case("traps with 134", ("trap.wat",), 134, stderr="unreachable"),
-    Case("reports time running out", ("--timeout", "2s", "spin.wat"), 124, stderr="--timeout"),
-    Case("ends a sleeper", ("--timeout", "2s", "sleep_hour.wat"), 124, stderr="--timeout"),
+    Case("reports time running out", ("--timeout", "2s", "spin.wat"), 124, stderr="the time limit"),
+    Case("ends a sleeper", ("--timeout", "2s", "sleep_hour.wat"), 124, stderr="the time limit"),
     Case("reports memory running out", ("--memory", "64m", "grow_memory.wat"), 137, stderr="out of memory"),
 )
 

@@ -179,7 +179,7 @@ _OUTCOMES = {
 
 
 def _timed_out(limits: Limits) -> str:
-    return f"stopped after its {limits.timeout:g} s (--timeout)" if limits.timeout else "stopped"
+    return f"the time limit of {limits.timeout:g} s is over (--timeout)" if limits.timeout else "stopped"
 
 
 def _split(stderr: bytes) -> tuple[bytes, str]:

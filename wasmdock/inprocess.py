@@ -204,7 +204,7 @@ def _verdict(ending: Ending, limits: Limits, stderr: bytes) -> tuple[Outcome, in
 
 
 def _timed_out(limits: Limits) -> tuple[Outcome, int, str]:
-    return Outcome.TIMED_OUT, TIMED_OUT_CODE, f"stopped after its {limits.timeout:g} s (--timeout)"
+    return Outcome.TIMED_OUT, TIMED_OUT_CODE, f"the time limit of {limits.timeout:g} s is over (--timeout)"
 
 
 def _printed_too_much(limits: Limits) -> tuple[Outcome, int, str]:
