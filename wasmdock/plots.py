@@ -191,8 +191,8 @@ def _bars(results: Results, new: _New, *, log: bool) -> "Figure":
     for place, case in enumerate(cases):
         for left, right, colour in _segments(case, names):
             axes.barh(place, right - max(left, start), left=max(left, start), height=0.36, color=colour)
-        axes.text(start, place + 0.24, f" {_label(case)}", va="bottom", fontsize=7.5)
-        axes.text(_median(case), place, f" {seconds(_median(case))}", va="center", fontsize=7.5)
+        _name(axes, place, _label(case))
+        _value(axes, _median(case), place, seconds(_median(case)))
     axes.set_xscale("log" if log else "linear")
     axes.set_xlim(start, longest * (4 if log else 1.2))
     axes.set_ylim(-0.5, len(cases) - 0.2)
@@ -200,6 +200,16 @@ def _bars(results: Results, new: _New, *, log: bool) -> "Figure":
     _time_axis(axes.xaxis)
     _phase_legend(axes, [name for name in names if any(phase_median(case, name) for case in cases)])
     return figure
+
+
+def _name(axes: "Axes", place: float, text: str) -> None:
+    """Above a row, at the left edge."""
+    axes.text(0.01, place + 0.24, text, transform=axes.get_yaxis_transform(), va="bottom", fontsize=7.5)
+
+
+def _value(axes: "Axes", at: float, place: float, text: str) -> None:
+    """Right of a bar's end."""
+    axes.annotate(text, (at, place), (3, 0), textcoords="offset points", va="center", fontsize=7.5)
 
 
 def _segments(case: CaseResult, names: Sequence[str]) -> Iterable[tuple[float, float, str]]:
@@ -268,12 +278,18 @@ def _dots(axes: "Axes", place: int, case: CaseResult) -> None:
     axes.scatter(few, spots, s=5, color=colour, alpha=0.45, linewidths=0)
     axes.barh(place, found.p75 - found.p25, left=found.p25, height=0.36, fill=False, edgecolor=INK, linewidth=0.8)
     axes.plot([found.median] * 2, [place - 0.18, place + 0.18], color=INK, linewidth=1.6)
-    axes.text(found.minimum, place + 0.22, _label(case), va="bottom", fontsize=7.5)
+    _name(axes, place, _label(case))
 
 
 def _sizes(results: Results, new: _New) -> Plot | None:
-    sizes = {case.name: (case.sizes["packed"], case.program) for case in results.cases if "packed" in case.sizes}
-    rows = [(name, value, program) for name, (value, program) in sizes.items()]
+    names: dict[tuple[int, str], list[str]] = {}
+    for case in results.cases:
+        known = names.setdefault((case.sizes.get("packed", 0), case.program), [])
+        known += [case.name] if case.name not in known else []
+    rows = [
+        (found[0] if len(found) == 1 else f"{program} ({len(found)} cases)", value, program)
+        for (value, program), found in names.items()
+    ]
     return _amounts("Image sizes", "Sizes", rows, new, "Packed: what is pulled and stored. Logarithmic scale.")
 
 
@@ -297,8 +313,8 @@ def _amounts(title: str, table: str, rows: Sequence[tuple[str, int, str]], new: 
     start = min(row[1] for row in rows) / 10
     for place, (name, value, program) in enumerate(rows):
         axes.barh(place, value - start, left=start, height=0.36, color=_PROGRAMS.get(program, SERIES[6]))
-        axes.text(start, place + 0.24, f" {name}", va="bottom", fontsize=7.5)
-        axes.text(value, place, f" {size(value)}", va="center", fontsize=7.5)
+        _name(axes, place, name)
+        _value(axes, value, place, size(value))
     axes.set_xscale("log")
     axes.set_xlim(start, max(row[1] for row in rows) * 5)
     axes.set_ylim(-0.5, len(rows) - 0.2)
@@ -359,11 +375,19 @@ def _history_line(axes: "Axes", many: Sequence[Results], key: tuple[str, str], c
 
 
 def _time_axis(axis: Any) -> None:
+    _no_minor(axis)
     axis.set_major_formatter(lambda value, _place: "0" if value == 0 else _short(seconds(value)))
 
 
 def _size_axis(axis: Any) -> None:
+    _no_minor(axis)
     axis.set_major_formatter(lambda value, _place: _short(size(round(value))))
+
+
+def _no_minor(axis: Any) -> None:
+    from matplotlib.ticker import NullFormatter
+
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _short(text: str) -> str:

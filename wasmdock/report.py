@@ -153,7 +153,7 @@ def _overview(results: Results, base: str) -> Table:
     rows = []
     for name in _names(results):
         packed = _first_size(results, name, "packed")
-        smaller = f"1/{times(against / packed)}" if against and packed and name != base else _NONE
+        smaller = _share(packed, against) if against and packed and name != base else _NONE
         cells = [_median(results.case(name, start)) for start in starts]
         rows.append((name, size(packed), smaller, *cells))
     columns = ("case", "image", "of base", *(f"{start} start" for start in starts))
@@ -161,6 +161,11 @@ def _overview(results: Results, base: str) -> Table:
     if not has_sizes:
         columns, rows = (columns[0], *columns[3:]), [(row[0], *row[3:]) for row in rows]
     return Table(f"{results.subject}: medians", columns, tuple(rows), _explain(starts))
+
+
+def _share(packed: int, against: int) -> str:
+    """`1/1,460` of the base, or `2.50 x` where it is larger."""
+    return f"1/{times(against / packed)}" if packed <= against else f"{times(packed / against)} x"
 
 
 def _explain(starts: Sequence[str]) -> str:

@@ -2,18 +2,20 @@
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from wasmdock.bench import Case, Measured, Plan, measure, overhead
+from wasmdock.bench_load import CONCURRENCY, Crowd, density, throughput
 from wasmdock.cli.bench_cases import find_cases
-from wasmdock.cli.bench_list import Cases
+from wasmdock.cli.bench_list import Cases, volume_words
 from wasmdock.cli.bench_output import check_exports, deliver, export
 from wasmdock.cli.context import Context
 from wasmdock.errors import UsageError
-from wasmdock.results import CaseResult, Results, read_results, to_json
+from wasmdock.report import size
+from wasmdock.results import CaseResult, LeftOut, Results, read_results, to_json
 from wasmdock.surroundings import surroundings
 
 ROUNDS = 20
@@ -33,7 +35,10 @@ def bench(options: argparse.Namespace, context: Context) -> int:
     cases = find_cases(options, context)
     try:
         results = _start(options, cases, seed, context)
-        results = _measure(results, cases, options, earlier, _Keeper(results, options, last), context)
+        keeper = _Keeper(results, options, last)
+        results = _measure(results, cases, options, earlier, keeper, context)
+        if not results.interrupted:
+            results = keeper.write(_load(results, cases, options, context))
     finally:
         cases.close()
     export([results], options, context)
@@ -55,7 +60,7 @@ def _take_over(options: argparse.Namespace, earlier: Results) -> None:
     from wasmdock.cli.parser import build_parser
 
     given = build_parser().parse_args(list(earlier.command[1:]))
-    for name in ("subjects", "case", "against", "roads", "no_cold", "args", "stdin", "exit_code", "network"):
+    for name in ("subjects", "case", "against", "roads", "no_cold", "args", "stdin", "volume", "exit_code", "network"):
         setattr(options, name, getattr(given, name))
     options.rounds = options.rounds or given.rounds
     options.time = options.time or given.time
@@ -88,6 +93,7 @@ def _command(options: argparse.Namespace, seed: int) -> tuple[str, ...]:
     words += [word for each in options.args for word in ("--arg", each)]
     words += ["--no-cold"] if options.no_cold else []
     words += ["--stdin", str(options.stdin)] if options.stdin else []
+    words += volume_words(options.volume)
     words += ["--exit-code", str(options.exit_code)] if options.exit_code else []
     words += ["--network", options.network] if options.network else []
     words += ["--time", f"{options.time:g}s"] if options.time else ["--rounds", str(options.rounds or ROUNDS)]
@@ -120,6 +126,29 @@ def _measure(
     with live(results, chosen, plan, context) as show:
         found = measure(chosen, plan, earlier=done, on_sample=show, on_round=keeper.keep)
     return keeper.write(replace(_with(results, found), interrupted=found.interrupted))
+
+
+def _load(results: Results, cases: Cases, options: argparse.Namespace, context: Context) -> Results:
+    """Many at once, where that was asked for; Ctrl-C keeps what there is."""
+    try:
+        for case in cases.loads if options.throughput else ():
+            for count in CONCURRENCY:
+                context.say(f"wasmdock: {case.describe.name}, {count} at once")
+                results = replace(results, throughput=(*results.throughput, throughput(case, count)))
+        for make in cases.crowds if options.density else ():
+            results = _crowd(results, make, options.density, context)
+    except KeyboardInterrupt:
+        return replace(results, interrupted=True)
+    return results
+
+
+def _crowd(results: Results, make: Callable[[], Crowd], limit: int, context: Context) -> Results:
+    crowd = make()
+    context.say(f"wasmdock: {crowd.name}, as many as {size(limit)} hold")
+    found = density(crowd, limit)
+    if len(found.curve) == 1:
+        return replace(results, left_out=(*results.left_out, LeftOut(f"{found.name}: density", found.ended)))
+    return replace(results, density=(*results.density, found))
 
 
 def _rarely(case: Case, rounds: int | None) -> Case:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from wasmdock.bench import Case, ColdRuntime, runtime_case
 from wasmdock.bench_command import command_run
+from wasmdock.cli.bench_crowds import Instances
 from wasmdock.cli.bench_docker import DockerCases
-from wasmdock.cli.bench_list import Cases, image_sizes
+from wasmdock.cli.bench_list import Cases, image_sizes, volume_words
 from wasmdock.cli.context import Context
 from wasmdock.cli.run import nature_of
 from wasmdock.cli.source import Source, find_image
@@ -48,7 +49,7 @@ def request_of(options: argparse.Namespace) -> RunRequest:
         stdin = options.stdin.read_bytes() if options.stdin else None
     except OSError as error:
         raise UsageError(f'reading "{options.stdin}": {error.strerror}') from error
-    return RunRequest(args=tuple(options.args), stdin=stdin)
+    return RunRequest(args=tuple(options.args), stdin=stdin, mounts=tuple(options.volume))
 
 
 def _add_subject(
@@ -84,11 +85,12 @@ def _add_process(
     describe = CaseResult(f"{prefix}wasm, in-process", "wasm", "process", "hot", sizes=sizes)
     cache = cases.folder / "code"
     if "process" in options.roads:
-        cases.add(
-            runtime_case(
-                describe, InProcessRuntime(cache), source.image, request, repeat=HOT_RUNS, exit_code=options.exit_code
-            )
+        hot = runtime_case(
+            describe, InProcessRuntime(cache), source.image, request, repeat=HOT_RUNS, exit_code=options.exit_code
         )
+        cases.add(hot)
+        cases.loads.append(hot)
+        cases.crowds.append(lambda: Instances(describe.name, source.image, request, cache))
         kept = ColdRuntime(lambda: InProcessRuntime(cache), "map")
         cases.add(_made_anew(replace(describe, start="warm"), kept, source, request, options))
         if not options.no_cold:
@@ -120,11 +122,12 @@ def _add_cli(
     home = cases.folder / "home"
     Store(home / "images").put(source.image, Reference.parse("subject"))
     argv = [sys.executable, "-m", "wasmdock", "run", "--on", "process"]
-    argv += [*(["-i"] if request.stdin is not None else []), "subject", *request.args]
+    argv += [*(["-i"] if request.stdin is not None else []), *volume_words(request.mounts), "subject", *request.args]
     env = {**context.environment, "WASMDOCK_HOME": str(home), "WASMDOCK_CACHE": str(cases.folder / "cache")}
     run = command_run(argv, env=env, stdin=request.stdin)
     warm = Case(replace(describe, start="warm"), run, exit_code=options.exit_code, clocked_by="total")
     cases.add(warm)
+    cases.loads.append(warm)
     if not options.no_cold:
         away = Path(cases.folder / "cold-cache")
         cold = command_run(argv, env={**env, "WASMDOCK_CACHE": str(away)}, stdin=request.stdin)

@@ -5,7 +5,7 @@ import hashlib
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -14,10 +14,12 @@ from typing import Any
 
 from wasmdock.bench import Case, ColdRuntime
 from wasmdock.bench_command import command_run
+from wasmdock.cli.bench_crowds import Containers
 from wasmdock.cli.bench_list import Cases, image_sizes
 from wasmdock.cli.context import Context
 from wasmdock.cli.source import Source
 from wasmdock.docker import Docker
+from wasmdock.docker_causes import WASM_RUNTIME
 from wasmdock.docker_run import DockerRuntime, prove
 from wasmdock.errors import BuildError, UnavailableError, UsageError, WasmdockError
 from wasmdock.guest import Target
@@ -118,8 +120,9 @@ class DockerCases:
         bounded = replace(request, limits=replace(Limits(), timeout=_PATIENCE))
         self._cases.cleanups.append(lambda: _ignore(self._docker.remove(reference, force=True)))
 
+        network = [f"--network={self._options.network}"] if self._options.network else []
+
         def make() -> "PhasedDocker":
-            network = [f"--network={self._options.network}"] if self._options.network else []
             return PhasedDocker(DockerRuntime(self._docker, options=network, timed=True), self._clock)
 
         runtime = make()
@@ -131,11 +134,21 @@ class DockerCases:
             clocked_by="total",
         )
         self._cases.add(warm)
+        plain = DockerRuntime(self._docker, options=network)
+        self._cases.loads.append(replace(warm, run=lambda: plain.run(image, bounded)))
+        self._cases.crowds.append(lambda: self._crowd(describe.name, plain, image, network, request.args))
         if not self._options.no_cold:
             cold = ColdRuntime(make, "load", lambda: _ignore(self._docker.remove(reference, force=True)))
             detail = "its base image stays in the engine" if describe.program == "native" else ""
             described = replace(describe, start="cold", detail=detail)
             self._cases.add(replace(warm, describe=described, run=lambda: cold.run(image, bounded), prepare=_pass))
+
+    def _crowd(
+        self, name: str, runtime: DockerRuntime, image: Image, network: Sequence[str], args: tuple[str, ...]
+    ) -> Containers:
+        runtime.prepare(image)
+        wasm = [f"--runtime={WASM_RUNTIME}", f"--platform={image.platform}"] if image.platform.is_wasm else []
+        return Containers(name, self._docker, f"wasmdock/run:{image.digest.hex[:24]}", (*wasm, *network), args)
 
     def _add_base(self, prefix: str, folder: Path, base: str, request: RunRequest) -> None:
         parent, static = BASES.get(base, (base, False))

@@ -2,26 +2,33 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wasmdock.bench import Case
+from wasmdock.bench_load import Crowd
 from wasmdock.errors import ImageError, WasmdockError
 from wasmdock.oci.compression import gzip_bytes
 from wasmdock.oci.image import Image
 from wasmdock.pack import extract
 from wasmdock.results import LeftOut
+from wasmdock.runtime import Mount
 
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(slots=True)
 class Cases:
-    """The cases found, and what was left out; `close` removes what was made for them."""
+    """The cases found, and what was left out; `close` removes what was made for them.
+
+    loads are the cases whose throughput is of interest, crowds make what is started until memory is used up.
+    """
 
     found: list[Case] = field(default_factory=list)
+    loads: list[Case] = field(default_factory=list)
+    crowds: list[Callable[[], Crowd]] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     engine: dict[str, str] = field(default_factory=dict)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="wasmdock-bench-")))
@@ -41,6 +48,12 @@ class Cases:
             with suppress(WasmdockError):
                 cleanup()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def volume_words(mounts: Sequence[Mount]) -> list[str]:
+    """The mounts as flags again."""
+    texts = (f"{mount.host}:{mount.guest}{':ro' if mount.read_only else ''}" for mount in mounts)
+    return [word for text in texts for word in ("--volume", text)]
 
 
 def image_sizes(image: Image) -> dict[str, int]:

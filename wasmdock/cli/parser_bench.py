@@ -6,7 +6,7 @@ from typing import Any
 
 from wasmdock.budget import parse_budget
 from wasmdock.cli.parser import checked, verb
-from wasmdock.cli.values import parse_duration, parse_size
+from wasmdock.cli.values import parse_duration, parse_mount, parse_size
 from wasmdock.errors import UsageError
 
 _ROADS = ("process", "cli", "docker")
@@ -62,6 +62,15 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-cold", action="store_true", help="leave out cold starts, which reload and recompile")
     parser.add_argument("--arg", dest="args", action="append", default=[], help="an argument for the guest")
     parser.add_argument("--stdin", type=Path, metavar="FILE", help="standard input for every case")
+    parser.add_argument(
+        "-v",
+        "--volume",
+        action="append",
+        default=[],
+        type=checked(parse_mount),
+        metavar="HOST:GUEST[:ro]",
+        help="a folder for the guest",
+    )
     parser.add_argument("--exit-code", type=int, default=0, metavar="N", help="the exit code that counts (default: 0)")
     parser.add_argument("--network", metavar="NAME", help="the containers' network, such as none (default: Docker's)")
     parser.add_argument(

@@ -1,0 +1,123 @@
+"""Many at once: starts per second at a given concurrency, and how many stay alive in a given memory."""
+
+import statistics
+import threading
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from wasmdock.bench import Case, Clock
+from wasmdock.errors import WasmdockError
+from wasmdock.results import Density, Throughput
+from wasmdock.runtime import Outcome
+from wasmdock.stats import quantile
+
+CONCURRENCY = (1, 2, 8, 32)
+SECONDS = 5.0
+_STEPS_PER_DOUBLING = 2  # points of a density curve
+
+
+class Stop(Protocol):
+    """What ends one living instance."""
+
+    def __call__(self) -> None:
+        """End it and give its memory back."""
+
+
+class Crowd(Protocol):
+    """Something that starts instances which stay alive, and knows what memory they use."""
+
+    @property
+    def name(self) -> str:
+        """The case, for tables."""
+
+    def start(self) -> Stop:
+        """Start one more. Raises WasmdockError where no more can be had."""
+
+    @property
+    def most(self) -> int:
+        """How many are started at most."""
+
+    def used(self) -> int:
+        """Bytes in use now, on the same scale each time, once what a start left to do is done."""
+
+
+def throughput(case: Case, concurrency: int, seconds: float = SECONDS, clock: Clock = time.perf_counter) -> Throughput:
+    """Run a case as often as possible for so many seconds, `concurrency` at once, each in a thread.
+
+    What is under way when the time is over runs to its end and counts, and so does the time it takes.
+    """
+    case.prepare()
+    taken: list[float] = []
+    failures: list[str] = []
+    began = clock()
+    threads = [
+        threading.Thread(target=_keep_running, args=(case, began + seconds, clock, taken, failures), daemon=True)
+        for _ in range(concurrency)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    elapsed = max(clock() - began, 1e-9)
+    ordered = sorted(taken) or [0.0]
+    p50, p95, p99 = (quantile(ordered, share) for share in (0.5, 0.95, 0.99))
+    name = f"{case.describe.name} ({case.describe.start})"
+    return Throughput(name, concurrency, len(taken) / elapsed, p50, p95, p99, len(failures))
+
+
+def _keep_running(case: Case, until: float, clock: Clock, taken: list[float], failures: list[str]) -> None:
+    while (began := clock()) < until:
+        try:
+            result = case.run()
+        except WasmdockError as error:
+            failures.append(error.message)
+            time.sleep(0.01)  # a case that fails at once would do nothing but fail
+            continue
+        if result.outcome is Outcome.EXITED and result.exit_code == case.exit_code:
+            taken.append(clock() - began)
+        else:
+            failures.append(result.message or f"exit code {result.exit_code}")
+
+
+def density(crowd: Crowd, limit: int, clock: Clock = time.perf_counter) -> Density:
+    """Start instances until they use `limit` bytes, `crowd.most` are alive or no more can be had; then end them all.
+
+    The curve has two points for each doubling; its seconds are those that starting took.
+    """
+    stops: list[Stop] = []
+    before, starting = crowd.used(), 0.0
+    curve = [(0, 0, 0.0)]
+    ended = f"{crowd.most} alive are the most that are tried"
+    try:
+        while len(stops) < crowd.most and curve[-1][1] < limit:
+            began = clock()
+            stops.append(crowd.start())
+            starting += clock() - began
+            if _is_step(len(stops)) or len(stops) == crowd.most:
+                curve.append((len(stops), max(0, crowd.used() - before), starting))
+        ended = "the memory limit" if curve[-1][1] >= limit else ended
+    except WasmdockError as error:
+        ended = error.message
+        if len(stops) > curve[-1][0]:
+            curve.append((len(stops), max(0, crowd.used() - before), starting))
+    except KeyboardInterrupt:
+        ended = "interrupted"
+    finally:
+        for stop in stops:
+            stop()
+    return Density(crowd.name, limit, tuple(curve), per_instance(curve), ended)
+
+
+def _is_step(count: int) -> bool:
+    """1, 2, 3, 4, 6, 8, 12, 16, 24, ...: a third of each doubling, and the doubling."""
+    power = 1 << (count.bit_length() - 1)
+    return count == power or (count == power + power // _STEPS_PER_DOUBLING and power > 1)
+
+
+def per_instance(curve: Sequence[tuple[int, int, float]]) -> int:
+    """Bytes that each further instance takes: the slope of the curve's upper half, by least squares."""
+    upper = [point for point in curve if point[0] * 2 >= curve[-1][0]]
+    points = [(float(count), float(used)) for count, used, _ in (upper if len(upper) > 1 else curve)]
+    counts, used = [point[0] for point in points], [point[1] for point in points]
+    return round(statistics.linear_regression(counts, used).slope) if len(set(counts)) > 1 else 0

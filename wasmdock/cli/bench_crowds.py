@@ -1,0 +1,116 @@
+"""What a benchmark starts and keeps alive to see how many fit: instances in this process, containers in an engine."""
+
+import os
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from wasmdock.bench_load import Stop
+from wasmdock.code_cache import CodeCache
+from wasmdock.docker import Docker
+from wasmdock.errors import CommandError, UnavailableError
+from wasmdock.oci.image import Image
+from wasmdock.pack import entry, extract
+from wasmdock.runtime import RunRequest
+from wasmdock.wasm_sniff import Form, form_of
+
+_MOST_INSTANCES = 100_000
+_MOST_CONTAINERS = 256
+_START = 60.0
+_SETTLE = 1.0  # seconds until an engine's own bookkeeping after a start is over
+
+
+class Instances:
+    """Fresh instances in this process, kept after their command ended. A Crowd."""
+
+    def __init__(self, name: str, image: Image, request: RunRequest, cache: Path) -> None:
+        """Compile once. Raises GuestError."""
+        from wasmdock.engine import Engine
+        from wasmdock.engine.held import Held
+
+        data = extract(image)
+        self.name, self.most = name, _MOST_INSTANCES
+        self._argv = entry(image).argv(request.args)
+        self._memory = request.limits.memory
+        self._held = Held(Engine(CodeCache(cache)), data, form_of(data) is Form.COMPONENT)
+
+    def start(self) -> Stop:
+        """One more."""
+        return self._held.start(self._argv, self._memory)
+
+    def used(self) -> int:
+        """Bytes of this process in memory (resident set, proc_pid_statm(5))."""
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+class Containers:
+    """Containers that wait for the input they are never given, or that serve. A Crowd."""
+
+    def __init__(
+        self, name: str, docker: Docker, reference: str, words: tuple[str, ...], args: tuple[str, ...]
+    ) -> None:
+        """Keep how to start one; words are options of docker run."""
+        self.name, self.most = name, _MOST_CONTAINERS
+        self._docker, self._reference, self._words, self._args = docker, reference, words, args
+        self._ids: set[str] = set()
+
+    def start(self) -> Stop:
+        """One more. Raises UnavailableError for a guest that ends by itself."""
+        words = ["run", "--detach", "--interactive", "--pull=never", *self._words]
+        done = self._docker.cli(*words, self._reference, *self._args, timeout=_START)
+        if done.code != 0 or done.timed_out:
+            raise CommandError(f"keeping one more container: {done.stderr_text(400)}")
+        identity = done.stdout.decode().strip()
+        self._ids.add(identity)
+        state = self._docker.cli("inspect", "--format={{.State.Running}}", identity, timeout=_START)
+        if state.stdout.strip() != b"true":
+            self._remove(identity)
+            raise UnavailableError("keeping containers: this guest ends by itself", "give one that waits or serves")
+        return lambda: self._remove(identity)
+
+    def used(self) -> int:
+        """Bytes of the processes that each container brings: containerd's shim and what runs in it (PSS).
+
+        What dockerd, containerd and the kernel keep for a container is not in it.
+        Raises UnavailableError where the engine's processes cannot be seen: in a virtual machine, or far away.
+        """
+        if not self._ids:
+            return 0
+        time.sleep(_SETTLE)
+        used = sum(map(proportional_size, families(self._ids)))
+        if not used:
+            raise UnavailableError("reading the memory of containers: the engine's processes cannot be seen from here")
+        return used
+
+    def _remove(self, identity: str) -> None:
+        self._docker.cli("rm", "--force", "--volumes", identity, timeout=_START)
+        self._ids.discard(identity)
+
+
+def families(words: Collection[str], proc: Path = Path("/proc")) -> set[int]:
+    """The processes with one of these words on their command line, and all their descendants (proc(5))."""
+    children: dict[int, list[int]] = {}
+    found: list[int] = []
+    for folder in proc.glob("[0-9]*"):
+        with suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(folder.name))
+            command = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            found += [int(folder.name)] if not set(words).isdisjoint(command) else []
+    family: set[int] = set()
+    while found:
+        process = found.pop()
+        family.add(process)
+        found += [child for child in children.get(process, []) if child not in family]
+    return family
+
+
+def proportional_size(process: int, proc: Path = Path("/proc")) -> int:
+    """Bytes of a process, pages shared with others by their share; 0 where it is gone or hidden."""
+    with suppress(OSError):
+        for line in (proc / str(process) / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
