@@ -183,7 +183,9 @@ class _Upload:
         first, _, last = answer.headers.get("Range", "").removeprefix("bytes=").partition("-")
         stands = int(last) + 1 if last.isdecimal() and len(last) < 16 else 0
         stands = 0 if stands == 1 else stands  # `0-0` is also what an empty upload answers
-        if first not in ("", "0") or stands > self._descriptor.size:
+        if not last.isdecimal():
+            raise error
+        if first != "0" or stands > self._descriptor.size:
             cause = f"the registry says it has {stands} of {self._descriptor.size} bytes"
             raise RegistryError(f"{self._doing}: {cause}", "", answer.status) from error
         self._failures = 0 if stands > before else self._failures + 1

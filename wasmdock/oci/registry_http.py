@@ -140,7 +140,10 @@ class Transport:
 
     def resolve(self, url: str, target: str, doing: str) -> str:
         """The URL that a Location means. Raises RegistryError for one that is not http or would leave TLS."""
-        found = urljoin(url, target)
+        try:
+            found = urljoin(url, target)
+        except ValueError:
+            found = ""
         parts = _split(found)
         named = parts is not None and parts.scheme in _PORTS and bool(parts.hostname) and "@" not in parts.netloc
         if parts is None or not named or not found.isprintable() or " " in found:
@@ -218,9 +221,14 @@ def _pool_classes(head: float) -> dict[str, Any]:
 
 @contextmanager
 def _cut_after(seconds: float, connected: Any) -> Iterator[None]:
-    """Cut the connection at the deadline: a server that drips headers never trips a timeout between two bytes."""
+    """Cut the connection at the deadline: a server that drips headers never trips a timeout between two bytes.
+
+    What http.client makes of half a head looks whole, so the deadline is raised here.
+    """
+    fired = threading.Event()
 
     def cut() -> None:
+        fired.set()
         with suppress(OSError):
             connected.shutdown(SHUT_RDWR)
 
@@ -231,6 +239,8 @@ def _cut_after(seconds: float, connected: Any) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+    if fired.is_set():
+        raise TimeoutError(f"the head of the answer took longer than {seconds:.0f} s")
 
 
 def interrupted(what: str, error: BaseException) -> RegistryError:
