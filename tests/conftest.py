@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import requirements
+from tests.command_line import CommandLine
 from wasmdock.engine import assemble
 from wasmdock.guest import Artifact, Target
 from wasmdock.inprocess import InProcessRuntime
@@ -28,6 +29,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> InProcessRuntime:
     """An in-process runtime with a compiled-code cache of this session's own."""
     return InProcessRuntime(tmp_path_factory.mktemp("code"))
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what is only costly to make again."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture
+def wasmdock(tmp_path: Path, shared: Path) -> CommandLine:
+    """The command line in a process of its own."""
+    return CommandLine.within(tmp_path / "wasmdock-home", shared)
 
 
 @pytest.fixture(autouse=True)

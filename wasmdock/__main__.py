@@ -8,11 +8,14 @@ def main() -> int:
     if sys.argv[1:] == ["--version"]:
         from wasmdock import __version__
 
-        sys.stdout.write(f"wasmdock {__version__}\n")
+        print(f"wasmdock {__version__}")  # noqa: T201  # the command line itself, answering before it is loaded
         return 0
-    from wasmdock.cli import run_cli
+    try:
+        from wasmdock.cli import run_cli
 
-    return run_cli(sys.argv[1:])
+        return run_cli(sys.argv[1:])
+    except KeyboardInterrupt:  # while modules are loaded
+        return 130
 
 
 if __name__ == "__main__":

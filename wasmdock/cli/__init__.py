@@ -13,6 +13,17 @@ PIPE_CLOSED = 141
 
 def run_cli(argv: Sequence[str]) -> int:
     """Run one command line and give its exit code. Every failure a user can cause ends in a clear line."""
+    _open_closed_streams()
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _discard_output()
+        return PIPE_CLOSED
+
+
+def _run(argv: Sequence[str]) -> int:
     from wasmdock.cli.context import Context
     from wasmdock.cli.parser import build_parser
 
@@ -21,16 +32,31 @@ def run_cli(argv: Sequence[str]) -> int:
         code = int(options.verb(options, Context(os.environ, options.quiet)))
         sys.stdout.flush()
         return code
+    except BrokenPipeError:
+        raise
     except WasmdockError as error:
         report(error)
         return RUN_FAILED if options.is_run else error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # Python flushes stdout once more at exit
-        return PIPE_CLOSED
+    except OSError as error:  # of our own streams, such as a full disk behind stdout; others are caught earlier
+        _discard_output()
+        report(WasmdockError(f"{error.filename or 'writing the output'}: {error.strerror or error}"))
+        return RUN_FAILED if options.is_run else WasmdockError.exit_code
+
+
+def _open_closed_streams() -> None:
+    """Lead 0, 1 and 2 nowhere where the caller closed them: the next file opened would become the guest's stdout."""
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
+def _discard_output() -> None:
+    """Lead stdout nowhere: Python flushes it once more at its end, and would complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def report(error: WasmdockError) -> None:
