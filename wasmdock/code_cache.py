@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,6 +59,8 @@ class CodeCache:
         return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
     def _write(self, path: Path, code: bytes) -> None:
+        import tempfile  # with shutil and random a tenth of a start, and writing is rare
+
         handle, name = tempfile.mkstemp(dir=self._folder, prefix=".new-")
         try:
             with os.fdopen(handle, "wb") as file:

@@ -73,10 +73,10 @@ def _is_mislabelled(image: Image) -> bool:
 
 def _machine(nature: Nature, wanted: Road | None, context: Context) -> Machine:
     """Ask for an engine only where the answer can matter: a question costs 0.1 s."""
-    from wasmdock.cli.proof import is_proven
-
     if wanted is Road.PROCESS or nature is Nature.LIBRARY:
         return Machine()
+    from wasmdock.cli.proof import is_proven
+
     might_use = wanted is Road.DOCKER or nature in (Nature.NATIVE, Nature.HTTP)
     proven = is_proven(context)
     if not might_use and not proven:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from wasmdock.cli.context import Context
 from wasmdock.errors import ImageError, UsageError, WasmdockError
-from wasmdock.guest import Artifact, Target
 from wasmdock.oci.image import Image, Platform, Reference
 from wasmdock.wasm_sniff import Form, form_of
 
 _MOST = 256 << 20  # bytes of a .wasm or .wat file
 _WASM_MAGIC = b"\0asm"
 _TAR_MAGIC = b"ustar"
+_FILES = (".wasm", ".wat", ".tar", ".tar.gz", ".tgz")
+_PATHS = ("/", "./", "../", "~")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,10 @@ def find_image(text: str, context: Context, wanted: Wanted = _USUAL) -> Source:
 
     A name that is nowhere on this machine is pulled where it begins with a registry: a typo asks nobody outside.
     """
+    if not text:
+        raise UsageError('finding image "": its name is empty')
     path = Path(text).expanduser()
-    looks_like_path = (
-        "/" in text or text.endswith((".wasm", ".wat", ".tar", ".tar.gz", ".tgz")) or text == "."
-    )
+    looks_like_path = "/" in text or text.endswith(_FILES) or text == "."
     if looks_like_path and path.exists():
         return _from_path(path, context)
     if wanted.pull == "always":
@@ -69,6 +70,8 @@ def find_image(text: str, context: Context, wanted: Wanted = _USUAL) -> Source:
             return found
         if wanted.pull == "missing" and names_registry(text):
             return _from_registry(Reference.parse(text), context, wanted)
+        if text.startswith(_PATHS) or text.endswith(_FILES):
+            raise UsageError(f'reading "{text}": no such file or folder') from error
         raise error
 
 
@@ -151,6 +154,7 @@ def _from_folder(path: Path, context: Context) -> Source:
 
 
 def _packed(name: str, data: bytes, origin: str) -> Source:
+    from wasmdock.guest import Artifact, Target
     from wasmdock.pack import pack
 
     safe = "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")

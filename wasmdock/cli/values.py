@@ -40,6 +40,16 @@ def parse_duration(text: str) -> float | None:
     return seconds
 
 
+def parse_fuel(text: str) -> int | None:
+    """`1000000` -> Wasm instructions; `none` -> None."""
+    if text in _NO_LIMIT:
+        return None
+    fuel = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+    if not 0 < fuel < 1 << 62:
+        raise UsageError(f'reading fuel "{text}": not a positive whole number', "write 1000000 or none")
+    return fuel
+
+
 def parse_mount(text: str) -> Mount:
     """`host:guest[:ro|:rw]` -> Mount; the host side may be relative, the guest side must be absolute."""
     host, _, rest = text.partition(":")

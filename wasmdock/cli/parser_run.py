@@ -1,0 +1,67 @@
+"""The flags of run and invoke."""
+
+import argparse
+from pathlib import Path
+
+from wasmdock.cli.parser import IMAGE, Verbs, add_format, add_limits, add_source, checked, verb
+from wasmdock.cli.values import parse_mount
+
+
+def add_run(verbs: Verbs) -> None:
+    """Add both verbs."""
+    _add_run(verbs)
+    _add_invoke(verbs)
+
+
+def _add_run(verbs: Verbs) -> None:
+    parser = verb(
+        verbs,
+        "run",
+        "run:run",
+        "run an image, in Docker or in this process",
+        "wasmdock run -i -v ./data:/data --timeout 5s signature-checker",
+    )
+    parser.set_defaults(is_run=True)
+    mount = checked(parse_mount)
+    parser.add_argument("image", help=IMAGE)
+    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="arguments of the guest")
+    parser.add_argument("-e", "--env", action="append", default=[], metavar="K=V", help="a variable of the guest")
+    parser.add_argument(
+        "--env-file", action="append", default=[], type=Path, metavar="FILE", help="variables, a line each"
+    )
+    parser.add_argument(
+        "-v",
+        "--volume",
+        action="append",
+        default=[],
+        type=mount,
+        metavar="HOST:GUEST[:ro]",
+        help="a folder for the guest",
+    )
+    parser.add_argument("-i", "--interactive", action="store_true", help="give the guest our standard input")
+    parser.add_argument(
+        "-p", "--publish", action="append", default=[], metavar="HOST:GUEST", help="publish a port (Docker only)"
+    )
+    parser.add_argument("-t", "--tty", action="store_true", help="a terminal (Docker only; in-process shares ours)")
+    add_limits(parser)
+    parser.add_argument("--on", choices=("auto", "docker", "process"), default="auto", help="where (default: auto)")
+    add_source(parser)
+    parser.add_argument("--why", action="store_true", help="say on stderr which road is taken, and why")
+
+
+def _add_invoke(verbs: Verbs) -> None:
+    parser = verb(
+        verbs,
+        "invoke",
+        "invoke:invoke",
+        "call one exported function",
+        "wasmdock invoke is-thirteen is_thirteen 13",
+    )
+    parser.set_defaults(is_run=True)
+    parser.add_argument("image", help=IMAGE)
+    parser.add_argument("export", help="the function, or interface#function of a component")
+    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="numbers, or WIT values as JSON")
+    parser.add_argument("--unsigned", action="store_true", help="print integers without a sign")
+    add_limits(parser)
+    add_source(parser)
+    add_format(parser)
