@@ -78,8 +78,9 @@ def load_guest(folder: Path) -> Guest:
     try:
         text = manifest.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise GuestError(
-            f'reading guest "{folder}": no readable Cargo.toml ({error})',
+            f'reading guest "{folder}": no readable Cargo.toml ({cause})',
             "name a folder that holds a Rust crate, such as dockerfiles/hello-world",
         ) from error
     return parse_guest(text, folder)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wasmdock import __version__
-from wasmdock.cli.values import parse_duration, parse_size
+from wasmdock.cli.values import parse_duration, parse_fuel, parse_size
 from wasmdock.errors import WasmdockError
 from wasmdock.oci.reference import Platform
 from wasmdock.runtime import MIB

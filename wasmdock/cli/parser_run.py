@@ -24,7 +24,7 @@ def _add_run(verbs: Verbs) -> None:
     parser.set_defaults(is_run=True)
     mount = checked(parse_mount)
     parser.add_argument("image", help=IMAGE)
-    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="arguments of the guest")
+    _add_arguments(parser, "arguments of the guest")
     parser.add_argument("-e", "--env", action="append", default=[], metavar="K=V", help="a variable of the guest")
     parser.add_argument(
         "--env-file", action="append", default=[], type=Path, metavar="FILE", help="variables, a line each"
@@ -60,8 +60,13 @@ def _add_invoke(verbs: Verbs) -> None:
     parser.set_defaults(is_run=True)
     parser.add_argument("image", help=IMAGE)
     parser.add_argument("export", help="the function, or interface#function of a component")
-    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="numbers, or WIT values as JSON")
+    _add_arguments(parser, "numbers, or WIT values as JSON")
     parser.add_argument("--unsigned", action="store_true", help="print integers without a sign")
     add_limits(parser)
     add_source(parser)
     add_format(parser)
+
+
+def _add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    """All that follows, flags too; none is enough, though argparse would list them as missing."""
+    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help=what).required = False
