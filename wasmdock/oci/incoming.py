@@ -1,7 +1,6 @@
 """Blobs on their way into the store: in a folder of their own, invisible until all are there."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -83,11 +82,17 @@ def holding(folder: Path) -> Iterator[None]:
         with locked(folder / LOCK):
             yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_tree(folder)
 
 
 def sweep(transfers: Path) -> None:
     """Remove the folders of transfers whose process is gone: the kernel has given their lock back."""
     for folder in transfers.iterdir() if transfers.is_dir() else ():
         with suppress(UnavailableError, OSError), locked(folder / LOCK, patience=-1.0):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_tree(folder)
+
+
+def _remove_tree(folder: Path) -> None:
+    import shutil  # with lzma and bz2 a twentieth of a start, and every run imports the store
+
+    shutil.rmtree(folder, ignore_errors=True)
