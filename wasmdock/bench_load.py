@@ -14,7 +14,7 @@ from wasmdock.stats import quantile
 
 CONCURRENCY = (1, 2, 8, 32)
 SECONDS = 5.0
-_STEPS_PER_DOUBLING = 2  # points of a density curve
+_STEPS_PER_DOUBLING = 4  # points of a density curve
 
 
 class Stop(Protocol):
@@ -83,7 +83,7 @@ def _keep_running(case: Case, until: float, clock: Clock, taken: list[float], fa
 def density(crowd: Crowd, limit: int, clock: Clock = time.perf_counter) -> Density:
     """Start instances until they use `limit` bytes, `crowd.most` are alive or no more can be had; then end them all.
 
-    The curve has two points for each doubling; its seconds are those that starting took.
+    The curve has four points for each doubling; its seconds are those that starting took.
     """
     stops: list[Stop] = []
     before, starting = crowd.used(), 0.0
@@ -110,9 +110,9 @@ def density(crowd: Crowd, limit: int, clock: Clock = time.perf_counter) -> Densi
 
 
 def _is_step(count: int) -> bool:
-    """1, 2, 3, 4, 6, 8, 12, 16, 24, ...: a third of each doubling, and the doubling."""
+    """1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, ...: four in each doubling."""
     power = 1 << (count.bit_length() - 1)
-    return count == power or (count == power + power // _STEPS_PER_DOUBLING and power > 1)
+    return (count - power) % max(1, power // _STEPS_PER_DOUBLING) == 0
 
 
 def per_instance(curve: Sequence[tuple[int, int, float]]) -> int:
