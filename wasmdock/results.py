@@ -102,7 +102,7 @@ class Throughput:
     concurrency: int
     per_second: float
     p50: float
-    p95: float
+    p95: float | None
     p99: float
     failures: int = 0
 
@@ -203,6 +203,7 @@ def _density(document: Mapping[str, Any]) -> Density:
 
 
 def _throughput(document: Mapping[str, Any]) -> Throughput:
-    per_second, p50, p95, p99 = (float(document[key]) for key in ("per_second", "p50", "p95", "p99"))
+    per_second, p50, p99 = (float(document[key]) for key in ("per_second", "p50", "p99"))
+    p95 = None if document["p95"] is None else float(document["p95"])
     failures = int(document.get("failures", 0))
     return Throughput(str(document["name"]), int(document["concurrency"]), per_second, p50, p95, p99, failures)

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wasmdock.bench import Case, Measured, Plan, measure, overhead
-from wasmdock.bench_load import CONCURRENCY, Crowd, density, throughput
+from wasmdock.bench_http import Service, load_test
+from wasmdock.bench_load import CONCURRENCY, SECONDS, Crowd, density, throughput
 from wasmdock.cli.bench_cases import find_cases
 from wasmdock.cli.bench_list import Cases, volume_words
 from wasmdock.cli.bench_output import check_exports, deliver, export
 from wasmdock.cli.context import Context
-from wasmdock.errors import UsageError
+from wasmdock.errors import UsageError, WasmdockError
 from wasmdock.report import size
 from wasmdock.results import CaseResult, LeftOut, Results, read_results, to_json
 from wasmdock.surroundings import surroundings
@@ -60,7 +61,20 @@ def _take_over(options: argparse.Namespace, earlier: Results) -> None:
     from wasmdock.cli.parser import build_parser
 
     given = build_parser().parse_args(list(earlier.command[1:]))
-    for name in ("subjects", "case", "against", "roads", "no_cold", "args", "stdin", "volume", "exit_code", "network"):
+    for name in (
+        "subjects",
+        "case",
+        "against",
+        "roads",
+        "no_cold",
+        "args",
+        "stdin",
+        "volume",
+        "exit_code",
+        "network",
+        "http",
+        "http_path",
+    ):
         setattr(options, name, getattr(given, name))
     options.rounds = options.rounds or given.rounds
     options.time = options.time or given.time
@@ -95,6 +109,7 @@ def _command(options: argparse.Namespace, seed: int) -> tuple[str, ...]:
     words += ["--stdin", str(options.stdin)] if options.stdin else []
     words += volume_words(options.volume)
     words += ["--exit-code", str(options.exit_code)] if options.exit_code else []
+    words += ["--http", str(options.http), "--http-path", options.http_path] if options.http else []
     words += ["--network", options.network] if options.network else []
     words += ["--time", f"{options.time:g}s"] if options.time else ["--rounds", str(options.rounds or ROUNDS)]
     return (*words, "--warmup", str(options.warmup), "--seed", str(seed))
@@ -135,11 +150,32 @@ def _load(results: Results, cases: Cases, options: argparse.Namespace, context: 
             for count in CONCURRENCY:
                 context.say(f"wasmdock: {case.describe.name}, {count} at once")
                 results = replace(results, throughput=(*results.throughput, throughput(case, count)))
+        for case, service in cases.services if options.throughput else ():
+            results = _requests(results, case, service, context)
         for make in cases.crowds if options.density else ():
             results = _crowd(results, make, options.density, context)
     except KeyboardInterrupt:
         return replace(results, interrupted=True)
     return results
+
+
+def _requests(results: Results, case: Case, service: Service, context: Context) -> Results:
+    """Requests per second of one running container."""
+    found, name = [], f"{case.describe.name}"
+    try:
+        case.prepare()
+        stop = service.start()
+    except WasmdockError as error:
+        return replace(results, left_out=(*results.left_out, LeftOut(f"{name}: requests", error.message)))
+    try:
+        for count in CONCURRENCY:
+            context.say(f"wasmdock: {name}, requests, {count} at once")
+            found.append(load_test(service, name, count, SECONDS))
+    except WasmdockError as error:
+        return replace(results, left_out=(*results.left_out, LeftOut(f"{name}: requests", error.message)))
+    finally:
+        stop()
+    return replace(results, throughput=(*results.throughput, *found))
 
 
 def _crowd(results: Results, make: Callable[[], Crowd], limit: int, context: Context) -> Results:

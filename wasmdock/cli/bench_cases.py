@@ -69,10 +69,10 @@ def _add_subject(
     if nature in _COMMANDS:
         _add_process(prefix, source, request, cases, options, context)
     else:
-        cases.left_out.append(LeftOut(f"{source.reference} as a command", f"it is {nature.value}"))
-    if "docker" in options.roads:
-        docker.add_wasm(prefix, source, request)
-        if (Path(subject) / "Cargo.toml").is_file():
+        cases.left_out.append(LeftOut(f"{prefix}wasm, in-process", f"{source.reference} is {nature.value}"))
+    if "docker" in options.roads and nature is not Nature.LIBRARY:
+        docker.add_wasm(prefix, source, request, serves=nature is Nature.HTTP)
+        if (Path(subject) / "Cargo.toml").is_file() and nature in _COMMANDS:
             docker.add_bases(prefix, Path(subject), request)
 
 

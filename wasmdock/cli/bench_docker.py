@@ -12,19 +12,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from wasmdock.bench import Case, ColdRuntime
+from wasmdock.bench import Case, ColdRuntime, runtime_case
 from wasmdock.bench_command import command_run
+from wasmdock.bench_http import answer_run
 from wasmdock.cli.bench_crowds import Containers
 from wasmdock.cli.bench_list import Cases, image_sizes
+from wasmdock.cli.bench_service import DockerService, ServiceRuntime
 from wasmdock.cli.context import Context
 from wasmdock.cli.source import Source
 from wasmdock.docker import Docker
 from wasmdock.docker_causes import WASM_RUNTIME
 from wasmdock.docker_run import DockerRuntime, prove
 from wasmdock.errors import BuildError, UnavailableError, UsageError, WasmdockError
-from wasmdock.guest import Target
+from wasmdock.guest import Artifact, Target
 from wasmdock.oci.image import Image
-from wasmdock.pack import extract
+from wasmdock.pack import extract, pack
 from wasmdock.process import Completed, run_command
 from wasmdock.results import CaseResult, LeftOut
 from wasmdock.runtime import Limits, RunRequest, RunResult
@@ -40,6 +42,7 @@ BASES: Mapping[str, tuple[str, bool]] = {
 }
 PROCESS = "process"
 _STATIC = "-C target-feature=+crt-static"
+_HTTP_PORT = 8080
 _PATIENCE = 120.0  # seconds for one container: a wedged engine must not stop a benchmark for ever
 
 
@@ -56,18 +59,24 @@ class DockerCases:
         found = self._context.docker
         return Docker(found.host, found.environment, answer=found.answer, runner=self._clock)
 
-    def add_wasm(self, prefix: str, source: Source, request: RunRequest) -> None:
-        """The Wasm image in a container, where this engine runs such."""
+    def add_wasm(self, prefix: str, source: Source, request: RunRequest, *, serves: bool = False) -> None:
+        """The Wasm image in a container, where this engine runs such; `serves`: it answers HTTP."""
         with self._leaving_out(f"{prefix}wasm, docker"):
-            from wasmdock.cli.proof import is_proven, record_proof
-
-            if not is_proven(self._context):
-                proof = prove(self._docker, source.image)
-                if not proof.works:
-                    raise UnavailableError(proof.cause, proof.hint)
-                record_proof(self._context)
-            describe = CaseResult(f"{prefix}wasm, docker", "wasm", "docker", "warm", sizes=image_sizes(source.image))
+            self._prove()
+            road, sizes = "http" if serves else "docker", image_sizes(source.image)
+            describe = CaseResult(f"{prefix}wasm, docker", "wasm", road, "warm", sizes=sizes)
             self._add(describe, source.image, request)
+
+    def _prove(self) -> None:
+        """Try a tiny Wasm image, once per engine: one without the shim says so, and a wedged one in 20 s."""
+        from wasmdock.cli.proof import is_proven, record_proof
+
+        if is_proven(self._context):
+            return
+        proof = prove(self._docker, pack(Artifact("proof", Target.WASIP1, _TINY)))
+        if not proof.works:
+            raise UnavailableError(proof.cause, proof.hint)
+        record_proof(self._context)
 
     def add_bases(self, prefix: str, folder: Path, request: RunRequest) -> None:
         """The same crate, native, in every base asked for."""
@@ -116,11 +125,13 @@ class DockerCases:
         return {}
 
     def _add(self, describe: CaseResult, image: Image, request: RunRequest) -> None:
-        reference = f"wasmdock/run:{image.digest.hex[:24]}"
+        if self._options.http is not None or describe.road == "http":
+            self._add_http(replace(describe, road="docker"), image, request)
+            return
+        reference = _held_as(image)
         bounded = replace(request, limits=replace(Limits(), timeout=_PATIENCE))
         self._cases.cleanups.append(lambda: _ignore(self._docker.remove(reference, force=True)))
-
-        network = [f"--network={self._options.network}"] if self._options.network else []
+        network = self._network()
 
         def make() -> "PhasedDocker":
             return PhasedDocker(DockerRuntime(self._docker, options=network, timed=True), self._clock)
@@ -147,8 +158,30 @@ class DockerCases:
         self, name: str, runtime: DockerRuntime, image: Image, network: Sequence[str], args: tuple[str, ...]
     ) -> Containers:
         runtime.prepare(image)
-        wasm = [f"--runtime={WASM_RUNTIME}", f"--platform={image.platform}"] if image.platform.is_wasm else []
-        return Containers(name, self._docker, f"wasmdock/run:{image.digest.hex[:24]}", (*wasm, *network), args)
+        return Containers(name, self._docker, _held_as(image), (*_wasm_words(image), *network), args)
+
+    def _add_http(self, describe: CaseResult, image: Image, request: RunRequest) -> None:
+        """A service: from nothing to the first HTTP answer."""
+        reference, port, path = _held_as(image), self._options.http or _HTTP_PORT, self._options.http_path
+        variables = [word for key, value in request.env.items() for word in ("--env", f"{key}={value}")]
+        words = [*_wasm_words(image), *self._network(), *variables, reference]
+        service = DockerService(self._docker, words, request.args, port, path)
+        runtime = ServiceRuntime(DockerRuntime(self._docker), answer_run(service))
+        warm = runtime_case(describe, runtime, image, request, clocked_by="total")
+        self._cases.add(warm)
+        self._cases.services.append((warm, service))
+        self._cases.cleanups.append(lambda: _ignore(self._docker.remove(reference, force=True)))
+        if not self._options.no_cold:
+
+            def make() -> ServiceRuntime:
+                return ServiceRuntime(DockerRuntime(self._docker), answer_run(service))
+
+            cold = ColdRuntime(make, "load", lambda: _ignore(self._docker.remove(reference, force=True)))
+            described = replace(describe, start="cold")
+            self._cases.add(replace(warm, describe=described, run=lambda: cold.run(image, request), prepare=_pass))
+
+    def _network(self) -> list[str]:
+        return [f"--network={self._options.network}"] if self._options.network else []
 
     def _add_base(self, prefix: str, folder: Path, base: str, request: RunRequest) -> None:
         parent, static = BASES.get(base, (base, False))
@@ -258,6 +291,15 @@ class PhasedDocker:
         return replace(result, phases=_phases(result, self._clock.seconds))
 
 
+def _held_as(image: Image) -> str:
+    """The name DockerRuntime gives an image it loads."""
+    return f"wasmdock/run:{image.digest.hex[:24]}"
+
+
+def _wasm_words(image: Image) -> list[str]:
+    return [f"--runtime={WASM_RUNTIME}", f"--platform={image.platform}"] if image.platform.is_wasm else []
+
+
 def _phases(result: RunResult, first: float | None) -> dict[str, Any]:
     total = result.phases["run"]
     seen = {name: result.phases.get(key) for name, key in _EVENTS.items()}
@@ -266,6 +308,10 @@ def _phases(result: RunResult, first: float | None) -> dict[str, Any]:
     return {"create": create, **seen, "first byte": first, "total": total}
 
 
+# A module whose `_start` returns at once: (module (memory (export "memory") 1) (func (export "_start")))
+_TINY = bytes.fromhex(
+    "0061736d01000000010401600000030201000503010001071302066d656d6f72790200065f737461727400000a040102000b"
+)
 _EVENTS = {"start": "container start", "run": "guest", "teardown": "container end"}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wasmdock.bench import Case
+from wasmdock.bench_http import Service
 from wasmdock.bench_load import Crowd
 from wasmdock.errors import ImageError, WasmdockError
 from wasmdock.oci.compression import gzip_bytes
@@ -23,11 +24,13 @@ _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 class Cases:
     """The cases found, and what was left out; `close` removes what was made for them.
 
-    loads are the cases whose throughput is of interest, crowds make what is started until memory is used up.
+    services answer HTTP, loads are the others whose throughput is of interest, and crowds make what is started until
+    memory is used up.
     """
 
     found: list[Case] = field(default_factory=list)
     loads: list[Case] = field(default_factory=list)
+    services: list[tuple[Case, Service]] = field(default_factory=list)
     crowds: list[Callable[[], Crowd]] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     engine: dict[str, str] = field(default_factory=dict)

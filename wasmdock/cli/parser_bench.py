@@ -71,6 +71,15 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:GUEST[:ro]",
         help="a folder for the guest",
     )
+    parser.add_argument(
+        "--http",
+        nargs="?",
+        const=8080,
+        type=int,
+        metavar="PORT",
+        help="containers answer HTTP on this port (default: 8080): measure to the first answer",
+    )
+    parser.add_argument("--http-path", default="/", metavar="PATH", help="what is asked for (default: /)")
     parser.add_argument("--exit-code", type=int, default=0, metavar="N", help="the exit code that counts (default: 0)")
     parser.add_argument("--network", metavar="NAME", help="the containers' network, such as none (default: Docker's)")
     parser.add_argument(

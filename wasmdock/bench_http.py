@@ -1,0 +1,153 @@
+"""HTTP services as cases: from nothing to the first answer, and requests per second by a load tool."""
+
+import http.client
+import json
+import re
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from wasmdock.bench import Clock
+from wasmdock.errors import UnavailableError
+from wasmdock.process import Runner, run_command
+from wasmdock.results import Throughput
+from wasmdock.runtime import TIMED_OUT_CODE, Outcome, RunResult
+
+PATIENCE = 60.0  # seconds until a service must have answered
+_POLL = 0.001
+_DURATIONS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+_TOOLS_HINT = "install wrk or oha"
+
+
+class Service(Protocol):
+    """Something that answers HTTP once it runs."""
+
+    def start(self) -> Callable[[], None]:
+        """Start it and give back what ends it; it need not answer yet. Raises WasmdockError."""
+
+    def answers(self) -> bool:
+        """Whether it answers a request now."""
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+
+
+def answer_run(
+    service: Service, clock: Clock = time.monotonic, pause: Callable[[float], None] = time.sleep
+) -> Callable[[], RunResult]:
+    """What starts a service, waits for its first answer and ends it.
+
+    `total` is seconds to the first answer, and so is the phase `first byte`; create and start are its two parts.
+    """
+
+    def run() -> RunResult:
+        began = clock()
+        stop = service.start()
+        created = clock()
+        try:
+            answered = _wait(service, began + PATIENCE, clock, pause)
+            first = clock()
+        finally:
+            stop()
+        if not answered:
+            return RunResult(Outcome.TIMED_OUT, TIMED_OUT_CODE, message=f"no HTTP answer within {PATIENCE:g} s")
+        total = first - began
+        phases = {"create": created - began, "start": first - created, "first byte": total, "total": total}
+        return RunResult(Outcome.EXITED, 0, phases=phases)
+
+    return run
+
+
+def _wait(service: Service, until: float, clock: Clock, pause: Callable[[float], None]) -> bool:
+    while not service.answers():
+        if clock() >= until:
+            return False
+        pause(_POLL)
+    return True
+
+
+def ask(host: str, port: int, path: str = "/", timeout: float = 5.0) -> bool:
+    """Whether a GET of the path is answered with a status below 500."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.read()
+        return response.status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True, slots=True)
+class LoadTool:
+    """A program that sends requests: its words for a concurrency, seconds and URL, and how its answer is read."""
+
+    name: str
+    words: Callable[[int, float, str], Sequence[str]]
+    parse: Callable[[str], Throughput]
+
+
+def load_test(
+    service: Service, name: str, concurrency: int, seconds: float, runner: Runner = run_command
+) -> Throughput:
+    """Requests per second of a running service by the first load tool there is. Raises UnavailableError for none."""
+    if not _wait(service, time.monotonic() + PATIENCE, time.monotonic, time.sleep):
+        raise UnavailableError(f'loading "{service.url}": no HTTP answer within {PATIENCE:g} s')
+    for tool in TOOLS:
+        words = tool.words(concurrency, seconds, service.url)
+        try:
+            done = runner(words, timeout=seconds + PATIENCE)
+        except UnavailableError:
+            continue
+        done.check(f'loading "{service.url}"')
+        found = tool.parse(done.stdout.decode("utf-8", "replace"))
+        return replace(found, name=f"{name}, requests ({tool.name})", concurrency=concurrency)
+    raise UnavailableError("counting requests per second: no load tool on PATH", _TOOLS_HINT)
+
+
+def parse_wrk(text: str) -> Throughput:
+    """What `wrk --latency` prints; it knows no 95th percentile."""
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    failures = sum(int(count) for count in re.findall(r"(?:connect|read|write|timeout) (\d+)", text))
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    p50, p99 = (_duration(text, share) for share in (50, 99))
+    return Throughput("", 0, float(rate[1]) if rate else 0.0, p50, None, p99, failures + (int(bad[1]) if bad else 0))
+
+
+def _duration(text: str, share: int) -> float:
+    found = re.search(rf"\b{share}%\s+([\d.]+)(us|ms|s|m)\b", text)
+    return float(found[1]) * _DURATIONS[found[2]] if found else 0.0
+
+
+def parse_oha(text: str) -> Throughput:
+    """What `oha --output-format json` prints."""
+    document = json.loads(text)
+    quantiles = document["latencyPercentiles"]
+    p50, p95, p99 = (float(quantiles[name] or 0.0) for name in ("p50", "p95", "p99"))
+    codes = document.get("statusCodeDistribution", {}).items()
+    failures = sum(int(count) for code, count in codes if not code.startswith(("2", "3")))
+    failures += sum(int(count) for count in document.get("errorDistribution", {}).values())
+    return Throughput("", 0, float(document["summary"]["requestsPerSec"]), p50, p95, p99, failures)
+
+
+def _oha_words(concurrency: int, seconds: float, url: str) -> Sequence[str]:
+    return ("oha", "-z", f"{seconds:g}s", "-c", str(concurrency), "--no-tui", "--output-format", "json", url)
+
+
+def _wrk_words(concurrency: int, seconds: float, url: str) -> Sequence[str]:
+    return ("wrk", "-t1", f"-c{concurrency}", f"-d{seconds:.0f}s", "--latency", url)
+
+
+TOOLS = (LoadTool("oha", _oha_words, parse_oha), LoadTool("wrk", _wrk_words, parse_wrk))
