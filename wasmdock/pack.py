@@ -1,18 +1,16 @@
 """An artifact -> an image FROM scratch, the same bytes each time; and back."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wasmdock.errors import GuestError, ImageError, UsageError
-from wasmdock.oci.compression import gzip_bytes
 from wasmdock.oci.fields import NOTHING, shown
-from wasmdock.oci.image import WASI, Descriptor, Digest, Image, Layer, Platform
+from wasmdock.oci.image import WASI, Image, Layer, Platform
 from wasmdock.oci.layer import list_files, read_file
-from wasmdock.oci.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
 from wasmdock.oci.tar import clean_name
+from wasmdock.shape import Program, Shape, assemble
 
 if TYPE_CHECKING:  # running an image need not load what reads guests
     from wasmdock.guest import Artifact
@@ -24,6 +22,7 @@ _ELF = b"\x7fELF"
 _MACHINES = {3: "386", 40: "arm", 62: "amd64", 183: "arm64", 243: "riscv64", 21: "ppc64le", 22: "s390x"}
 _LAST_YEAR = 253_402_300_799  # the end of the year 9999, in seconds since 1970
 _OCI = "org.opencontainers.image."
+_TITLE = f"{_OCI}title"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,7 @@ def pack(
     entrypoint: Sequence[str] | None = None,
     created: int | None = None,
     user: str | None = None,
+    shape: Shape = Shape.ROOTFS,
 ) -> Image:
     """Put an artifact into an image FROM scratch: wasi/wasm, or linux/<its architecture> for a native one.
 
@@ -71,12 +71,10 @@ def pack(
         "StopSignal": "SIGINT",
         "User": user or "",
     }
-    tar = _tar(file_name, artifact.data)
-    layer = Layer.of(OCI_LAYER_GZIP, gzip_bytes(tar))
-    config = _config(platform, run, Digest.of(tar), time, file_name)
-    manifest = _manifest(config, layer, dict(sorted({**described, **annotations}.items())))
+    said = {key: value for key, value in run.items() if value}
+    program = Program(artifact.data, file_name, platform, said, {**described, **annotations}, time)
     try:
-        return Image(manifest, config, (layer,))
+        return assemble(program, shape)
     except ImageError as error:  # a NUL or half a surrogate pair in what the caller gave
         raise UsageError(f'packing "{artifact.name}": {error.message}') from error
 
@@ -85,10 +83,20 @@ def entry(image: Image) -> Entry:
     """What the image starts. Raises ImageError when it names nothing."""
     program = image.entrypoint or image.cmd[:1] or ("",)
     path, _, export = program[0].partition("#")
+    if not path and any(layer.is_wasm for layer in image.layers):
+        path = _titled(image)
     if not path:
         raise ImageError(f'reading image "{image.digest}": it has neither ENTRYPOINT nor CMD')
     defaults = image.cmd if image.entrypoint else image.cmd[1:]
     return Entry(path, export, program[1:], defaults)
+
+
+def _titled(image: Image) -> str:
+    """What to call a bare binary whose image names no program: by its title, as oras and wkg give one."""
+    notes = (image.annotations, *(layer.descriptor.annotations for layer in image.layers))
+    titles = [note.get(_TITLE, "") for note in notes]
+    names = (title.rpartition("/")[2].removesuffix(".wasm") for title in titles)
+    return f"/{next(filter(_NAME.fullmatch, names), 'app')}.wasm"
 
 
 def extract(image: Image) -> bytes:
@@ -181,40 +189,3 @@ def _described(artifact: "Artifact", time: str) -> dict[str, str]:
         "created": time,
     }
     return {_OCI + key: value for key, value in known.items() if value}
-
-
-def _tar(name: str, data: bytes) -> bytes:
-    """One file of root's, mode 0755: crun looks for an executable bit, also on Wasm."""
-    import tarfile  # packing is rare, and running need not wait for it
-
-    member = tarfile.TarInfo(name)
-    member.size, member.mode = len(data), 0o755
-    padding = bytes(-len(data) % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
-    return member.tobuf(tarfile.USTAR_FORMAT) + data + padding
-
-
-def _config(platform: Platform, run: Mapping[str, Any], diff_id: Digest, time: str, file_name: str) -> bytes:
-    return _bytes(
-        {
-            "created": time,
-            "architecture": platform.architecture,
-            "os": platform.os,
-            "config": {key: value for key, value in run.items() if value},
-            "rootfs": {"type": "layers", "diff_ids": [str(diff_id)]},
-            "history": [{"created": time, "created_by": f"wasmdock pack /{file_name}"}],
-        }
-    )
-
-
-def _manifest(config: bytes, layer: Layer, annotations: Mapping[str, str]) -> bytes:
-    document: dict[str, Any] = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": Descriptor.of(OCI_CONFIG, config).document(),
-        "layers": [layer.descriptor.document()],
-    }
-    return _bytes({**document, "annotations": annotations} if annotations else document)
-
-
-def _bytes(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()

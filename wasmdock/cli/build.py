@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from wasmdock.build import Build, build_guest
@@ -13,8 +14,9 @@ from wasmdock.cli.source import Source, read_wasm
 from wasmdock.cli.values import parse_env
 from wasmdock.errors import UnavailableError, UsageError
 from wasmdock.guest import Artifact, Target, load_guest, parse_target
-from wasmdock.oci.image import Image, Reference
+from wasmdock.oci.image import Image, Platform, Reference
 from wasmdock.pack import pack
+from wasmdock.shape import Shape
 from wasmdock.wasm_sniff import Form, form_of
 
 _CA_VARIABLES = ("WASMDOCK_CA_BUNDLE", "CARGO_HTTP_CAINFO", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -24,14 +26,51 @@ _CA_FILES = tuple(
 
 
 def build(options: argparse.Namespace, context: Context) -> int:
-    """Compile a guest, pack it and put it into the store."""
+    """Compile a guest, pack it and put it into the store; for several platforms an index of all under one name."""
     target = _target(options.target, context)
+    if options.platform:
+        return _build_for(options.platform, target, options, context)
     made = _build(options.folder, target, context, static=True)
     image = _packed(made.artifact, options, context)
     reference = Reference.parse(options.tag or made.artifact.name)
     context.store.put(image, reference)
     _report(image, reference.familiar, made, options)
     return 0
+
+
+def _build_for(
+    platforms: Sequence[Platform], target: Target | None, options: argparse.Namespace, context: Context
+) -> int:
+    """One image for each platform; a single one is stored as itself, without an index around it."""
+    from wasmdock.oci.image_index import ImageIndex
+
+    if len(platforms) > 1 and options.shape != Shape.ROOTFS.value:
+        hint = "leave --shape out, or build for one platform"
+        raise UsageError(f"building an index of {options.shape}: containerd's Wasm shims cannot read one", hint)
+    made = [_build(options.folder, _target_for(platform, target), context, static=True) for platform in platforms]
+    images = [_packed(each.artifact, options, context) for each in made]
+    for wanted, image in zip(platforms, images, strict=True):
+        if not image.platform.matches(wanted) and not (wanted.is_wasm and image.platform.is_wasm):
+            cause = f"what was built is for {image.platform}"
+            raise UsageError(f'building for "{wanted}": {cause}', f"build on a {wanted} machine, or leave it out")
+    reference = Reference.parse(options.tag or made[0].artifact.name)
+    if len(images) == 1:
+        context.store.put(images[0], reference)
+    else:
+        context.store.put_index(ImageIndex.of(images), reference)
+    for image, each in zip(images, made, strict=True):
+        _report(image, reference.familiar, each, options)
+    return 0
+
+
+def _target_for(platform: Platform, target: Target | None) -> Target | None:
+    """What to compile for a platform. Raises UsageError for one nothing can be built for."""
+    if platform.is_wasm:
+        named = {"wasip1": Target.WASIP1, "wasip2": Target.WASIP2}.get(platform.os)
+        return named or (None if target is Target.NATIVE else target)
+    if platform.os != "linux":
+        raise UsageError(f'building for "{platform}": neither Wasm nor Linux', "name wasi/wasm or linux/amd64")
+    return Target.NATIVE
 
 
 def pack_file(options: argparse.Namespace, context: Context) -> int:
@@ -135,7 +174,8 @@ def _artifact(path: Path, name: str | None) -> Artifact:
 
 def _packed(artifact: Artifact, options: argparse.Namespace, context: Context) -> Image:
     labels = dict(_pair(text) for text in options.label)
-    entrypoint = (f"/{artifact.name}.wasm#{options.export}",) if options.export else None
+    is_export = options.export and artifact.target.is_wasm
+    entrypoint = (f"/{artifact.name}.wasm#{options.export}",) if is_export else None
     return pack(
         artifact,
         env=parse_env(options.env, [], context.environment),
@@ -143,6 +183,7 @@ def _packed(artifact: Artifact, options: argparse.Namespace, context: Context) -
         args=tuple(options.args),
         entrypoint=entrypoint,
         created=_epoch(context),
+        shape=Shape(options.shape),
     )
 
 

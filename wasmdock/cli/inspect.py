@@ -15,6 +15,7 @@ from wasmdock.inspection import render, to_json
 from wasmdock.oci.image import Image
 from wasmdock.pack import entry, extract
 from wasmdock.process import run_command
+from wasmdock.shape import shape_of
 from wasmdock.wasm import parse
 
 _WAT_TIMEOUT = 60.0
@@ -86,6 +87,7 @@ def _facts(image: Image, name: str) -> dict[str, Any]:
         "name": name,
         "digest": str(image.digest),
         "platform": str(image.platform),
+        "shape": shape_of(image).value,
         "entrypoint": list(image.entrypoint),
         "cmd": list(image.cmd),
         "env": dict(image.env),
@@ -101,6 +103,7 @@ def _shown(source: Source) -> dict[str, str]:
         "image": f"{source.reference}  (from {source.origin})",
         "digest": str(image.digest),
         "platform": str(image.platform),
+        "shape": shape_of(image).value,
         "entrypoint": " ".join(image.entrypoint),
         "size": f"{image.packed_size} bytes packed, {image.unpacked_size} unpacked",
     }

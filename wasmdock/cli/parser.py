@@ -22,7 +22,7 @@ _SECTIONS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("build", "pack"), "parser_images:add_build"),
     (("run", "invoke"), "parser_run:add_run"),
     (("inspect", "extract", "images", "rmi", "load", "save"), "parser_images:add_store"),
-    (("push", "pull", "copy", "tags", "login", "logout"), "parser_registry:add_registry"),
+    (("push", "pull", "copy", "tags", "convert", "login", "logout"), "parser_registry:add_registry"),
     (("engine",), "parser_engine:add_engine"),
     (("bench", "report"), "parser_bench:add_bench"),
     (("doctor",), "parser_doctor:add_doctor"),

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from wasmdock.cli.parser import IMAGE, Verbs, add_format, add_source, verb
+from wasmdock.cli.parser import IMAGE, Verbs, add_format, add_source, checked, verb
+from wasmdock.oci.reference import Platform
 
 
 def add_build(verbs: Verbs) -> None:
@@ -19,6 +20,17 @@ def add_store(verbs: Verbs) -> None:
     _add_store(verbs)
 
 
+def add_shape(parser: argparse.ArgumentParser, is_required: bool = False) -> None:
+    """Add --shape."""
+    parser.add_argument(
+        "--shape",
+        choices=("rootfs", "wasm-layer", "artifact"),
+        required=is_required,
+        default=None if is_required else "rootfs",
+        help="rootfs: runs everywhere (default); wasm-layer: for containerd's runwasi; artifact: the CNCF's",
+    )
+
+
 def _add_packing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-t", "--tag", metavar="NAME[:TAG]", help="the image's name (default: the guest's)")
     parser.add_argument("--target", metavar="TARGET", help="wasip1, wasip2, unknown or native (default: the guest's)")
@@ -26,6 +38,7 @@ def _add_packing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", action="append", default=[], metavar="K=V", help="a label of the image")
     parser.add_argument("--arg", dest="args", action="append", default=[], help="a default argument (CMD)")
     parser.add_argument("--export", metavar="NAME", help="start this export instead of the command")
+    add_shape(parser)
     add_format(parser)
 
 
@@ -38,6 +51,13 @@ def _add_build(verbs: Verbs) -> None:
         "wasmdock build dockerfiles/hello-world -t hello-world:v1",
     )
     parser.add_argument("folder", type=Path, help="the guest: a folder with a Cargo.toml")
+    parser.add_argument(
+        "--platform",
+        type=checked(Platform.parse_list),
+        default=(),
+        metavar="OS/ARCH[,...]",
+        help="wasi/wasm, linux/amd64 or both, a comma between: one name for several platforms",
+    )
     _add_packing(parser)
 
 

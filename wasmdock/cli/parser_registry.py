@@ -2,7 +2,8 @@
 
 import argparse
 
-from wasmdock.cli.parser import Verbs, add_format, checked, verb
+from wasmdock.cli.parser import Verbs, add_format, add_source, checked, verb
+from wasmdock.cli.parser_images import add_shape
 from wasmdock.oci.reference import Platform
 
 _NAME = "[REGISTRY/]NAME[:TAG]"
@@ -14,7 +15,23 @@ def add_registry(verbs: Verbs) -> None:
     _add_pull(verbs)
     _add_copy(verbs)
     _add_tags(verbs)
+    _add_convert(verbs)
     _add_login(verbs)
+
+
+def _add_convert(verbs: Verbs) -> None:
+    parser = verb(
+        verbs,
+        "convert",
+        "convert:convert_image",
+        "store an image in another shape",
+        "wasmdock convert hello-world hello-world:artifact --shape artifact",
+    )
+    parser.add_argument("image", help="a name in the store or in a registry, an archive, a layout or a .wasm file")
+    parser.add_argument("name", metavar="NAME[:TAG]", help="the name of the new image")
+    add_shape(parser, is_required=True)
+    add_source(parser)
+    add_format(parser)
 
 
 def _add_push(verbs: Verbs) -> None:

@@ -103,11 +103,20 @@ def _run_in_docker(
     held = {str(source.image.digest): source.reference} if source.origin == "the engine" else {}
     ports = [f"--publish={port}" for port in options.publish]
     runtime = DockerRuntime(context.docker, runtime=launch.runtime or None, held=held, tty=options.tty, options=ports)
-    runtime.prepare(source.image)
-    result = runtime.run(source.image, request)
+    image = _runnable(source.image)
+    runtime.prepare(image)
+    result = runtime.run(image, request)
     if launch.runtime and result.outcome is Outcome.EXITED:
         record_proof(context)
     return report_result(result)
+
+
+def _runnable(image: Image) -> Image:
+    """The same program in a shape the engine can start: it takes no artifact."""
+    from wasmdock.convert import convert
+    from wasmdock.shape import Shape, shape_of
+
+    return convert(image, Shape.ROOTFS) if shape_of(image) is Shape.ARTIFACT else image
 
 
 def _run_in_process(image: Image, request: RunRequest, context: Context) -> int:

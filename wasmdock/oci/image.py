@@ -4,14 +4,16 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from wasmdock.errors import ImageError
 from wasmdock.oci.compression import unpack
 from wasmdock.oci.fields import Fields, parse_object
 from wasmdock.oci.manifest import (
     LAYER_CAP,
+    RUN_CONFIG,
     TAR_LAYERS,
+    WASM_CONFIG,
     WASM_LAYERS,
     Descriptor,
     Index,
@@ -195,8 +197,13 @@ class Image:
         return sum(layer.unpacked_size for layer in self.layers)
 
     @property
+    def run_config(self) -> Mapping[str, Any]:
+        """How the program is started, as the config's `config` object has it; an artifact keeps it beside."""
+        return MappingProxyType(dict(self._run.members))
+
+    @property
     def _run(self) -> Fields:
-        return self._config.child("config")
+        return _run_fields(self._config, self._manifest)
 
 
 def _fetched(
@@ -214,7 +221,7 @@ def _parse_config(data: bytes, manifest: Manifest) -> Fields:
         fields.text(key, required=True)
     read_platform(fields)
     fields.text("created")
-    run = fields.child("config")
+    run = _run_fields(fields, manifest)
     for key in ("WorkingDir", "User", "StopSignal"):
         run.text(key)
     run.text_map("Labels")
@@ -222,6 +229,14 @@ def _parse_config(data: bytes, manifest: Manifest) -> Fields:
         run.texts(key)
     _check_layers(fields, manifest)
     return fields
+
+
+def _run_fields(config: Fields, manifest: Manifest) -> Fields:
+    """An artifact's config has no place for it, so wasmdock puts it into an annotation."""
+    if manifest.config.media_type != WASM_CONFIG:
+        return config.child("config")
+    kept = manifest.annotations.get(RUN_CONFIG, "{}")
+    return parse_object(kept.encode("utf-8", "surrogatepass"), f'annotation "{RUN_CONFIG}"')
 
 
 def _check_layers(fields: Fields, manifest: Manifest) -> None:

@@ -39,6 +39,7 @@ TAR_LAYERS = tuple(kind + suffix for kind in _TAR_LAYERS for suffix in _SUFFIXES
 LAYERS_CAP = 127  # layers in one image, Docker's own limit
 LAYER_CAP = 1 << 30  # bytes of one compressed layer
 REF_NAME = "org.opencontainers.image.ref.name"
+RUN_CONFIG = "dev.wasmdock.run"  # an artifact's annotation: how to start it, as an image's config has it
 CONTAINERD_NAME = "io.containerd.image.name"
 _DAMAGED = "the copy is damaged: build, load or pull the image again"
 _REFERENCE_TYPE = "vnd.docker.reference.type"
@@ -48,9 +49,7 @@ def read_platform(fields: Fields) -> Platform:
     """The platform an object states, with its spelling kept. Raises ImageError for what is no word."""
     parts = [fields.text(key) for key in ("os", "architecture", "variant")]
     for part in parts:
-        if not (
-            part.isascii() and part.replace("-", "").replace("_", "").replace(".", "").isalnum() or not part
-        ):
+        if not (part.isascii() and part.replace("-", "").replace("_", "").replace(".", "").isalnum() or not part):
             raise ImageError(f'reading {fields.what}: "{shown(part)}" is no part of a platform')
     return Platform(*parts)
 
@@ -192,9 +191,7 @@ def _document(data: bytes, kind: str, media_types: Sequence[str]) -> Fields:
         raise ImageError(f"reading {fields.what}: schemaVersion is {shown(version, 30)} instead of 2", hint)
     media_type = fields.text("mediaType")
     if media_type and media_type not in media_types:
-        raise ImageError(
-            f'reading {fields.what}: the media type "{shown(media_type)}" is not one of a {kind}'
-        )
+        raise ImageError(f'reading {fields.what}: the media type "{shown(media_type)}" is not one of a {kind}')
     return fields
 
 

@@ -187,6 +187,11 @@ class Platform:
         platform = cls(system, _ARCHITECTURES.get(architecture, architecture), *variant)
         return platform, _note(text, platform)
 
+    @classmethod
+    def parse_list(cls, text: str) -> tuple["Platform", ...]:
+        """Read platforms with a comma between; each is kept once. Raises ImageError."""
+        return tuple(dict.fromkeys(cls.parse(part) for part in text.split(",")))
+
     @property
     def is_wasm(self) -> bool:
         """Whether it takes a Wasm runtime; `wasm32` is how early Docker documentation spelt it."""
