@@ -23,7 +23,7 @@ LAYERS = {
     "2 one concern each": """
         runtime launch process attach guest guest_files results surroundings code_cache watch oci.*""",
     "3 the ends of the pipeline": """
-        shape pack convert cargo host_cargo docker* builder build shim engine.* engine serve report plots report_html""",
+        shape pack convert cargo host_cargo docker* builder build shim engine.* engine serve report plot_theme plots report_html""",
     "4 what stands on them": """
         child inprocess child_main compose* bench* budget doctor_facts engine_files foresight doctor*""",
     "5 the command line": "cli*",

@@ -1,13 +1,13 @@
 """Results -> plots as SVG that takes its colours from the page around it, or as PNG; drawn by matplotlib."""
 
 import io
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wasmdock.errors import UnavailableError
+from wasmdock.plot_theme import GRID, INK, LIGHT, SERIES, VARIABLES, themed
 from wasmdock.report import phase_median, phase_names, seconds, size
 from wasmdock.results import CaseResult, Results
 from wasmdock.stats import quantile, seconds_of
@@ -16,30 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Colours that stand for a variable of the page's style sheet, and what a PNG takes instead (Okabe and Ito's palette).
-INK, GRID = "#010101", "#020202"
-SERIES = tuple(f"#0303{number:02x}" for number in range(8))
-VARIABLES: Mapping[str, str] = {INK: "--ink", GRID: "--grid", **{c: f"--c{n}" for n, c in enumerate(SERIES)}}
-LIGHT: Mapping[str, str] = {
-    "--ink": "#1c1e21",
-    "--grid": "#c9ced6",
-    **{
-        f"--c{number}": colour
-        for number, colour in enumerate(
-            ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b7280", "#8c6d1f")
-        )
-    },
-}
-DARK: Mapping[str, str] = {
-    "--ink": "#e6e8eb",
-    "--grid": "#464c55",
-    **{
-        f"--c{number}": colour
-        for number, colour in enumerate(
-            ("#4db1ef", "#ff8a4c", "#3ddbae", "#eda3cb", "#f5c04a", "#8fd3f9", "#a3abb8", "#d8b45f")
-        )
-    },
-}
 MARKS = ("first byte",)  # phases that are moments counted from the beginning, not parts of the whole
 _PROGRAMS = {"wasm": SERIES[0], "native": SERIES[1], "command": SERIES[6]}
 _WIDTH = 5.0  # inches: text stays readable where the page is as narrow as a phone
@@ -414,16 +390,7 @@ def _recolour(figure: "Figure", colours: Mapping[str, str]) -> None:
 
 
 def to_svg(figure: "Figure", name: str) -> str:
-    """The figure as an SVG element whose colours are the page's variables and whose ids start with `name`."""
+    """The figure as an SVG element for a page: see `themed`."""
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    prefix = re.sub(r"[^a-z]+", "-", name.lower())
-    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
-    svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", svg)
-    svg = re.sub(r'font-family: [^;"]*', "font-family: system-ui, sans-serif", svg)
-    for colour, variable in VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable})")
-    return re.sub(r'<svg([^>]*?) width="[^"]*"', r"<svg\1", re.sub(r' height="[\d.]+pt"', "", svg, count=1), count=1)
+    return themed(out.getvalue(), name)

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from wasmdock.plots import DARK, LIGHT, Plot, draw_all, draw_history
+from wasmdock.plot_theme import DARK, LIGHT
+from wasmdock.plots import Plot, draw_all, draw_history
 from wasmdock.report import Table, footing, seconds, sentences, tables
 from wasmdock.results import Results
 

@@ -1,0 +1,104 @@
+"""A service is measured to its first answer, ended whatever happens, and load tools' answers are understood."""
+
+import json
+
+import pytest
+
+from tests.fakes import FakeRunner
+from wasmdock.bench_http import PATIENCE, answer_run, load_test, parse_oha, parse_wrk
+from wasmdock.bench_load import Stop
+from wasmdock.errors import CommandError, UnavailableError
+from wasmdock.process import Completed
+from wasmdock.runtime import Outcome
+
+WRK = b"""Running 2s test @ http://127.0.0.1:8080/
+  1 threads and 8 connections
+  Latency Distribution
+     50%  212.00us
+     75%    1.10ms
+     90%    2.00ms
+     99%   11.90ms
+  5154 requests in 2.00s, 0.60MB read
+  Socket errors: connect 0, read 2, write 0, timeout 1
+  Non-2xx or 3xx responses: 4
+Requests/sec:   2577.05
+"""
+
+
+class FakeService:
+    """Answers from its third question on; `now` is the clock, moved by 0.25 s to start and 0.5 s per question."""
+
+    url = "http://fake:1/"
+
+    def __init__(self, answers_after: float = 2) -> None:
+        self.now, self.left, self.running = 0.0, answers_after, False
+
+    def start(self) -> Stop:
+        self.now += 0.25
+        self.running = True
+        return self.stop
+
+    def stop(self) -> None:
+        self.running = False
+
+    def answers(self) -> bool:
+        self.now += 0.5
+        self.left -= 1
+        return self.left < 0
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_service_is_measured_to_its_first_answer_and_ended() -> None:
+    service = FakeService()
+    result = answer_run(service, lambda: service.now, service.pause)()
+    assert result.outcome is Outcome.EXITED
+    assert result.phases["create"] == 0.25
+    assert result.phases["total"] == pytest.approx(1.752)
+    assert not service.running
+
+
+def test_service_that_never_answers_is_timed_out_and_ended() -> None:
+    service = FakeService(answers_after=1e9)
+    result = answer_run(service, lambda: service.now, service.pause)()
+    assert result.outcome is Outcome.TIMED_OUT
+    assert service.now < PATIENCE + 2
+    assert not service.running
+
+
+def test_what_wrk_prints_is_understood() -> None:
+    found = parse_wrk(WRK.decode())
+    assert (found.per_second, found.p50, found.p99) == pytest.approx((2577.05, 212e-6, 11.9e-3))
+    assert found.p95 is None
+    assert found.failures == 7
+
+
+def test_what_oha_prints_is_understood() -> None:
+    document = {
+        "summary": {"requestsPerSec": 100.5},
+        "latencyPercentiles": {"p50": 0.001, "p95": 0.002, "p99": 0.003},
+        "statusCodeDistribution": {"200": 50, "500": 3},
+        "errorDistribution": {"aborted due to deadline": 1},
+    }
+    found = parse_oha(json.dumps(document))
+    assert (found.per_second, found.p95, found.failures) == (100.5, 0.002, 4)
+
+
+def test_load_is_put_on_by_the_first_tool_there_is() -> None:
+    runner = FakeRunner({("oha",): UnavailableError("no oha"), ("wrk",): Completed(("wrk",), 0, WRK)})
+    found = load_test(FakeService(answers_after=0), "case", 8, 2.0, runner)
+    assert (found.name, found.concurrency) == ("case, requests (wrk)", 8)
+    assert runner.calls[-1] == ("wrk", "-t1", "-c8", "-d2s", "--latency", "http://fake:1/")
+
+
+def test_without_a_load_tool_requests_cannot_be_counted() -> None:
+    runner = FakeRunner({(name,): UnavailableError("none") for name in ("oha", "wrk")})
+    with pytest.raises(UnavailableError, match="no load tool"):
+        load_test(FakeService(answers_after=0), "case", 1, 1.0, runner)
+
+
+def test_load_tool_that_fails_is_named() -> None:
+    runner = FakeRunner({("oha",): Completed(("oha",), 1, stderr=b"unable to connect")})
+    with pytest.raises(CommandError, match="unable to connect"):
+        load_test(FakeService(answers_after=0), "case", 1, 1.0, runner)

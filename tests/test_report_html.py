@@ -1,0 +1,114 @@
+"""The HTML report is one page that needs nothing else, says in text what it shows, and lets no name break out."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.test_report import RESULTS, case
+from wasmdock.plot_theme import VARIABLES
+from wasmdock.plots import draw_all, draw_history, draw_png
+from wasmdock.report_html import render_html
+from wasmdock.results import Results
+
+pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install 'wasmdock[bench]'")
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, and the text outside of style sheets."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return render_html([replace(RESULTS, created="2026-01-01T00:00:00+00:00"), RESULTS])
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_page_asks_for_nothing_outside_itself(page: Page) -> None:
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "img", "iframe")
+        for name in ("src", "href", "xlink:href"):
+            assert attributes.get(name, "#").startswith("#")
+
+
+def test_page_forbids_every_request(page: Page) -> None:
+    (policy,) = (each["content"] for each in page.all("meta") if "http-equiv" in each)
+    assert policy.startswith("default-src 'none'")
+
+
+def test_style_sheet_fetches_nothing(html: str) -> None:
+    assert "@import" not in html
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
+
+
+def test_every_plot_has_a_text_that_stands_for_it_and_a_table(page: Page) -> None:
+    plots = page.all("svg")
+    assert len(plots) == 8
+    assert all(each["role"] == "img" and len(each["aria-label"]) > 30 for each in plots)
+    assert len(page.all("details")) == len(plots)
+
+
+def test_alternative_text_says_the_numbers() -> None:
+    assert "native, slim (warm) 255 ms" in draw_all(RESULTS)[0].alt
+
+
+def test_page_fits_a_phone(page: Page) -> None:
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
+    assert all("width" not in each for each in page.all("svg"))
+
+
+def test_plots_take_their_colours_from_the_page_so_that_it_can_be_dark(html: str) -> None:
+    assert "prefers-color-scheme: dark" in html
+    assert not [colour for colour in VARIABLES if colour in html]
+    assert html.count("var(--ink)") > 50
+
+
+def test_ids_are_unique_on_the_page(page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_name_of_a_case_cannot_become_part_of_the_page() -> None:
+    evil = '<script>alert(1)</script>" onload="x'
+    results = replace(RESULTS, subject=evil, cases=(replace(RESULTS.cases[0], name=evil), *RESULTS.cases[1:]))
+    text = render_html([results])
+    assert "<script" not in text
+    assert not any("onload" in attributes for _, attributes in Page(text).tags)
+
+
+def test_history_needs_two_benchmarks() -> None:
+    assert draw_history([RESULTS]) is None
+    assert draw_history([RESULTS, RESULTS]) is not None
+
+
+def test_page_of_nothing_measured_is_still_a_page() -> None:
+    assert "<h1>" in render_html([Results("nothing", "2026-01-01T00:00:00+00:00", 0, ())])
+
+
+def test_case_that_failed_is_named_and_breaks_no_plot() -> None:
+    failed = replace(case("broken", "warm", 1.0), samples=(), dropped="no shim")
+    assert "broken (warm) was given up: no shim" in Page(render_html([replace(RESULTS, cases=(failed,))])).text
+
+
+def test_png_is_one() -> None:
+    assert draw_png(RESULTS).startswith(b"\x89PNG")
