@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// The bytes of compiled code kept, unless WASMDOCK_CACHE_BYTES says otherwise.
+/// The bytes of compiled code kept, unless WASMDOCK_SHIM_CACHE_BYTES says otherwise.
 const BYTES: u64 = 1 << 30;
 /// A used entry is marked as used when the last mark is older than this.
 const FRESH: Duration = Duration::from_secs(3600);
@@ -25,9 +25,9 @@ pub struct Cache {
 pub struct Lock(#[expect(dead_code, reason = "closing it releases the lock")] File);
 
 impl Cache {
-    /// The cache of this user: WASMDOCK_CACHE, else under /var/cache for root and ~/.cache for others.
+    /// The cache of this user: WASMDOCK_SHIM_CACHE, else under /var/cache for root and ~/.cache for others.
     pub fn open() -> Result<Cache, String> {
-        let bytes = std::env::var("WASMDOCK_CACHE_BYTES").ok();
+        let bytes = std::env::var("WASMDOCK_SHIM_CACHE_BYTES").ok();
         let bytes = bytes.and_then(|text| text.parse().ok()).unwrap_or(BYTES);
         Cache::at(folder()?, bytes)
     }
@@ -205,7 +205,7 @@ impl Cache {
 
 fn folder() -> Result<PathBuf, String> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(folder) = variable("WASMDOCK_CACHE") {
+    if let Some(folder) = variable("WASMDOCK_SHIM_CACHE") {
         return Ok(folder.into());
     }
     // SAFETY: geteuid cannot fail.
@@ -215,7 +215,7 @@ fn folder() -> Result<PathBuf, String> {
     let base = variable("XDG_CACHE_HOME").map(PathBuf::from);
     let base = base.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")));
     base.map(|base| base.join("wasmdock/code"))
-        .ok_or_else(|| "finding a folder for compiled code: set WASMDOCK_CACHE".into())
+        .ok_or_else(|| "finding a folder for compiled code: set WASMDOCK_SHIM_CACHE".into())
 }
 
 /// Changes whenever anything writes to a file: cheap to look at, unlike its content.

@@ -2,9 +2,11 @@
 //! containerd's shim and of an OCI runtime. Anything left is for containerd's shim.
 
 use crate::front::Call;
+use crate::start::socket_of;
 use std::fs;
-use std::io::Write;
-use std::path::Path;
+use std::io::{ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Where containerd's shim lets runc and crun keep their state, below it the namespace and the container.
@@ -18,6 +20,7 @@ pub fn delete(call: &Call) -> bool {
         return false;
     };
     let bundle = bundle.with_file_name(&call.id);
+    remove_dead_socket(&known_socket(&bundle).unwrap_or_else(|| socket_of(call)));
     if is_left(call, &bundle) {
         return false;
     }
@@ -30,6 +33,23 @@ pub fn delete(call: &Call) -> bool {
         u64::from(now.subsec_nanos()),
     );
     std::io::stdout().write_all(&answer).is_ok()
+}
+
+/// The task socket that containerd 2 wrote down; containerd 1 has one rule for all.
+fn known_socket(bundle: &Path) -> Option<PathBuf> {
+    let text = fs::read(bundle.join("bootstrap.json")).ok()?;
+    let known: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    let address = known["address"].as_str()?.strip_prefix("unix://")?;
+    Some(address.into())
+}
+
+/// Removes the task socket of a shim that was killed; containerd leaves it lying.
+fn remove_dead_socket(socket: &Path) {
+    let refused = UnixStream::connect(socket)
+        .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
+    if refused {
+        let _ = fs::remove_file(socket);
+    }
 }
 
 /// Whether the OCI runtime still has a state of the container, elsewhere than usual perhaps, or its files are mounted.
@@ -87,6 +107,18 @@ fn number(bytes: &mut Vec<u8>, mut value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn only_a_socket_without_a_server_is_removed() {
+        let socket = std::env::temp_dir().join(format!("wasmdock-socket-{}", std::process::id()));
+        let server = UnixListener::bind(&socket).unwrap();
+        remove_dead_socket(&socket);
+        assert!(socket.exists());
+        drop(server);
+        remove_dead_socket(&socket);
+        assert!(!socket.exists());
+    }
 
     #[test]
     fn the_answer_is_the_protobuf_that_containerds_shim_sends() {

@@ -80,7 +80,7 @@ fn has_options() -> bool {
 }
 
 /// The socket containerd's shim would choose, so that it also finds it when it cleans up.
-fn socket_of(call: &Call) -> PathBuf {
+pub fn socket_of(call: &Call) -> PathBuf {
     let name = Path::new(&call.address)
         .join(&call.namespace)
         .join(&call.id);
