@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Protocol
+from typing import IO, Protocol
 
 from wasmdock.process import ASKED_GRACE, KILL_GRACE, Completed, starting
 
@@ -29,6 +29,8 @@ class Attacher(Protocol):
         env: Mapping[str, str] | None = None,
         on_timeout: Callable[[], None] | None = None,
         stderr_tail: int = 0,
+        cap: int | None = None,
+        on_overflow: Callable[[], None] | None = None,
     ) -> Completed:
         """Run a program on this process's own streams."""
 
@@ -42,13 +44,16 @@ def attach_command(
     env: Mapping[str, str] | None = None,
     on_timeout: Callable[[], None] | None = None,
     stderr_tail: int = 0,
+    cap: int | None = None,
+    on_overflow: Callable[[], None] | None = None,
 ) -> Completed:
     """Run a program on this process's own stdout, stderr and, with share_stdin, stdin.
 
     It stays in our process group, so Ctrl-C at the terminal reaches it and it decides how to end; SIGTERM to
     us is forwarded. timeout is seconds or None; at the deadline `on_timeout` is called, then SIGTERM and
     SIGKILL follow. With stderr_tail (bytes) stderr passes through us and that much of its end is in the
-    result; nothing else is kept. Raises UnavailableError where there is no such program.
+    result; nothing else is kept. With a cap (bytes) stdout passes through us too, each of the two is cut there,
+    `on_overflow` is called once and the result is `truncated`. Raises UnavailableError where there is no such program.
     """
     began = time.monotonic()
     nothing = None if share_stdin else subprocess.DEVNULL
@@ -56,26 +61,31 @@ def attach_command(
         process = subprocess.Popen(
             list(argv),
             stdin=nothing if stdin is None else subprocess.PIPE,
-            stderr=subprocess.PIPE if stderr_tail else None,
+            stdout=None if cap is None else subprocess.PIPE,
+            stderr=subprocess.PIPE if stderr_tail or cap is not None else None,
             env=None if env is None else dict(env),
             bufsize=0,
         )
     watch = _Watch(process, on_timeout)
-    tail = bytearray()
+    stdout, stderr = _Copy(1, cap, on_overflow), _Copy(2, cap, on_overflow, stderr_tail)
     try:
         with _forwarding_signals(process), watch.until(timeout):
             feeder = _start(_feed, process, stdin) if stdin is not None else None
-            copier = _start(_copy, process, tail, stderr_tail) if stderr_tail else None
+            copiers = [
+                _start(copy.run, stream)
+                for copy, stream in ((stdout, process.stdout), (stderr, process.stderr))
+                if stream is not None
+            ]
             process.wait()
     finally:
         _end(process)
-    for thread in (feeder, copier):
-        if thread:
-            thread.join(_LAST_WORDS)
+    for thread in (*copiers, *filter(None, [feeder])):
+        thread.join(_LAST_WORDS)
     return Completed(
         argv=tuple(argv),
         code=process.returncode,
-        stderr=bytes(tail),
+        stderr=bytes(stderr.tail),
+        truncated=stdout.overflowed or stderr.overflowed,
         timed_out=watch.expired,
         seconds=time.monotonic() - began,
     )
@@ -126,15 +136,35 @@ def _feed(process: "subprocess.Popen[bytes]", data: bytes) -> None:
             rest = rest[stream.write(rest) or 0 :]
 
 
-def _copy(process: "subprocess.Popen[bytes]", tail: bytearray, limit: int) -> None:
-    """Pass stderr on as it comes, and keep its end."""
-    assert process.stderr is not None
-    with process.stderr as stream:
-        while chunk := stream.read(_CHUNK):
-            tail.extend(chunk)
-            del tail[:-limit]
-            with suppress(OSError):
-                os.write(2, chunk)
+class _Copy:
+    """One stream of a program passed on to a descriptor of ours: its end kept, at most `cap` bytes passed on."""
+
+    def __init__(self, target: int, cap: int | None, on_overflow: Callable[[], None] | None, keep: int = 0) -> None:
+        self.tail = bytearray()
+        self.overflowed = False
+        self._target, self._room, self._keep, self._on_overflow = target, cap, keep, on_overflow
+
+    def run(self, stream: IO[bytes]) -> None:
+        with stream:
+            while chunk := stream.read(_CHUNK):
+                if self._keep:
+                    self.tail.extend(chunk)
+                    del self.tail[: -self._keep]
+                self._write(chunk)
+
+    def _write(self, chunk: bytes) -> None:
+        """Pass on what there is room for; the rest is dropped, so that nobody is held up."""
+        passed = chunk if self._room is None else chunk[: self._room]
+        if self._room is not None:
+            self._room -= len(passed)
+        with suppress(OSError):
+            rest = memoryview(passed)
+            while rest:
+                rest = rest[os.write(self._target, rest) :]
+        if len(passed) < len(chunk) and not self.overflowed:
+            self.overflowed = True
+            if self._on_overflow:
+                self._on_overflow()
 
 
 @contextmanager

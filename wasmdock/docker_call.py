@@ -7,6 +7,7 @@ from wasmdock.docker_causes import client_lines, find_cause
 from wasmdock.errors import CommandError, GuestError, UsageError
 from wasmdock.process import Completed
 from wasmdock.runtime import (
+    DEFAULT_STACK,
     OUT_OF_MEMORY_CODE,
     TIMED_OUT_CODE,
     TRAP_CODE,
@@ -59,9 +60,12 @@ def run_arguments(
     words += ["--interactive"] if request.interactive or request.stdin is not None else []
     words += ["--tty"] if tty else []
     words += _memory_words(request.limits, is_wasm)
+    words += [f"--network={request.network}"] if request.network else []
+    words += ["--read-only"] if request.read_only else []
+    _check_stack(request.limits, is_wasm)
     settings = _settings(request, is_wasm)
     for mount in request.mounts:
-        words += ["--mount", _mount_text(mount, is_wasm)]
+        words += ["--mount", _mount_text(mount, is_wasm, mount.read_only or request.read_only)]
     env = _checked(request.env)
     words += [word for key in sorted(settings) for word in ("--env", f"{key}={settings[key]}")]
     shown = {key for key in env if _steers_client(key)}
@@ -103,7 +107,14 @@ def _memory_words(limits: Limits, is_wasm: bool) -> list[str]:
     return [f"--memory={limits.memory + (64 * _MIB if is_wasm else 0)}"]
 
 
-def _mount_text(mount: Mount, is_wasm: bool) -> str:
+def _check_stack(limits: Limits, is_wasm: bool) -> None:
+    """Our Wasm runtime has wasmtime's default and no other; a native program has the kernel's."""
+    if limits.stack != DEFAULT_STACK:
+        what = "our Wasm runtime gives every guest 512 KiB" if is_wasm else "a native program has its own"
+        raise UsageError(f"limiting the stack in Docker: {what}", "leave --stack out, or run it with --on process")
+
+
+def _mount_text(mount: Mount, is_wasm: bool, read_only: bool) -> str:
     """--mount takes CSV, so any path can be written; unlike -v it creates no missing folder as root."""
     guest = mount.guest
     if guest == "/":
@@ -117,7 +128,7 @@ def _mount_text(mount: Mount, is_wasm: bool) -> str:
         "type=bind",
         f"source={mount.host}",
         f"target={guest}",
-        *(["readonly"] if mount.read_only else []),
+        *(["readonly"] if read_only else []),
     ]
     return ",".join(_csv(text) for text in fields)
 
@@ -159,6 +170,8 @@ def judge(done: Completed, limits: Limits, *, is_wasm: bool) -> RunResult:
         return RunResult(Outcome.TIMED_OUT, TIMED_OUT_CODE, done.stdout, done.stderr, _timed_out(limits))
     if done.truncated:
         message = f"stopped: more than {limits.output} bytes of output that nobody read"
+        if limits.printed is not None:
+            message = f"stopped: it printed more than {limits.printed} bytes (--output)"
         return RunResult(Outcome.TRAPPED, TRAP_CODE, done.stdout, done.stderr, message)
     _raise_failure(done)
     stderr, said = _split(done.stderr) if is_wasm else (done.stderr, "")

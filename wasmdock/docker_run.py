@@ -2,8 +2,9 @@
 
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 from wasmdock.docker import Docker
 from wasmdock.docker_call import TAIL, DockerCall, judge, phases_of, run_arguments, said_by_runtime
@@ -18,6 +19,13 @@ NATIVE_ALLOWANCE = 1.0
 WASM_ALLOWANCE = 5.0
 _REMOVE_TIMEOUT = 15.0
 _NO_CAP = 1 << 62
+
+
+class _Counted(TypedDict, total=False):
+    """What a run whose output is counted hands to the attacher besides."""
+
+    cap: int
+    on_overflow: Callable[[], None]
 
 
 class DockerRuntime:
@@ -102,6 +110,7 @@ class DockerRuntime:
                 env={**self._docker.environment, **call.env},
                 on_timeout=lambda: self._remove_beside(name),
                 stderr_tail=TAIL,
+                **self._counted(request, name),
             )
         return self._docker.cli(
             *call.argv[1:],
@@ -112,6 +121,11 @@ class DockerRuntime:
             on_overflow=lambda: self._remove_beside(name),
             cap=_NO_CAP if request.limits.output is None else request.limits.output,
         )
+
+    def _counted(self, request: RunRequest, name: str) -> "_Counted":
+        if request.limits.printed is None:
+            return {}
+        return {"cap": request.limits.printed, "on_overflow": lambda: self._remove_beside(name)}
 
     def _result(self, done: Completed, request: RunRequest, name: str, is_wasm: bool) -> RunResult:
         inherited = request.stdio is Stdio.INHERIT

@@ -5,34 +5,39 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasmdock.code_cache import CodeCache
-from wasmdock.engine import Ending, EndKind, Engine, Grants, Program, load_command
+from wasmdock.engine import COMPILE_TIME, Ending, EndKind, Engine, Grants, Program, load_command
 from wasmdock.errors import GuestError, UnavailableError, UsageError
 from wasmdock.oci.image import Image
 from wasmdock.pack import Entry, entry, extract
 from wasmdock.runtime import (
+    DEFAULT_STACK,
     MIB,
     OUT_OF_MEMORY_CODE,
     TIMED_OUT_CODE,
     TRAP_CODE,
     Limits,
+    Mount,
     Outcome,
     RunRequest,
     RunResult,
     Stdio,
 )
+from wasmdock.stack import with_stack
 from wasmdock.wasm_sniff import Form, World, sniff
 from wasmdock.watch import Guard, Pipe
 
 if TYPE_CHECKING:
     from wasmdock.child import Task
+    from wasmdock.relay import Relay
 
 OnStuck = Callable[[RunResult], None]
 _INTERRUPT = "interrupt"
+_PRINTED = "printed"
 _MOST_PROGRAMS = 64  # prepared images kept ready; the oldest goes first
 
 
@@ -56,17 +61,20 @@ class InProcessRuntime:
 
     name = "process"
 
-    def __init__(self, cache: Path | None = None, on_stuck: OnStuck | None = None) -> None:
-        """Start nothing yet: an engine is made when the first image needs it."""
+    def __init__(
+        self, cache: Path | None = None, on_stuck: OnStuck | None = None, compile_time: float | None = COMPILE_TIME
+    ) -> None:
+        """Start nothing yet: an engine is made when the first image needs it. compile_time: seconds, None: no limit."""
         self._folder = cache
         self._on_stuck = on_stuck
-        self._engines: dict[bool, Engine] = {}
-        self._prepared: dict[tuple[str, bool], Prepared] = {}
+        self._compile_time = compile_time
+        self._engines: dict[_Kind, Engine] = {}
+        self._prepared: dict[tuple[str, _Kind], Prepared] = {}
         self._lock = threading.Lock()  # over both; never held while something compiles
 
     def prepare(self, image: Image) -> None:
         """Compile the image's binary, or fetch its compiled code. Raises GuestError, ImageError."""
-        self._ready(image, metered=False)
+        self._ready(image, _kind(Limits()))
 
     def run(self, image: Image, request: RunRequest) -> RunResult:
         """Run a fresh instance to its end and say how it ended; see RunRequest for what it gets.
@@ -74,7 +82,7 @@ class InProcessRuntime:
         Raises GuestError for a binary that is no command, ImageError, UsageError for a mount that is no folder.
         """
         check_mounts(request)
-        prepared = self._ready(image, metered=request.limits.fuel is not None)
+        prepared = self._ready(image, _kind(request.limits))
         if self._on_stuck is None and needs_own_process(prepared.program, request):
             from wasmdock.child import Task, run_in_child  # imported late: most runs need no second process
 
@@ -82,62 +90,101 @@ class InProcessRuntime:
             return run_in_child(Task(prepared.data, prepared.entry, env, request, self._folder))
         return run_here(prepared, environment(image, request), request, self._on_stuck)
 
-    def _ready(self, image: Image, metered: bool) -> Prepared:
-        key = (str(image.digest), metered)
+    def _ready(self, image: Image, kind: "_Kind") -> Prepared:
+        key = (str(image.digest), kind)
         found = self._prepared.get(key)
         if found is None:
-            found = self.ready(extract(image), entry(image), metered)
+            found = self.ready(extract(image), entry(image), *kind)
             with self._lock:
                 while len(self._prepared) >= _MOST_PROGRAMS:
                     self._prepared.pop(next(iter(self._prepared)))
                 self._prepared[key] = found
         return found
 
-    def ready(self, data: bytes, start: Entry, metered: bool) -> Prepared:
+    def ready(self, data: bytes, start: Entry, metered: bool, stack: int = DEFAULT_STACK) -> Prepared:
         """Compile one binary, or fetch its compiled code. Raises GuestError, UnavailableError."""
         form, world = sniff(data)
         _check_world(form, world, start)
-        program = load_command(self._engine(metered), data, form is Form.COMPONENT, start.export or "_start")
+        program = load_command(self._engine((metered, stack)), data, form is Form.COMPONENT, start.export or "_start")
         return Prepared(data, start, program)
 
-    def _engine(self, metered: bool) -> Engine:
+    def _engine(self, kind: "_Kind") -> Engine:
         with self._lock:
-            if metered not in self._engines:
+            if kind not in self._engines:
                 cache = CodeCache(self._folder) if self._folder else None
-                self._engines[metered] = Engine(cache, metered)
-            return self._engines[metered]
+                self._engines[kind] = Engine(cache, *kind, self._compile_time)
+            return self._engines[kind]
+
+
+_Kind = tuple[bool, int]  # of an engine: whether it meters fuel, and its stack in bytes
+
+
+def _kind(limits: Limits) -> _Kind:
+    return (limits.fuel is not None, limits.stack)
 
 
 def run_here(
     prepared: Prepared, env: dict[str, str], request: RunRequest, on_stuck: OnStuck | None = None
 ) -> RunResult:
-    """Run a prepared program to its end in this thread."""
-    capture = request.stdio is Stdio.CAPTURE
-    pipes = (Pipe(request.limits.output), Pipe(request.limits.output)) if capture else ()
+    """Run a prepared program to its end in this thread, or in one whose stack is large enough."""
+    limits = request.limits
+    pipes = (Pipe(limits.output), Pipe(limits.output)) if request.stdio is Stdio.CAPTURE else ()
     stuck = (lambda guard: _report_stuck(guard, request, on_stuck)) if on_stuck else None
-    guard = Guard(request.limits.timeout, pipes, stuck)
+    guard = Guard(limits.timeout, pipes, stuck)
+    relays = () if pipes or limits.printed is None else _relays(limits.printed, guard)
+    streams = pipes or relays
     grants = Grants(
         argv=prepared.entry.argv(request.args),
         env=env,
-        mounts=request.mounts,
+        mounts=granted_mounts(request),
         stdin=request.stdin,
         interactive=request.interactive,
-        stdout=pipes[0].path if pipes else None,
-        stderr=pipes[1].path if pipes else None,
-        memory=request.limits.memory,
-        tables=request.limits.tables,
-        fuel=request.limits.fuel,
+        stdout=streams[0].path if streams else None,
+        stderr=streams[1].path if streams else None,
+        memory=limits.memory,
+        tables=limits.tables,
+        fuel=limits.fuel,
+        network=grants_network(request),
     )
     started = time.perf_counter()
     try:
         with _CtrlCStops(guard):
-            ending = prepared.program.run(grants, guard)
+            ending = with_stack(limits.stack, lambda: prepared.program.run(grants, guard))
     finally:
         seconds = time.perf_counter() - started
         stdout, stderr = (pipe.finish() for pipe in pipes) if pipes else (b"", b"")
+        for relay in relays:
+            relay.finish()
+    if ending.kind is EndKind.EXITED and guard.reason == _PRINTED:
+        ending = Ending(EndKind.STOPPED, message=_PRINTED, memory=ending.memory)
     if ending.kind is EndKind.EXITED and any(pipe.overflowed for pipe in pipes):
         ending = Ending(EndKind.STOPPED, message="output", memory=ending.memory)
     return judge(ending, request.limits, stdout, stderr, seconds)
+
+
+def _relays(cap: int, guard: Guard) -> "tuple[Relay, Relay]":
+    from wasmdock.relay import Relay  # imported late: few runs count what they print
+
+    return Relay(1, cap, lambda: guard.stop(_PRINTED)), Relay(2, cap, lambda: guard.stop(_PRINTED))
+
+
+def granted_mounts(request: RunRequest) -> tuple[Mount, ...]:
+    """The mounts, none of them writable where the request says so."""
+    if not request.read_only:
+        return request.mounts
+    return tuple(replace(mount, read_only=True) for mount in request.mounts)
+
+
+def grants_network(request: RunRequest) -> bool:
+    """Whether the guest gets this machine's network. Raises UsageError for one that only Docker has."""
+    if request.network in ("", "none"):
+        return False
+    if request.network == "host":
+        return True
+    raise UsageError(
+        f'granting network "{request.network}": in this process there are only none and host',
+        "networks of Docker are there with --on docker",
+    )
 
 
 class _CtrlCStops:
@@ -165,7 +212,7 @@ class _CtrlCStops:
 def run_task(task: "Task", on_stuck: OnStuck) -> RunResult:
     """The child's half of a run in a process of its own."""
     runtime = InProcessRuntime(task.cache, on_stuck)
-    prepared = runtime.ready(task.data, task.entry, metered=task.request.limits.fuel is not None)
+    prepared = runtime.ready(task.data, task.entry, *_kind(task.request.limits))
     return run_here(prepared, task.env, task.request, on_stuck)
 
 
@@ -180,9 +227,7 @@ def stopped(guard: Guard) -> Ending:
     return Ending(EndKind.STOPPED, message=guard.reason)
 
 
-def judge(
-    ending: Ending, limits: Limits, stdout: bytes = b"", stderr: bytes = b"", seconds: float = 0.0
-) -> RunResult:
+def judge(ending: Ending, limits: Limits, stdout: bytes = b"", stderr: bytes = b"", seconds: float = 0.0) -> RunResult:
     """Turn how the code ended into an outcome, an exit code and a sentence."""
     outcome, code, message = _verdict(ending, limits, stderr)
     return RunResult(outcome, code, stdout, stderr, message, {"run": seconds}, ending.memory)
@@ -212,11 +257,15 @@ def _printed_too_much(limits: Limits) -> tuple[Outcome, int, str]:
     return Outcome.TRAPPED, TRAP_CODE, message
 
 
+def _passed_on_too_much(limits: Limits) -> tuple[Outcome, int, str]:
+    return Outcome.TRAPPED, TRAP_CODE, f"stopped: it printed more than {_size(limits.printed)} (--output)"
+
+
 def _stopped_by_caller(_limits: Limits) -> tuple[Outcome, int, str]:
     return Outcome.TRAPPED, TRAP_CODE, "stopped"
 
 
-_STOPPED = {"timeout": _timed_out, "output": _printed_too_much}
+_STOPPED = {"timeout": _timed_out, "output": _printed_too_much, _PRINTED: _passed_on_too_much}
 
 
 def _ran_out_of_memory(ending: Ending, limits: Limits, stderr: bytes) -> bool:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from wasmdock.oci.image import Image
 
 MIB = 1 << 20
+DEFAULT_STACK = 512 << 10  # wasmtime's own
 
 
 def _nothing() -> Mapping[str, str]:
@@ -37,7 +38,8 @@ class Limits:
 
     memory is bytes of linear memory over all memories (a GC heap may be as large again), output is bytes,
     tables is elements over all tables, timeout is seconds of wall time,
-    fuel is Wasm instructions as wasmtime counts them.
+    fuel is Wasm instructions as wasmtime counts them; stack is bytes of Wasm's call stack, which always has an end.
+    output is what a captured stream keeps at most, printed what a shared one passes on at most: both end the guest.
     """
 
     memory: int | None = 512 * MIB
@@ -45,6 +47,8 @@ class Limits:
     timeout: float | None = None
     fuel: int | None = None
     output: int | None = 64 * MIB
+    stack: int = DEFAULT_STACK
+    printed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,9 @@ class RunRequest:
     """What is granted to one run. Nothing is inherited: no environment, no directory, no network.
 
     args come after the entrypoint's name; env adds to the image's own; stdin is given whole, or None
-    for the empty stream (with stdio INHERIT: None is empty too unless `interactive`).
+    for the empty stream (with stdio INHERIT: None is empty too unless `interactive`). network is a network's
+    name as docker run takes it, empty for the road's own: none in-process, Docker's default in Docker.
+    read_only: nothing the guest sees can be written to.
     """
 
     args: tuple[str, ...] = ()
@@ -77,6 +83,8 @@ class RunRequest:
     stdin: bytes | None = None
     interactive: bool = False
     stdio: Stdio = Stdio.CAPTURE
+    network: str = ""
+    read_only: bool = False
     limits: Limits = field(default_factory=Limits)
 
 

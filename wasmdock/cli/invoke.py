@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from wasmdock.cli.context import Context
+from wasmdock.cli.limits import limits_of
 from wasmdock.cli.run import interruptible, leave, report_result
 from wasmdock.cli.source import find_image, wanted_of
 from wasmdock.code_cache import CodeCache
@@ -16,6 +17,7 @@ from wasmdock.errors import GuestError, UsageError
 from wasmdock.inprocess import judge, stopped
 from wasmdock.pack import extract
 from wasmdock.runtime import Limits, Outcome, RunResult
+from wasmdock.stack import with_stack
 from wasmdock.values import format_result, parse_argument
 from wasmdock.wasm_sniff import Form, form_of
 from wasmdock.watch import Guard
@@ -26,25 +28,24 @@ from wasmdock.wit_values import parse_wit, to_json
 def invoke(options: argparse.Namespace, context: Context) -> int:
     """Call the export in a fresh instance and print what it gives."""
     data = extract(find_image(options.image, context, wanted_of(options)).image)
-    engine = Engine(CodeCache(context.code_cache), metered=options.fuel is not None)
+    limits = limits_of(options)
+    cache = CodeCache(context.code_cache)
+    engine = Engine(cache, limits.fuel is not None, limits.stack, options.compile_time)
     library = load_library(engine, data, form_of(data) is Form.COMPONENT)
     name = _find(library, options.export)
     signature = library.functions[name]
     args = _arguments(name, signature, options.args)
     results: list[Any] = []
-    result = interruptible(lambda: _call(library, name, args, options, results))
+    result = interruptible(lambda: _call(library, name, args, limits, results))
     if result.outcome is Outcome.EXITED and not result.message:
         _print(signature, results, options)
     return report_result(result)
 
 
-def _call(
-    library: Library, name: str, args: list[Any], options: argparse.Namespace, results: list[Any]
-) -> RunResult:
-    limits = Limits(memory=options.memory, timeout=options.timeout, fuel=options.fuel)
+def _call(library: Library, name: str, args: list[Any], limits: Limits, results: list[Any]) -> RunResult:
     guard = Guard(limits.timeout, on_stuck=lambda guard: leave(judge(stopped(guard), limits)))
     grants = Grants(argv=(name,), memory=limits.memory, tables=limits.tables, fuel=limits.fuel)
-    ending, values = library.call(name, args, grants, guard)
+    ending, values = with_stack(limits.stack, lambda: library.call(name, args, grants, guard))
     results.extend(values)
     return judge(ending, limits)
 
@@ -83,9 +84,7 @@ def _print(signature: Signature, results: list[Any], options: argparse.Namespace
     """Results one to a line, or as one JSON list."""
     pairs = list(zip(results, signature.results, strict=True))
     if options.format == "json":
-        print(
-            json.dumps([_as_json(value, kind, options.unsigned) for value, kind in pairs], ensure_ascii=False)
-        )
+        print(json.dumps([_as_json(value, kind, options.unsigned) for value, kind in pairs], ensure_ascii=False))
         return
     for value, kind in pairs:
         print(_as_text(value, kind, options.unsigned))

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from wasmdock import __version__
-from wasmdock.cli.values import parse_duration, parse_fuel, parse_size
+from wasmdock.cli.values import parse_duration, parse_fuel, parse_size, parse_stack, parse_tables
 from wasmdock.errors import WasmdockError
 from wasmdock.oci.reference import Platform
-from wasmdock.runtime import MIB
+from wasmdock.runtime import DEFAULT_STACK, MIB
 
 IMAGE = "a name in the store or the engine, an archive, an OCI layout, a .wasm or .wat file, or a guest's folder"
 
@@ -26,6 +26,7 @@ _SECTIONS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("engine",), "parser_engine:add_engine"),
     (("bench", "report"), "parser_bench:add_bench"),
     (("doctor",), "parser_doctor:add_doctor"),
+    (("compose",), "parser_compose:add_compose"),
     (("completion",), "parser_engine:add_shell"),
 )
 
@@ -132,3 +133,12 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--timeout", type=duration, metavar="TIME", help="wall time, such as 5s (default: none)")
     parser.add_argument("--fuel", type=checked(parse_fuel), metavar="N", help="Wasm instructions (default: none)")
+    tables = checked(parse_tables)
+    parser.add_argument(
+        "--tables", type=tables, default=1_000_000, metavar="N", help="elements of Wasm tables (default: 1000000)"
+    )
+    stack = checked(parse_stack)
+    parser.add_argument("--stack", type=stack, default=DEFAULT_STACK, metavar="SIZE", help="call stack (default: 512k)")
+    parser.add_argument(
+        "--compile-time", type=duration, default=60.0, metavar="TIME", help="for compiling it (default: 60s)"
+    )

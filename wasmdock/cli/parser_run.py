@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from wasmdock.cli.parser import IMAGE, Verbs, add_format, add_limits, add_source, checked, verb
-from wasmdock.cli.values import parse_mount
+from wasmdock.cli.values import parse_mount, parse_size
 
 
 def add_run(verbs: Verbs) -> None:
@@ -44,6 +44,16 @@ def _add_run(verbs: Verbs) -> None:
     )
     parser.add_argument("-t", "--tty", action="store_true", help="a terminal (Docker only; in-process shares ours)")
     add_limits(parser)
+    parser.add_argument(
+        "--output", type=checked(parse_size), metavar="SIZE", help="what it may print, on each stream (default: none)"
+    )
+    parser.add_argument("--read-only", action="store_true", help="let the guest write to no folder")
+    parser.add_argument(
+        "--network",
+        default="",
+        metavar="NAME",
+        help="none or host, in Docker any (default: the road's own)",
+    )
     parser.add_argument("--on", choices=("auto", "docker", "process"), default="auto", help="where (default: auto)")
     add_source(parser)
     parser.add_argument("--why", action="store_true", help="say on stderr which road is taken, and why")

@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 from wasmdock.cli import INTERRUPTED
 from wasmdock.cli.context import Context
+from wasmdock.cli.limits import limits_of
 from wasmdock.cli.source import Source, find_image, wanted_of
 from wasmdock.cli.values import parse_env
 from wasmdock.errors import UnavailableError, UsageError, WasmdockError
 from wasmdock.launch import Launch, Machine, Nature, Road, plan_launch
 from wasmdock.oci.image import Image
 from wasmdock.pack import entry, extract
-from wasmdock.runtime import Limits, Outcome, RunRequest, RunResult, Stdio
+from wasmdock.runtime import Outcome, RunRequest, RunResult, Stdio
 from wasmdock.wasm_sniff import Form, World, sniff
 
 
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace, context: Context) -> int:
         return _run_in_docker(source, request, launch, options, context)
     if options.publish:
         raise UsageError("publishing a port in-process: a guest has no network here", "run it with --on docker")
-    return _run_in_process(source.image, request, context)
+    return _run_in_process(source.image, request, options.compile_time, context)
 
 
 def request_of(options: argparse.Namespace, context: Context) -> RunRequest:
@@ -46,7 +47,9 @@ def request_of(options: argparse.Namespace, context: Context) -> RunRequest:
         mounts=tuple(options.volume),
         interactive=options.interactive,
         stdio=Stdio.INHERIT,
-        limits=Limits(memory=options.memory, timeout=options.timeout, fuel=options.fuel),
+        network=options.network,
+        read_only=options.read_only,
+        limits=limits_of(options),
     )
 
 
@@ -119,10 +122,10 @@ def _runnable(image: Image) -> Image:
     return convert(image, Shape.ROOTFS) if shape_of(image) is Shape.ARTIFACT else image
 
 
-def _run_in_process(image: Image, request: RunRequest, context: Context) -> int:
+def _run_in_process(image: Image, request: RunRequest, compile_time: float | None, context: Context) -> int:
     from wasmdock.inprocess import InProcessRuntime
 
-    runtime = InProcessRuntime(context.code_cache, on_stuck=leave)
+    runtime = InProcessRuntime(context.code_cache, on_stuck=leave, compile_time=compile_time)
     runtime.prepare(image)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a closed pipe ends us quietly, as it ends any Unix program
     return report_result(interruptible(lambda: runtime.run(image, request)))

@@ -23,9 +23,15 @@ def parse_size(text: str) -> int | None:
     match = _SIZE.fullmatch(text.strip())
     size = int(float(match[1]) * _FACTORS[match[2].lower()]) if match else 0
     if not 0 < size < 1 << 62:
-        raise UsageError(
-            f'reading size "{text}": not a positive number of bytes', "write 64m, 1g, 2000000 or none"
-        )
+        raise UsageError(f'reading size "{text}": not a positive number of bytes', "write 64m, 1g, 2000000 or none")
+    return size
+
+
+def parse_stack(text: str) -> int:
+    """As a size, from 64 KiB to 1 GiB: a call stack always has an end."""
+    size = parse_size(text)
+    if size is None or not 64 << 10 <= size <= 1 << 30:
+        raise UsageError(f'reading stack "{text}": not between 64k and 1g', "write 1m, or leave it out for 512k")
     return size
 
 
@@ -42,12 +48,21 @@ def parse_duration(text: str) -> float | None:
 
 def parse_fuel(text: str) -> int | None:
     """`1000000` -> Wasm instructions; `none` -> None."""
+    return _parse_count(text, "fuel")
+
+
+def parse_tables(text: str) -> int | None:
+    """`10000` -> elements of Wasm tables; `none` -> None."""
+    return _parse_count(text, "table elements")
+
+
+def _parse_count(text: str, what: str) -> int | None:
     if text in _NO_LIMIT:
         return None
-    fuel = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
-    if not 0 < fuel < 1 << 62:
-        raise UsageError(f'reading fuel "{text}": not a positive whole number', "write 1000000 or none")
-    return fuel
+    count = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+    if not 0 < count < 1 << 62:
+        raise UsageError(f'reading {what} "{text}": not a positive whole number', "write 1000000 or none")
+    return count
 
 
 def parse_mount(text: str) -> Mount:
@@ -59,9 +74,7 @@ def parse_mount(text: str) -> Mount:
             f'reading volume "{text}": not HOST:GUEST[:ro]', "write -v ./folder:/data or -v ./folder:/data:ro"
         )
     if ".." in PurePosixPath(guest).parts:
-        raise UsageError(
-            f'reading volume "{text}": ".." in the guest\'s path', "name the folder itself, such as /data"
-        )
+        raise UsageError(f'reading volume "{text}": ".." in the guest\'s path', "name the folder itself, such as /data")
     return Mount(Path(host).expanduser().absolute(), guest, mode == "ro")
 
 
@@ -95,9 +108,7 @@ def _lines(file: Path) -> list[str]:
 def _add(result: dict[str, str], text: str, environment: Mapping[str, str], where: str) -> None:
     name, equals, value = text.partition("=")
     if not name or name != name.strip() or "\0" in text:
-        raise UsageError(
-            f"reading {where}: not NAME=VALUE or NAME", "a variable's name has no spaces around it"
-        )
+        raise UsageError(f"reading {where}: not NAME=VALUE or NAME", "a variable's name has no spaces around it")
     if equals:
         result[name] = value
     elif name in environment:

@@ -6,16 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import wasmtime
+from wasmtime import _bindings as raw
 
 from wasmdock.code_cache import CodeCache
 from wasmdock.engine.endings import one_line
 from wasmdock.errors import GuestError
+from wasmdock.runtime import DEFAULT_STACK
 from wasmdock.watch import Watch
 
 if TYPE_CHECKING:
     from wasmtime import component
 
 MAX_BINARY = 256 << 20  # bytes of Wasm that are compiled at all
+COMPILE_TIME = 60.0  # seconds a compilation may take, unless the caller says otherwise
+# What is dearer than this (see wasm_cost) is compiled in a child, which can be ended. The child costs some 80 ms; what
+# stays here takes 3 s at the very worst, and a guest like hello-world a tenth of that.
+CHEAP = 256 << 10
+_LEAST_HERE = 5.0  # seconds; under a shorter limit even what is cheap goes to the child
 
 
 def version() -> str:
@@ -28,12 +35,16 @@ def version() -> str:
 class Engine:
     """One wasmtime engine with its compiled-code cache and its watching thread. `metered` compiles for fuel."""
 
-    def __init__(self, cache: CodeCache | None = None, metered: bool = False) -> None:
-        """Configure wasmtime; nothing is compiled yet."""
-        config = wasmtime.Config()
-        config.epoch_interruption = True
-        config.consume_fuel = metered
-        self._engine = wasmtime.Engine(config)
+    def __init__(
+        self,
+        cache: CodeCache | None = None,
+        metered: bool = False,
+        stack: int = DEFAULT_STACK,
+        compile_time: float | None = COMPILE_TIME,
+    ) -> None:
+        """Configure wasmtime; nothing is compiled yet. stack is bytes; compile_time is seconds, None: no limit."""
+        self._engine = configured(metered, stack)
+        self._compile_time = compile_time
         self._cache = cache
         self.metered = metered
         self.watch = Watch(self._engine.increment_epoch)
@@ -65,23 +76,52 @@ class Engine:
                 return kind.deserialize(self._engine, cached)
             except wasmtime.WasmtimeError:  # another wasmtime or CPU wrote it under the same key: compile again
                 self._cache.drop(key)
-        compiled = self._compile(data, kind)
+        if not self._is_dear(data):
+            compiled = compile_here(self._engine, data, kind)
+            code = bytes(compiled.serialize()) if self._cache else b""
+        else:
+            from wasmdock.engine.compile_child import compile_in_child  # most runs need no second process
+
+            code = compile_in_child(data, kind is not wasmtime.Module, self.metered, self._compile_time or COMPILE_TIME)
+            compiled = kind.deserialize(self._engine, code)
         if self._cache:
-            self._cache.put(key, bytes(compiled.serialize()))
+            self._cache.put(key, code)
         return compiled
 
-    def _compile(self, data: bytes, kind: Any) -> Any:
-        try:
-            return kind(self._engine, data)
-        except wasmtime.WasmtimeError as error:
-            raise GuestError(
-                f"compiling: {one_line(error)}",
-                "check that the file is a sound Wasm binary: wasmdock inspect",
-            ) from error
+    def _is_dear(self, data: bytes) -> bool:
+        """Whether compiling it could take so long that it has to be done where it can be ended."""
+        if self._compile_time is None:
+            return False
+        from wasmdock.wasm_cost import estimate_cost
+
+        return self._compile_time < _LEAST_HERE or estimate_cost(data, CHEAP) >= CHEAP
 
     def _key(self, data: bytes) -> str:
         host = f"{version()} {platform.machine()} {platform.system()} fuel={self.metered} "
         return hashlib.sha256(host.encode() + hashlib.sha256(data).digest()).hexdigest()
+
+
+def configured(metered: bool, stack: int = DEFAULT_STACK) -> wasmtime.Engine:
+    """wasmtime's own engine as we want it."""
+    config = wasmtime.Config()
+    config.epoch_interruption = True
+    config.consume_fuel = metered
+    if stack != DEFAULT_STACK:
+        # wasmtime aborts where its stacks for async calls, which we do not use, are smaller than this one.
+        raw.wasmtime_config_async_stack_size_set(config.ptr(), stack + (2 << 20))
+        config.max_wasm_stack = stack
+    return wasmtime.Engine(config)
+
+
+def compile_here(engine: wasmtime.Engine, data: bytes, kind: Any) -> Any:
+    """Compile in this process, however long it takes. Raises GuestError."""
+    try:
+        return kind(engine, data)
+    except wasmtime.WasmtimeError as error:
+        raise GuestError(
+            f"compiling: {one_line(error)}",
+            "check that the file is a sound Wasm binary: wasmdock inspect",
+        ) from error
 
 
 def assemble(text: bytes, what: str) -> bytes:

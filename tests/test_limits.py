@@ -1,0 +1,152 @@
+"""One table: each limit on each road, what the guest sees of it, its exit code, and what is said."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import GUESTS, sample
+from tests.requirements import require_docker
+from wasmdock.docker import Docker
+from wasmdock.docker_run import DockerRuntime
+from wasmdock.engine import assemble
+from wasmdock.errors import UsageError
+from wasmdock.inprocess import InProcessRuntime
+from wasmdock.runtime import MIB, Limits, Mount, Outcome, RunRequest, Runtime
+
+SOON = 20.0
+EXITED, TRAPPED, TIMED_OUT, OUT_OF_MEMORY = Outcome.EXITED, Outcome.TRAPPED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY
+DOCKER = pytest.param("docker", marks=pytest.mark.docker)
+
+TABLE: list[tuple[str, str, Limits, Outcome, int, str]] = [
+    # the limit, the guest, its limits, how it ends, the exit code, what is said
+    ("timeout, in a loop", "spin", Limits(timeout=0.3), TIMED_OUT, 124, "the time limit"),
+    ("timeout, asleep", "sleep_hour", Limits(timeout=0.3), TIMED_OUT, 124, "the time limit"),
+    ("memory, growing", "grow_memory", Limits(memory=64 * MIB), OUT_OF_MEMORY, 137, "out of memory"),
+    ("memory, declared", "big_memory", Limits(memory=2 * MIB), OUT_OF_MEMORY, 137, "out of memory"),
+    ("fuel", "spin", Limits(fuel=100_000), TRAPPED, 134, "wasm trap: all fuel consumed"),
+    ("stack", "stack_overflow", Limits(), TRAPPED, 134, "wasm trap: call stack exhausted"),
+    ("output, captured", "print_forever", Limits(output=100_000), TRAPPED, 134, "stopped: more than 100000 bytes"),
+    ("none of them", "hello", Limits(memory=None, tables=None, output=None), EXITED, 0, ""),
+]
+
+
+@pytest.fixture(params=["process", DOCKER])
+def road(request: pytest.FixtureRequest, runtime: InProcessRuntime) -> Runtime:
+    if request.param == "process":
+        return runtime
+    require_docker()
+    return DockerRuntime(Docker.connect(os.environ))
+
+
+@pytest.mark.parametrize("name, limits, outcome, code, message", [r[1:] for r in TABLE], ids=[r[0] for r in TABLE])
+def test_limit_means_the_same_on_every_road(
+    road: Runtime, name: str, limits: Limits, outcome: Outcome, code: int, message: str
+) -> None:
+    result = road.run(sample(name), RunRequest(limits=limits))
+    assert (result.outcome, result.exit_code) == (outcome, code)
+    assert message in result.message
+
+
+def test_refused_table_is_a_trap_where_only_the_trap_is_seen(road: Runtime) -> None:
+    """Our runtime in Docker sees the refusal; wasmtime's C API, which this process uses, does not tell."""
+    result = road.run(sample("grow_table"), RunRequest(limits=Limits(tables=10_000)))
+    seen = road.name == "docker"
+    assert (result.outcome, result.exit_code) == ((OUT_OF_MEMORY, 137) if seen else (TRAPPED, 134))
+
+
+def test_read_only_mount_cannot_be_written_to(road: Runtime, tmp_path: Path) -> None:
+    mounts = (Mount(tmp_path, "/data"),)
+    road.run(sample("write_file"), RunRequest(args=("/data/out",), mounts=mounts, read_only=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+# In this process
+
+
+@pytest.mark.parametrize("name", ["spin", "print_forever"])
+def test_guest_is_stopped_soon_after_its_limit(runtime: InProcessRuntime, name: str) -> None:
+    runtime.prepare(sample(name))
+    started = time.monotonic()
+    runtime.run(sample(name), RunRequest(limits=Limits(timeout=0.2, output=None)))
+    assert time.monotonic() - started < SOON
+
+
+@pytest.mark.parametrize(
+    "stack, calls, outcome", [(512 << 10, 1, EXITED), (512 << 10, 9, TRAPPED), (64 * MIB, 9, EXITED)]
+)
+def test_larger_stack_lets_a_guest_call_deeper(
+    runtime: InProcessRuntime, stack: int, calls: int, outcome: Outcome
+) -> None:
+    request = RunRequest(args=("x",) * (calls - 1), limits=Limits(stack=stack))
+    assert runtime.run(sample("deep"), request).outcome is outcome
+
+
+def test_smaller_stack_ends_a_guest_earlier(runtime: InProcessRuntime) -> None:
+    assert runtime.run(sample("deep"), RunRequest(limits=Limits(stack=64 << 10))).outcome is TRAPPED
+
+
+def test_stack_is_not_limited_in_docker() -> None:
+    from wasmdock.docker_call import run_arguments
+
+    request = RunRequest(limits=Limits(stack=MIB))
+    with pytest.raises(UsageError, match="limiting the stack in Docker"):
+        run_arguments("x", request, is_wasm=True, name="n")
+
+
+def test_network_of_docker_is_not_there_in_this_process(runtime: InProcessRuntime) -> None:
+    with pytest.raises(UsageError, match='granting network "mine"'):
+        runtime.run(sample("hello"), RunRequest(network="mine"))
+
+
+@pytest.mark.parametrize("network", ["none", "host"])
+def test_guest_runs_with_the_network_it_was_given(runtime: InProcessRuntime, network: str) -> None:
+    assert runtime.run(sample("hello"), RunRequest(network=network)).exit_code == 0
+
+
+def test_flags_of_docker_say_what_the_request_does() -> None:
+    from wasmdock.docker_call import run_arguments
+
+    request = RunRequest(network="mine", read_only=True, mounts=(Mount(Path("/a"), "/b"),))
+    argv = run_arguments("x", request, is_wasm=True, name="n").argv
+    assert {"--network=mine", "--read-only", "type=bind,source=/a,target=/b,readonly"} <= set(argv)
+
+
+# The command line
+
+
+def wasmdock(tmp_path: Path, *words: str, program: str = "print_forever") -> "subprocess.CompletedProcess[bytes]":
+    file = tmp_path / "guest.wasm"
+    file.write_bytes(assemble((GUESTS / f"{program}.wat").read_bytes(), program))
+    argv = [sys.executable, "-m", "wasmdock", "run", "--on", "process", *words, str(file)]
+    env = {**os.environ, "WASMDOCK_CACHE": str(tmp_path / "cache")}
+    return subprocess.run(argv, capture_output=True, timeout=60, env=env, check=False)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000])
+def test_output_is_cut_at_its_limit(tmp_path: Path, size: int) -> None:
+    done = wasmdock(tmp_path, "--output", str(size or 1), *(["--timeout", "20s"] if size else []))
+    assert (done.returncode, len(done.stdout)) == (134, size or 1)
+    assert b"wasmdock: stopped: it printed more than" in done.stderr
+
+
+def test_output_within_its_limit_is_whole(tmp_path: Path) -> None:
+    done = wasmdock(tmp_path, "--output", "1m", program="stdout_and_stderr")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"to stdout\n", b"to stderr\n")
+
+
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (("--stack", "none"), 'reading stack "none": not between 64k and 1g'),
+        (("--tables", "-1"), 'reading table elements "-1"'),
+        (("--output", "x"), 'reading size "x"'),
+    ],
+)
+def test_senseless_limit_is_a_usage_error(tmp_path: Path, words: tuple[str, ...], complaint: str) -> None:
+    done = wasmdock(tmp_path, *words)
+    assert done.returncode == 2
+    assert complaint in done.stderr.decode()

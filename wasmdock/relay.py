@@ -1,0 +1,52 @@
+"""A guest's output stream on its way to one of this process's own, counted, and cut where it is too much."""
+
+import os
+import threading
+from collections.abc import Callable
+
+_CHUNK = 1 << 16
+_LAST_WORDS = 2.0  # seconds that a reader of ours may take for what is left when the guest has ended
+
+
+class Relay:
+    """Passes on at most `cap` bytes to the descriptor `target`; `on_overflow` is called once, from a thread of its own.
+
+    What comes later is read and dropped, so that the guest is not held up while it is being ended.
+    """
+
+    def __init__(self, target: int, cap: int, on_overflow: Callable[[], None]) -> None:
+        """Start passing on; `path` is what wasmtime opens for writing."""
+        self._reader, self._writer = os.pipe()
+        self._target, self._room, self._on_overflow = target, cap, on_overflow
+        self._overflowed = False
+        self._thread = threading.Thread(target=self._run, name="wasmdock-relay", daemon=True)
+        self._thread.start()
+
+    @property
+    def path(self) -> str:
+        """A path that opens the writing end anew."""
+        return f"/dev/fd/{self._writer}"
+
+    def finish(self) -> None:
+        """Wait for what is left, once the guest's end is closed."""
+        os.close(self._writer)
+        self._thread.join(_LAST_WORDS)
+
+    def _run(self) -> None:
+        try:
+            while chunk := os.read(self._reader, _CHUNK):
+                self._pass_on(chunk)
+        except OSError:  # nobody reads our stream any more
+            self._on_overflow()
+        finally:
+            os.close(self._reader)
+
+    def _pass_on(self, chunk: bytes) -> None:
+        overflows = len(chunk) > self._room
+        rest = memoryview(chunk)[: self._room]
+        self._room -= len(rest)
+        while rest:
+            rest = rest[os.write(self._target, rest) :]
+        if overflows and not self._overflowed:
+            self._overflowed = True
+            self._on_overflow()
