@@ -1,0 +1,81 @@
+"""The images of a project's Wasm services: found, or built from their folders and kept under their names."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wasmdock.cli.context import Context
+from wasmdock.errors import ImageError, UsageError, WasmdockError
+from wasmdock.oci.image import Image, Reference
+
+if TYPE_CHECKING:
+    from wasmdock.compose import Service, Stack
+
+_HOST = "wasmdock-host"
+_PREFIXES = ("/usr/local", "/usr")
+
+
+def image_of(stack: "Stack", service: "Service", context: Context, rebuild: bool = False) -> Image:
+    """A service's image: from the store, built from its folder, or wherever its name leads. Raises with its line."""
+    from wasmdock.compose_docker import image_name
+
+    name = image_name(stack, service)
+    try:
+        if service.context is None:
+            from wasmdock.cli.source import find_image
+
+            return find_image(name, context).image
+        reference = Reference.parse(name)
+        if not rebuild:
+            try:
+                return context.store.get(reference)
+            except ImageError:
+                pass
+        image = _build(service, context)
+        context.store.put(image, reference)
+        return image
+    except WasmdockError as error:
+        error.message = f'{service.where}: service "{service.name}": {error.message}'
+        raise
+
+
+def _build(service: "Service", context: Context) -> Image:
+    from wasmdock.cli.build import build_and_pack
+    from wasmdock.guest import parse_target
+
+    folder = service.context
+    assert folder
+    if not (folder / "Cargo.toml").is_file():
+        raise UsageError(
+            f'building "{folder}": no Cargo.toml: only Rust guests are built without docker compose',
+            "build it with docker and name its image, or use --on docker",
+        )
+    wanted = service.node.get("build", "args", "TARGET")
+    context.say(f'wasmdock: building "{service.name}" from {folder}')
+    return build_and_pack(folder, parse_target(wanted.text)[0] if wanted else None, context).image
+
+
+def load_into_engine(stack: "Stack", context: Context) -> None:
+    """Put the images of Wasm services with a build into the engine under their names, unless they are there."""
+    from wasmdock.compose_docker import image_name
+
+    for service in stack.services:
+        if service.is_wasm and service.context is not None and (service.context / "Cargo.toml").is_file():
+            name = image_name(stack, service)
+            image = image_of(stack, service, context)
+            if not context.docker.has_image(name, image):
+                context.docker.load(image, name)
+
+
+def find_host_program(context: Context) -> Path | None:
+    """wasmdock-host: of this environment, of WASMDOCK_SHIM, installed, or built by scripts/shim; None where it is not."""
+    folders = [Path(sys.executable).parent]
+    if context.environment.get("WASMDOCK_SHIM"):
+        folders.insert(0, Path(context.environment["WASMDOCK_SHIM"]))
+    folders += [Path(prefix, "libexec/wasmdock") for prefix in _PREFIXES]
+    built = context.cache / "shim"
+    if built.is_dir():
+        folders += sorted(
+            (each for each in built.iterdir() if each.name != "target"), key=lambda each: -each.stat().st_mtime
+        )
+    return next((folder / _HOST for folder in folders if (folder / _HOST).is_file()), None)

@@ -1,0 +1,73 @@
+"""The grammar of `wasmdock compose`."""
+
+import argparse
+from pathlib import Path
+
+from wasmdock.cli.parser import Verbs, add_format, verb
+
+
+def add_compose(verbs: Verbs) -> None:
+    """Add the verb and its actions."""
+    parser = verbs.add_parser(
+        "compose",
+        help="run Wasm and Linux services together, also where no engine runs Wasm",
+        description="Run the services of a Compose file: by docker compose, or Wasm ones in processes of their own.",
+        epilog="example: wasmdock compose -f compose/hello.yaml up",
+        allow_abbrev=False,
+    )
+    _add_project(parser, first=True)
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    up = _action(actions, "up", "build, start and watch the services", "wasmdock compose -f compose/hello.yaml up")
+    _add_road(up)
+    up.add_argument("-d", "--detach", action="store_true", help="come back once all have started; they run on")
+    up.add_argument("services", nargs="*", metavar="SERVICE", help="these and what they need (default: all)")
+    down = _action(actions, "down", "stop and remove all of a project", "wasmdock compose -f compose/hello.yaml down")
+    down.add_argument("-v", "--volumes", action="store_true", help="its named volumes too")
+    ps = _action(actions, "ps", "list the services and what they do", "wasmdock compose -f compose/hello.yaml ps")
+    add_format(ps)
+    logs = _action(actions, "logs", "show what the services printed", "wasmdock compose -f compose/hello.yaml logs -f")
+    logs.add_argument("-f", "--follow", action="store_true", help="and what they print from now on")
+    logs.add_argument("-t", "--timestamps", action="store_true", help="when each line was printed")
+    logs.add_argument("-n", "--tail", type=int, metavar="N", help="the last N lines alone")
+    logs.add_argument("services", nargs="*", metavar="SERVICE", help="of these (default: all)")
+    run = _action(actions, "run", "run one service once, with other arguments", "wasmdock compose run hello --env")
+    _add_road(run)
+    run.add_argument("service", metavar="SERVICE", help="the service")
+    run.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="in place of its command")
+    run.set_defaults(is_run=True)
+    config = _action(actions, "config", "show the file as it is understood", "wasmdock compose config")
+    config.add_argument(
+        "--services", action="store_true", help="the names of the services alone, in the order they start"
+    )
+    lint = _action(actions, "lint", "find what will go wrong, line by line", "wasmdock compose lint --format json")
+    add_format(lint)
+
+
+def _action(actions: Verbs, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    parser = verb(actions, name, f"compose:{name}", summary, example)
+    if name != "logs":  # there -f follows, as in docker compose
+        _add_project(parser, first=False)
+    return parser
+
+
+def _add_project(parser: argparse.ArgumentParser, first: bool) -> None:
+    """The flags that may stand before or behind the action."""
+    usual = None if first else argparse.SUPPRESS
+    parser.add_argument(
+        "-f", "--file", dest="files", action="append", type=Path, default=usual, metavar="FILE",
+        help="the Compose file; several are merged (default: compose.yaml here or above)",
+    )  # fmt: skip
+    parser.add_argument(
+        "-p", "--project-name", default="" if first else usual, metavar="NAME", help="the project's name"
+    )
+    parser.add_argument(
+        "--project-directory", type=Path, default=usual, metavar="FOLDER", help="what relative paths are relative to"
+    )
+    parser.add_argument(
+        "--profile", dest="profiles", action="append", default=usual, metavar="NAME", help="turn a profile on"
+    )
+
+
+def _add_road(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--on", choices=("auto", "docker", "process"), default="auto", help="where (default: auto)")
+    parser.add_argument("--only-wasm", action="store_true", help="leave services that are not Wasm out")

@@ -1,0 +1,149 @@
+"""One guest or program as a child process that ends when we do, whatever ends us."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wasmdock.errors import WasmdockError
+from wasmdock.pack import Entry
+from wasmdock.runtime import RunRequest
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000  # linux/sched.h
+_MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18  # linux/mount.h
+_FAILED, _INTERRUPTED = 125, 130  # exit codes
+_ALL_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Another program: argv, its whole environment, and the signal it gets when we die."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    last_signal: int = signal.SIGKILL
+    hosts: Path | None = None  # a file it sees as /etc/hosts
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A Wasm command run by a copy of this very process: its binary and what it is granted."""
+
+    data: bytes = field(repr=False)
+    entry: Entry
+    env: Mapping[str, str]
+    request: RunRequest
+    cache: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Work of our own in a process of its own, such as a relay; it gives the exit code."""
+
+    work: Callable[[], int]
+
+
+Job = Program | Guest | Task
+
+
+def spawn(job: Job, stdout: int, stderr: int, stdin: int | None = None) -> int:
+    """Start a job with these descriptors as its streams, in a process group of its own, and give its pid.
+
+    Forks: the caller must run no second thread, and have nothing left in its streams' buffers.
+    """
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = _FAILED
+    try:
+        _become_child(job, parent, stdout, stderr, stdin)
+        code = _run(job)
+    except WasmdockError as error:
+        _say(error.message)
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except BaseException as error:
+        _say(f"starting it: {error}")
+    finally:
+        os._exit(code)
+
+
+def _become_child(job: Job, parent: int, stdout: int, stderr: int, stdin: int | None) -> None:
+    os.setpgid(0, 0)  # Ctrl-C at the terminal is ours to hand on, in order
+    signal.set_wakeup_fd(-1)
+    for number in _ALL_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    die_with(parent, job.last_signal if isinstance(job, Program) else signal.SIGKILL)
+    source = os.open(os.devnull, os.O_RDONLY) if stdin is None else stdin
+    for number, descriptor in ((0, source), (1, stdout), (2, stderr)):
+        os.dup2(descriptor, number)
+
+
+def die_with(parent: int, number: int = signal.SIGKILL) -> None:
+    """Have the kernel send us this signal when our parent is gone; elsewhere a thread looks for that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    else:
+        threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(128 + signal.SIGKILL)
+
+
+def _watch_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(128 + signal.SIGKILL)
+
+
+def _run(job: Job) -> int:
+    if isinstance(job, Task):
+        return job.work()
+    if isinstance(job, Guest):
+        return _run_guest(job)
+    if job.folder:
+        os.chdir(job.folder)
+    if job.hosts:
+        _see_as_hosts(job.hosts)
+    os.execvpe(job.argv[0], job.argv, dict(job.env))
+
+
+def _run_guest(guest: Guest) -> int:
+    """Run it in this thread: a signal ends the process at once, even in a host call."""
+    from wasmdock.inprocess import InProcessRuntime, run_here
+
+    prepared = InProcessRuntime(guest.cache).ready(guest.data, guest.entry, guest.request.limits.fuel is not None)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    result = run_here(prepared, dict(guest.env), guest.request)
+    if result.message:
+        _say(result.message)
+    return result.exit_code
+
+
+def _say(text: str) -> None:
+    os.write(2, f"wasmdock: {text}\n".encode("utf-8", "replace"))
+
+
+def _see_as_hosts(file: Path) -> None:
+    """Show the program this file in place of /etc/hosts, in a mount namespace of its own."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    user, group = os.geteuid(), os.getegid()
+    flags = _CLONE_NEWNS if user == 0 else _CLONE_NEWNS | _CLONE_NEWUSER
+    if libc.unshare(flags) != 0:
+        raise OSError(ctypes.get_errno(), "no mount namespace for the names of services")
+    if user != 0:
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            Path("/proc/self", name).write_text(text)
+    nothing = ctypes.c_char_p(None)
+    if libc.mount(b"none", b"/", nothing, _MS_REC | _MS_PRIVATE, nothing) != 0:
+        raise OSError(ctypes.get_errno(), "no private mounts for the names of services")
+    if libc.mount(os.fsencode(file), b"/etc/hosts", nothing, _MS_BIND, nothing) != 0:
+        raise OSError(ctypes.get_errno(), "no /etc/hosts of its own")

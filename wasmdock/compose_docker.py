@@ -1,0 +1,74 @@
+"""Services run by docker compose itself: the words it is called with, and the override it is given."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from wasmdock.compose import Service, Stack
+from wasmdock.errors import CommandError, UnavailableError
+from wasmdock.launch import WASM_PLATFORM, WASM_RUNTIME
+from wasmdock.process import Completed
+
+
+def override(stack: Stack) -> dict[str, Any]:
+    """What docker compose needs on top of the files: the runtime and the platform of Wasm services that lack one."""
+    services: dict[str, Any] = {}
+    for service in stack.services:
+        if not service.is_wasm:
+            continue
+        changes: dict[str, Any] = {}
+        if not service.platform:
+            changes["platform"] = WASM_PLATFORM
+        if not service.runtime:
+            changes["runtime"] = WASM_RUNTIME
+        if service.context and not service.image:
+            changes["image"] = image_name(stack, service)
+        if changes:
+            services[service.name] = changes
+    return {"services": services} if services else {}
+
+
+def image_name(stack: Stack, service: Service) -> str:
+    """The name of a service's image: its own, or the one docker compose gives what it builds."""
+    return service.image or f"{stack.name}-{service.name}"
+
+
+def compose_words(stack: Stack, extra: Path | None, profiles: Iterable[str] = ()) -> list[str]:
+    """`compose -f ... -p ...` for this stack; extra is the override's file."""
+    files = [*stack.files, *([extra] if extra else [])]
+    words = ["compose", *(word for file in files for word in ("-f", str(file.absolute())))]
+    words += ["-p", stack.name, "--project-directory", str(stack.folder)]
+    return words + [word for profile in profiles for word in ("--profile", profile)]
+
+
+def write_override(folder: Path, document: Mapping[str, Any], name: str = "override.json") -> Path | None:
+    """Keep a generated file for docker compose; None where there is nothing to say."""
+    if not document:
+        return None
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(json.dumps(document, indent=1), encoding="utf-8")  # JSON is YAML
+    return path
+
+
+def escaped(value: Any) -> Any:
+    """A document whose dollar signs docker compose leaves alone."""
+    if isinstance(value, dict):
+        return {key: escaped(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [escaped(each) for each in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value
+
+
+def explain_failure(done: Completed, doing: str) -> CommandError | UnavailableError:
+    """Why docker compose failed, in its own last line."""
+    text = done.stderr_text()
+    if "is not a docker command" in text or "unknown shorthand flag: 'f'" in text:
+        return UnavailableError(
+            f"{doing}: this docker client has no compose", "install docker-compose-plugin (2.24 or later)"
+        )
+    lines = [line for line in text.splitlines() if line.strip()]
+    return CommandError(
+        f"{doing}: docker compose: {lines[-1] if lines else f'exit code {done.code}'}", "", done.argv, done.code, text
+    )
