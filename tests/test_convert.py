@@ -135,9 +135,10 @@ def test_files_beside_the_program_are_not_lost_in_silence() -> None:
 
 def test_a_native_image_has_one_shape_only() -> None:
     native = Artifact("hello", Target.NATIVE, b"\x7fELF\2\1\1" + bytes(11) + b"\x3e\0" + bytes(44))
-    for attempt in (lambda: convert(pack(native), Shape.ARTIFACT), lambda: pack(native, shape=Shape.WASM_LAYER)):
-        with pytest.raises((ImageError, UsageError), match="not for Wasm|no Wasm binary"):
-            attempt()
+    with pytest.raises(ImageError, match="not for Wasm"):
+        convert(pack(native), Shape.ARTIFACT)
+    with pytest.raises(UsageError, match="no Wasm binary"):
+        pack(native, shape=Shape.WASM_LAYER)
 
 
 def test_an_image_that_has_the_shape_is_left_alone() -> None:

@@ -104,7 +104,7 @@ def _artifact(program: Program) -> Image:
     }
     if system == "wasip2":
         config["component"] = _component(program.data)
-    run = json.dumps(program.run, separators=(",", ":"), sort_keys=True)
+    run = json.dumps(program.run, separators=(",", ":"))  # in its order, for the way back
     return _image(config, WASM_CONFIG, layer, {**program.annotations, RUN_CONFIG: run})
 
 

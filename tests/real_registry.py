@@ -1,0 +1,119 @@
+"""A registry and other tools as they are in the world: what is here, how it is started, or the end of the test.
+
+docker-registry and skopeo come from Debian; crane, oras and regctl by `go install`. Where none is on PATH, the
+variable WASMDOCK_TEST_TOOLS may name a folder that has them.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.requirements import REQUIRED
+
+_SERVERS = ("docker-registry", "registry")
+_INSTALL = {
+    "registry": "apt-get install docker-registry",
+    "skopeo": "apt-get install skopeo",
+    "crane": "go install github.com/google/go-containerregistry/cmd/crane@latest",
+    "oras": "go install oras.land/oras/cmd/oras@latest",
+    "regctl": "go install github.com/regclient/regclient/cmd/regctl@latest",
+}
+_CONFIG = """version: 0.1
+log: {{level: error}}
+storage: {{filesystem: {{rootdirectory: "{folder}/blobs"}}, delete: {{enabled: true}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+{auth}
+"""
+_AUTH = 'auth: {{htpasswd: {{realm: test, path: "{folder}/htpasswd"}}}}'
+# test:secret by bcrypt, the only hash docker-registry takes
+_HTPASSWD = "test:$2a$05$2XXpoqY0DZhH/756wcossOYHSYQANjZkblMdW3TQD.tz8lFqfKVGC\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Programs by name."""
+
+    folder: Path
+
+    def run(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one to its end, with a home of its own."""
+        environment = {"PATH": _path(), "HOME": str(self.folder), "TMPDIR": str(self.folder)}
+        return subprocess.run(
+            argv, capture_output=True, text=True, timeout=120, check=check, env=environment, cwd=self.folder
+        )
+
+
+def require_tool(name: str) -> str:
+    """The program's path, or the end of the test."""
+    found = shutil.which(name, path=_path())
+    if not found:
+        _missing(f"{name} is not here: {_INSTALL.get(name, 'install it')}")
+    return found
+
+
+def require_registry() -> str:
+    """The path of a real registry server, or the end of the test."""
+    found = [path for name in _SERVERS if (path := shutil.which(name, path=_path()))]
+    if not found:
+        _missing(f"no registry server is here: {_INSTALL['registry']}")
+    return found[0]
+
+
+@contextmanager
+def real_registry(folder: Path, with_login: bool = False) -> Iterator[str]:
+    """A registry on this machine alone, its name; gone afterwards. The login is test, secret."""
+    server = require_registry()
+    port = _free_port()
+    (folder / "htpasswd").write_text(_HTPASSWD)
+    config = folder / "registry.yml"
+    auth = _AUTH.format(folder=folder) if with_login else ""
+    config.write_text(_CONFIG.format(folder=folder, port=port, auth=auth))
+    with (folder / "registry.log").open("wb") as log:
+        process = subprocess.Popen([server, "serve", str(config)], stdout=log, stderr=log)
+    try:
+        _wait(port, process)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=2).close()
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("the registry did not start")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _path() -> str:
+    extra = os.environ.get("WASMDOCK_TEST_TOOLS", "")
+    return os.pathsep.join(filter(None, (os.environ.get("PATH", ""), extra)))
+
+
+def _missing(why: str) -> NoReturn:
+    if "registry" in REQUIRED:
+        pytest.fail(f"--require registry: {why}")
+    pytest.skip(why)

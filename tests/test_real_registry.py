@@ -1,0 +1,285 @@
+"""Images through a real registry, and between wasmdock and other people's tools, in every shape."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import sample
+from tests.images import image_of, plain_layer, tar_of
+from tests.real_registry import Tools, real_registry, require_tool
+from wasmdock.convert import convert
+from wasmdock.inprocess import InProcessRuntime
+from wasmdock.oci.image import Image, Reference
+from wasmdock.oci.image_index import ImageIndex
+from wasmdock.oci.layout import read_layout, write_layout
+from wasmdock.oci.registry import Registry
+from wasmdock.oci.registry_http import Transport
+from wasmdock.oci.registry_transfer import copy, pull, push
+from wasmdock.oci.store import Store
+from wasmdock.runtime import RunRequest
+from wasmdock.shape import Shape
+
+ROOT = Path(__file__).parent.parent
+BIG = 48 << 20  # bytes of a layer, more than one chunk
+OTHERS = ("crane", "oras", "regctl", "skopeo")
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with real_registry(tmp_path_factory.mktemp("registry")) as name:
+        yield name
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    return Tools(folder)
+
+
+def client(name: str) -> Registry:
+    return Registry(name, Transport())
+
+
+def wasmdock(home: Path, *argv: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own."""
+    environment = {**os.environ, "WASMDOCK_HOME": str(home), "DOCKER_CONFIG": str(home / "docker"), **more}
+    argv = (sys.executable, "-m", "wasmdock", *argv)
+    return subprocess.run(
+        argv, capture_output=True, text=True, timeout=120, env=environment, cwd=ROOT, input="secret\n"
+    )
+
+
+def big() -> Image:
+    pattern = os.urandom(1 << 20)
+    return image_of(plain_layer(tar_of({"app.wasm": b"\0asm\1\0\0\0" + pattern * (BIG >> 20)})))
+
+
+def _give(tool: str, layout: Path, name: str, tools: Tools) -> None:
+    """Push the image `layout:v1` with another tool."""
+    program = require_tool(tool)
+    commands = {
+        "crane": [[program, "push", "--insecure", str(layout), name]],
+        "oras": [[program, "cp", "--from-oci-layout", "--to-plain-http", f"{layout}:v1", name]],
+        "regctl": [
+            [program, "registry", "set", "--tls", "disabled", name.partition("/")[0]],
+            [program, "image", "copy", f"ocidir://{layout}:v1", name],
+        ],
+        "skopeo": [
+            [
+                *(program, "--insecure-policy", "copy", "--preserve-digests", "--dest-tls-verify=false"),
+                *(f"oci:{layout}:v1", f"docker://{name}"),
+            ]
+        ],
+    }
+    for argv in commands[tool]:
+        tools.run(*argv)
+
+
+def _take(tool: str, name: str, layout: Path, tools: Tools) -> None:
+    """Pull an image into a layout with another tool."""
+    program = require_tool(tool)
+    commands = {
+        "crane": [[program, "pull", "--insecure", "--format=oci", name, str(layout)]],
+        "oras": [[program, "cp", "--to-oci-layout", "--from-plain-http", name, f"{layout}:v1"]],
+        "regctl": [
+            [program, "registry", "set", "--tls", "disabled", name.partition("/")[0]],
+            [program, "image", "copy", name, f"ocidir://{layout}:v1"],
+        ],
+        "skopeo": [
+            [
+                *(program, "--insecure-policy", "copy", "--preserve-digests", "--src-tls-verify=false"),
+                *(f"docker://{name}", f"oci:{layout}:v1"),
+            ]
+        ],
+    }
+    for argv in commands[tool]:
+        tools.run(*argv)
+
+
+def _shaped(shape: Shape) -> Image:
+    return convert(sample("hello"), shape)
+
+
+@pytest.mark.parametrize("shape", list(Shape), ids=lambda shape: shape.value)
+@pytest.mark.parametrize("tool", OTHERS)
+def test_another_tool_pulls_what_wasmdock_pushed(
+    tool: str, shape: Shape, registry: str, tools: Tools, tmp_path: Path
+) -> None:
+    name = Reference(registry, f"ours/{shape.value}", "v1")
+    push(client(registry), name, _shaped(shape))
+    _take(tool, str(name), tmp_path / "taken", tools)
+    assert read_layout(tmp_path / "taken") == _shaped(shape)
+
+
+@pytest.mark.parametrize("shape", list(Shape), ids=lambda shape: shape.value)
+@pytest.mark.parametrize("tool", OTHERS)
+def test_wasmdock_pulls_and_runs_what_another_tool_pushed(
+    tool: str, shape: Shape, registry: str, tools: Tools, tmp_path: Path, runtime: InProcessRuntime
+) -> None:
+    image = _shaped(shape)
+    write_layout(image, tmp_path / "layout", Reference.parse("hello:v1"))
+    name = Reference(registry, f"{tool}/{shape.value}", "v1")
+    _give(tool, tmp_path / "layout", str(name), tools)
+    store = Store(tmp_path / "store")
+    assert pull(client(registry), name, store).digest == image.digest
+    assert runtime.run(store.get(str(name)), RunRequest()).stdout == b"Hello from a sample guest!\n"
+
+
+@pytest.mark.parametrize("taking", OTHERS)
+@pytest.mark.parametrize("giving", OTHERS)
+def test_images_of_wasmdock_travel_between_other_tools(
+    giving: str, taking: str, registry: str, tools: Tools, tmp_path: Path
+) -> None:
+    for shape in Shape:
+        image = _shaped(shape)
+        write_layout(image, tmp_path / shape.value, Reference.parse("hello:v1"))
+        name = f"{registry}/{giving}-{taking}/{shape.value}:v1"
+        _give(giving, tmp_path / shape.value, name, tools)
+        _take(taking, name, tmp_path / f"taken-{shape.value}", tools)
+        assert read_layout(tmp_path / f"taken-{shape.value}") == image
+
+
+@pytest.mark.parametrize("shape", list(Shape), ids=lambda shape: shape.value)
+def test_an_independent_validator_finds_nothing_wrong(shape: Shape, registry: str, tools: Tools) -> None:
+    name = Reference(registry, f"valid/{shape.value}", "v1")
+    push(client(registry), name, _shaped(shape))
+    done = tools.run(require_tool("crane"), "validate", "--insecure", "--remote", str(name), check=False)
+    if shape is Shape.ROOTFS:
+        assert (done.returncode, done.stdout) == (0, f"PASS: {name}\n")
+    else:  # crane compares diff_ids with layers, which a bare Wasm layer has not
+        assert "PASS" in done.stdout or "rootfs" in done.stderr or "DiffID" in done.stderr or "diff" in done.stderr
+
+
+def test_an_index_keeps_every_platform(registry: str, tools: Tools, tmp_path: Path) -> None:
+    native = image_of(plain_layer(tar_of({"hello": b"\x7fELF"})), os="linux", architecture="amd64")
+    index = ImageIndex.of([sample("hello"), native])
+    name = Reference(registry, "both", "v1")
+    push(client(registry), name, index)
+    shown = json.loads(tools.run(require_tool("crane"), "manifest", "--insecure", str(name)).stdout)
+    platforms = [f"{each['platform']['os']}/{each['platform']['architecture']}" for each in shown["manifests"]]
+    assert platforms == ["wasi/wasm", "linux/amd64"]
+    assert pull(client(registry), name, Store(tmp_path)).platform.is_wasm
+
+
+def test_an_unchanged_image_is_pushed_without_a_blob(registry: str) -> None:
+    name = Reference(registry, "unchanged", "v1")
+    assert push(client(registry), name, sample("hello")).sent == 2
+    assert push(client(registry), name, sample("hello")).sent == 0
+
+
+def test_blobs_are_mounted_from_another_repository(registry: str) -> None:
+    image = image_of(plain_layer(tar_of({"app.wasm": os.urandom(100)})))
+    push(client(registry), Reference(registry, "mount/from", "v1"), image)
+    sent = push(client(registry), Reference(registry, "mount/to", "v1"), image, sources=lambda _: ["mount/from"])
+    assert (sent.sent, sent.mounted) == (0, 2)
+
+
+def test_a_copy_within_the_registry_moves_no_byte(registry: str) -> None:
+    image = image_of(plain_layer(tar_of({"app.wasm": os.urandom(100)})))
+    one, other = Reference(registry, "copy/one", "v1"), Reference(registry, "copy/other", "v1")
+    push(client(registry), one, image)
+    found = client(registry)
+    assert copy(found, one, found, other).mounted == 2
+    assert set(client(registry).tags("copy/other")) == {"v1"}
+
+
+def test_a_large_layer_goes_there_and_back_in_little_memory(registry: str, tmp_path: Path) -> None:
+    name = f"{registry}/big:v1"
+    Store(tmp_path / "images").put(big(), Reference.parse(name))
+    measure = (
+        "import sys; from wasmdock.cli import run_cli; code = run_cli(sys.argv[1:]);"
+        "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]); sys.exit(code)"
+    )
+    for verb in ("push", "rmi", "pull"):
+        environment = {**os.environ, "WASMDOCK_HOME": str(tmp_path)}
+        argv = (sys.executable, "-c", measure, verb, name)
+        done = subprocess.run(argv, capture_output=True, text=True, env=environment, cwd=ROOT, check=True)
+        assert int(done.stdout.split()[-1]) < BIG / 1024, verb  # KiB: less than the layer alone
+    assert not list((tmp_path / "images" / "transfers").iterdir())
+
+
+def test_login_is_checked_kept_used_and_forgotten(tmp_path: Path) -> None:
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    with real_registry(folder, with_login=True) as name:
+        Store(tmp_path / "images").put(sample("hello"), Reference.parse(f"{name}/hello:v1"))
+        refused = wasmdock(tmp_path, "push", f"{name}/hello:v1")
+        assert (refused.returncode, f"try: wasmdock login {name}" in refused.stderr) == (1, True)
+        wrong = wasmdock(tmp_path, "login", name, "-u", "nobody", "--password-stdin")
+        assert (wrong.returncode, (tmp_path / "docker").exists()) == (1, False)
+        login = wasmdock(tmp_path, "login", name, "-u", "test", "--password-stdin")
+        assert login.returncode == 0, login.stderr
+        assert (tmp_path / "docker" / "config.json").stat().st_mode & 0o777 == 0o600
+        assert wasmdock(tmp_path, "push", f"{name}/hello:v1").returncode == 0
+        assert wasmdock(tmp_path, "pull", f"{name}/hello:v1").returncode == 0
+        assert wasmdock(tmp_path, "tags", f"{name}/hello").stdout == "v1\n"
+        assert wasmdock(tmp_path, "logout", name).returncode == 0
+        assert wasmdock(tmp_path, "push", f"{name}/hello:v2", f"{name}/hello:v3").returncode == 1
+        for done in (refused, wrong, login):
+            assert "secret" not in done.stderr + done.stdout
+
+
+def test_run_takes_an_image_straight_from_the_registry(registry: str, tmp_path: Path) -> None:
+    for shape in Shape:
+        name = Reference(registry, f"run/{shape.value}", "v1")
+        push(client(registry), name, _shaped(shape))
+        never = wasmdock(tmp_path, "run", "--on", "process", "--pull", "never", str(name))
+        assert (never.returncode, "not in the store" in never.stderr) == (125, True)
+        done = wasmdock(tmp_path, "run", "--on", "process", str(name))
+        assert (done.returncode, done.stdout) == (0, "Hello from a sample guest!\n"), done.stderr
+        assert wasmdock(tmp_path, "run", "--on", "process", "--pull", "never", str(name)).returncode == 0
+
+
+def _killed(argv: tuple[str, ...], home: Path, number: int, when: Callable[[], bool]) -> None:
+    """Start wasmdock and send a signal as soon as the time has come."""
+    environment = {**os.environ, "WASMDOCK_HOME": str(home)}
+    process = subprocess.Popen(
+        (sys.executable, "-m", "wasmdock", *argv), env=environment, cwd=ROOT, stdout=-3, stderr=-3
+    )
+    deadline = time.monotonic() + 60
+    while process.poll() is None and not when() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.send_signal(number)
+    process.wait(30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+def test_a_pull_ended_in_the_middle_leaves_the_store_sound(
+    number: signal.Signals, registry: str, tmp_path: Path
+) -> None:
+    name = Reference(registry, f"ended/pull{int(number)}", "v1")
+    image = big()
+    push(client(registry), name, image)
+    store = Store(tmp_path / "images")
+    store.put(sample("hello"), Reference.parse("mine"))
+    layer = image.layers[0].descriptor.digest.hex
+    _killed(("pull", str(name)), tmp_path, number, lambda: any(store.root.glob(f"transfers/*/blobs/sha256/{layer}")))
+    assert store.get("mine") == sample("hello")
+    assert [line.reference.familiar for line in store.images()] == ["mine:latest"]
+    pull(client(registry), name, store)
+    assert store.get(str(name)) == image
+    assert not list((store.root / "transfers").iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+def test_a_push_ended_in_the_middle_leaves_no_tag(
+    number: signal.Signals, registry: str, tmp_path: Path
+) -> None:
+    name = Reference(registry, f"ended/push{int(number)}", "v1")
+    Store(tmp_path / "images").put(big(), name)
+    began = time.monotonic()
+    _killed(("push", str(name)), tmp_path, number, lambda: time.monotonic() - began > 0.45)
+    found = client(registry).digest(name.repository, "v1", "looking")
+    done = wasmdock(tmp_path, "push", str(name))
+    assert done.returncode == 0
+    if found is not None:  # it was faster than the signal: then it is whole
+        assert "there already" in done.stdout
+    assert pull(client(registry), name, Store(tmp_path / "other")).packed_size > BIG
