@@ -1,0 +1,104 @@
+"""One name for several platforms: made, stored, chosen from, pushed whole."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.images import hello, image_with, tar_of
+from wasmdock.errors import ImageError
+from wasmdock.oci.image import Image, Platform, Reference
+from wasmdock.oci.image_index import ImageIndex
+from wasmdock.oci.layout import usual_platforms
+from wasmdock.oci.store import Store
+
+NAME = Reference.parse("hello:v1")
+_HERE = usual_platforms()[1]
+
+
+def native(content: bytes = b"\x7fELF") -> Image:
+    """An image for this machine."""
+    return image_with(tar_of({"hello": content}), os=_HERE.os, architecture=_HERE.architecture)
+
+
+INDEX = ImageIndex.of([hello(), native()])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def test_an_index_names_each_image_with_its_platform() -> None:
+    entries = json.loads(INDEX.data)["manifests"]
+    assert [entry["platform"]["os"] for entry in entries] == ["wasi", "linux"]
+    assert [entry["digest"] for entry in entries] == [str(hello().digest), str(native().digest)]
+
+
+def test_the_same_images_give_the_same_index() -> None:
+    assert ImageIndex.of([hello(), native()]) == INDEX
+
+
+def test_two_images_for_one_platform_are_no_index() -> None:
+    with pytest.raises(ImageError, match="two images for one platform"):
+        ImageIndex.of([hello(), hello(args=["x"])])
+
+
+def test_an_index_of_other_images_is_refused() -> None:
+    with pytest.raises(ImageError, match="does not list just the images"):
+        replace(INDEX, images=(hello(),))
+
+
+def test_a_stored_index_is_one_line_with_its_platforms(store: Store) -> None:
+    put = store.put_index(INDEX, NAME)
+    assert store.images() == [put]
+    assert (put.digest, put.platform, put.platforms) == (INDEX.digest, hello().platform, INDEX.platforms)
+    assert put.packed_size == INDEX.packed_size
+
+
+def test_of_a_stored_index_the_wasm_image_is_used(store: Store) -> None:
+    store.put_index(INDEX, NAME)
+    assert store.get("hello:v1") == store.get(INDEX.digest.short) == hello()
+
+
+def test_of_a_stored_index_the_platform_named_is_used(store: Store) -> None:
+    store.put_index(INDEX, NAME)
+    assert store.get("hello:v1", [_HERE]) == native()
+    with pytest.raises(ImageError, match='choosing an image for "linux/s390x"'):
+        store.get("hello:v1", [Platform("linux", "s390x")])
+
+
+def test_a_stored_index_comes_out_as_it_went_in(store: Store) -> None:
+    store.put_index(INDEX, NAME)
+    assert store.content("hello:v1") == INDEX
+
+
+def test_a_single_image_is_its_own_content(store: Store) -> None:
+    store.put(hello(), NAME)
+    assert store.content("hello:v1") == hello()
+
+
+def test_removing_an_index_removes_what_no_other_name_needs(store: Store) -> None:
+    store.put_index(INDEX, NAME)
+    store.put(hello(), Reference.parse("other"))
+    store.remove("hello:v1")
+    assert store.get("other") == hello()
+    store.remove("other")
+    assert not list((store.root / "blobs" / "sha256").iterdir())
+
+
+def test_an_index_takes_the_name_of_an_image_and_back(store: Store) -> None:
+    store.put(hello(), NAME)
+    store.put_index(INDEX, NAME)
+    store.put(native(), NAME)
+    assert [line.digest for line in store.images()] == [native().digest]
+
+
+def test_the_repositories_that_have_a_blob_are_known(store: Store) -> None:
+    store.put_index(INDEX, Reference.parse("localhost:5000/a/hello"))
+    store.put(hello(), Reference.parse("localhost:5000/b/hello"))
+    store.put(hello(), Reference.parse("localhost:5001/c/hello"))
+    blob = hello().layers[0].descriptor.digest
+    assert store.repositories("localhost:5000", blob) == ["a/hello", "b/hello"]
+    assert store.repositories("localhost:5000", native().layers[0].descriptor.digest) == ["a/hello"]
