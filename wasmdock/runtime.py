@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from wasmdock.oci.image import Image
 
 MIB = 1 << 20
+CAPABILITIES_LABEL = "dev.wasmdock.capabilities"  # of an image: all that its author says it may ask for
 DEFAULT_STACK = 512 << 10  # wasmtime's own
 
 

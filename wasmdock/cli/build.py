@@ -153,9 +153,7 @@ def builder_folder() -> Path:
     for folder in (package.parent / "dockerfiles" / "builder", package / "dockerfiles" / "builder"):
         if (folder / "Dockerfile").is_file():
             return folder
-    raise UnavailableError(
-        "finding the builder image: dockerfiles/builder is missing", "install wasmdock again"
-    )
+    raise UnavailableError("finding the builder image: dockerfiles/builder is missing", "install wasmdock again")
 
 
 def ca_bundle(context: Context) -> Path | None:
@@ -173,7 +171,7 @@ def _artifact(path: Path, name: str | None) -> Artifact:
 
 
 def _packed(artifact: Artifact, options: argparse.Namespace, context: Context) -> Image:
-    labels = dict(_pair(text) for text in options.label)
+    labels = {**_listed(artifact, options.capabilities), **dict(_pair(text) for text in options.label)}
     is_export = options.export and artifact.target.is_wasm
     entrypoint = (f"/{artifact.name}.wasm#{options.export}",) if is_export else None
     return pack(
@@ -185,6 +183,25 @@ def _packed(artifact: Artifact, options: argparse.Namespace, context: Context) -
         created=_epoch(context),
         shape=Shape(options.shape),
     )
+
+
+def _listed(artifact: Artifact, text: str | None) -> dict[str, str]:
+    """The author's list of capabilities as a label."""
+    if text is None:
+        return {}
+    from wasmdock.capabilities import capabilities
+    from wasmdock.grants import Grant, check_grant, label_text, parse_capabilities
+    from wasmdock.runtime import CAPABILITIES_LABEL as LABEL
+    from wasmdock.wasm import parse
+
+    if not artifact.target.is_wasm:
+        raise UsageError("listing capabilities of a native program: only Wasm has them", "leave --capabilities out")
+    binary = parse(artifact.data)
+    if text == "auto":
+        return {LABEL: label_text(capabilities(binary))}
+    listed = parse_capabilities(text)
+    check_grant(binary, Grant(listed, "--capabilities"))
+    return {LABEL: label_text(listed)}
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -214,7 +231,5 @@ def _report(image: Image, name: str, made: Build | None, options: argparse.Names
     if options.format == "json":
         print(json.dumps(facts))
         return
-    how = (
-        f", {'unchanged' if made.cached else f'built in {made.seconds:.1f} s'} ({made.road})" if made else ""
-    )
+    how = f", {'unchanged' if made.cached else f'built in {made.seconds:.1f} s'} ({made.road})" if made else ""
     print(f"{name}  {image.digest.short}  {image.platform}  {image.packed_size / 1000:.1f} kB{how}")

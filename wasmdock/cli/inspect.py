@@ -11,6 +11,7 @@ from typing import Any
 from wasmdock.cli.context import Context
 from wasmdock.cli.source import Source, find_image, wanted_of
 from wasmdock.errors import UnavailableError, UsageError
+from wasmdock.grants import capabilities_json, render_capabilities
 from wasmdock.inspection import render, to_json
 from wasmdock.oci.image import Image
 from wasmdock.pack import entry, extract
@@ -30,12 +31,13 @@ def inspect(options: argparse.Namespace, context: Context) -> int:
     if options.wat:
         return _print_wat(data)
     binary = parse(data)
+    if options.capabilities:
+        labels = source.image.labels
+        as_json = options.format == "json"
+        print(json.dumps(capabilities_json(binary, labels)) if as_json else render_capabilities(binary, labels))
+        return 0
     if options.format == "json":
-        print(
-            json.dumps(
-                {"image": _facts(source.image, source.reference), **to_json(binary)}, ensure_ascii=False
-            )
-        )
+        print(json.dumps({"image": _facts(source.image, source.reference), **to_json(binary)}, ensure_ascii=False))
     else:
         print(render(binary, _shown(source)))
     return 0

@@ -38,6 +38,9 @@ def _add_packing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", action="append", default=[], metavar="K=V", help="a label of the image")
     parser.add_argument("--arg", dest="args", action="append", default=[], help="a default argument (CMD)")
     parser.add_argument("--export", metavar="NAME", help="start this export instead of the command")
+    parser.add_argument(
+        "--capabilities", metavar="LIST", help="all it may ask for, kept in a label; `auto`: what it imports now"
+    )
     add_shape(parser)
     add_format(parser)
 
@@ -89,6 +92,7 @@ def _add_inspect(verbs: Verbs) -> None:
         "wasmdock inspect hello-world --format json",
     )
     parser.add_argument("image", help=IMAGE)
+    parser.add_argument("--capabilities", action="store_true", help="what it can ask for, and what run grants of it")
     parser.add_argument("--wat", action="store_true", help="print the text form, by wasm-tools or wabt")
     add_source(parser)
     add_format(parser)

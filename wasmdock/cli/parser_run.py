@@ -2,9 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wasmdock.cli.parser import IMAGE, Verbs, add_format, add_limits, add_source, checked, verb
 from wasmdock.cli.values import parse_mount, parse_size
+
+if TYPE_CHECKING:
+    from wasmdock.capabilities import Capability
 
 
 def add_run(verbs: Verbs) -> None:
@@ -54,6 +58,13 @@ def _add_run(verbs: Verbs) -> None:
         metavar="NAME",
         help="none or host, in Docker any (default: the road's own)",
     )
+    capabilities = checked(_capabilities)
+    parser.add_argument(
+        "--allow", type=capabilities, metavar="LIST", help="all it may ask for (inspect --capabilities lists them)"
+    )
+    parser.add_argument(
+        "--deny", type=capabilities, default=frozenset(), metavar="LIST", help="what it may not ask for: files,random"
+    )
     parser.add_argument("--on", choices=("auto", "docker", "process"), default="auto", help="where (default: auto)")
     add_source(parser)
     parser.add_argument("--why", action="store_true", help="say on stderr which road is taken, and why")
@@ -80,3 +91,9 @@ def _add_invoke(verbs: Verbs) -> None:
 def _add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     """All that follows, flags too; none is enough, though argparse would list them as missing."""
     parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help=what).required = False
+
+
+def _capabilities(text: str) -> "frozenset[Capability]":
+    from wasmdock.grants import parse_capabilities  # few runs need it, and it costs milliseconds
+
+    return parse_capabilities(text)

@@ -16,7 +16,7 @@ from wasmdock.errors import UnavailableError, UsageError, WasmdockError
 from wasmdock.launch import Launch, Machine, Nature, Road, plan_launch
 from wasmdock.oci.image import Image
 from wasmdock.pack import entry, extract
-from wasmdock.runtime import Outcome, RunRequest, RunResult, Stdio
+from wasmdock.runtime import CAPABILITIES_LABEL, Outcome, RunRequest, RunResult, Stdio
 from wasmdock.wasm_sniff import Form, World, sniff
 
 
@@ -28,6 +28,7 @@ def run(options: argparse.Namespace, context: Context) -> int:
     launch = plan_launch(nature, _machine(nature, wanted, context), wanted)
     if options.why:
         context.say(f"wasmdock: {source.reference} from {source.origin}; {launch.why}")
+    _check_grant(source.image, options)
     request = request_of(options, context)
     if launch.road is Road.DOCKER:
         from wasmdock.cli.foresee import foresee  # not needed by the other road, whose start is counted in milliseconds
@@ -37,6 +38,21 @@ def run(options: argparse.Namespace, context: Context) -> int:
     if options.publish:
         raise UsageError("publishing a port in-process: a guest has no network here", "run it with --on docker")
     return _run_in_process(source.image, request, options.compile_time, context)
+
+
+def _check_grant(image: Image, options: argparse.Namespace) -> None:
+    """Refuse a guest that can ask for more than its author listed or the user allows, on whichever road."""
+    if not (options.allow is not None or options.deny or CAPABILITIES_LABEL in image.labels):
+        return
+    from wasmdock.grants import check_grant, decide_grant
+    from wasmdock.wasm import parse
+
+    if not image.platform.is_wasm:
+        doing = "limiting the capabilities of a native program"
+        raise UsageError(f"{doing}: only Wasm has them", "leave --allow and --deny out")
+    grant = decide_grant(image.labels, options.allow, options.deny)
+    if grant is not None:
+        check_grant(parse(extract(image)), grant)
 
 
 def request_of(options: argparse.Namespace, context: Context) -> RunRequest:
