@@ -21,9 +21,11 @@ LAYERS = {
         errors stats wit values wit_values wasm_* capabilities wasm inspection http_message
         oci oci.fields oci.reference oci.manifest oci.compression oci.image oci.image_index oci.tar oci.layer""",
     "2 one concern each": """
-        runtime launch process attach guest guest_files results surroundings code_cache watch oci.*""",
+        runtime grants stack launch process attach relay guest guest_files results surroundings code_cache watch
+        oci.*""",
     "3 the ends of the pipeline": """
-        shape pack convert cargo host_cargo docker* builder build shim engine.* engine serve report plot_theme plots report_html""",
+        shape pack convert cargo host_cargo docker* builder build shim engine.* engine
+        serve report plot_theme plots report_html""",
     "4 what stands on them": """
         child inprocess child_main compose* bench* budget doctor_facts engine_files foresight doctor*""",
     "5 the command line": "cli*",
@@ -46,18 +48,23 @@ IMPORTERS = {
 # Imports that close a circle, to be cut.
 CYCLES = {
     ("cli.source", "cli.build"),  # `run FOLDER` builds; `build` and `run` read .wasm files alike
+    ("engine.compiler", "engine.compile_child"),  # the parent's half and the child's are one module
+    ("cli.compose", "cli.compose_up"),
+    ("cli.compose_process", "cli.compose"),
     ("cli.parser", "cli.parser_bench"),  # each adds its verbs with the words of cli.parser
     ("cli.parser", "cli.parser_doctor"),
     ("cli.parser", "cli.parser_registry"),
 }
 
-# Who else speaks, ends the process or reads the environment, and why.
+# Who else prints, ends the process or reads the environment, and why. What runs as `python -m` has streams, arguments
+# and an end of its own.
 SPEAKERS = {
-    ("__main__", "sys.exit"): "it is the program",
     ("__main__", "print"): "--version answers before the command line is loaded",
     ("child", "os.environ"): "the child starts with our own environment; the guest in it gets none of it",
-    ("child_main", "os._exit"): "it is a program: a guest asleep in a host call must not keep it",
+    ("engine.compile_child", "os.environ"): "the child starts with our own environment; no guest runs in it",
+    ("compose_child", "os._exit"): "it is forked: what its parent registered for its own end must not run twice",
 }
+OF_A_PROGRAM = ("os._exit", "sys.exit", "sys.argv", "sys.stdin", "sys.stdout", "sys.stderr")
 LONG_SCRIPTS = {"scripts/engine", *(f"dockerfiles/engine/{name}.sh" for name in ("engine", "enter", "run"))}
 HEAVY = "wasmtime docker rich tarfile ssl asyncio requests urllib3 http.client email multiprocessing typing_extensions"
 
@@ -146,10 +153,14 @@ def speech(tree: ast.Module) -> Iterator[str]:
                 yield text
 
 
+def is_program(tree: ast.Module) -> bool:
+    return any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in tree.body)
+
+
 def test_only_the_command_line_prints_exits_and_reads_the_environment() -> None:
-    found = {(name, what) for name, tree in modules().items() if name[:3] != "cli" for what in speech(tree)}
-    programs = {("__main__", "sys.argv"), ("child_main", "sys.argv")}
-    assert found - programs == set(SPEAKERS)
+    others = {name: tree for name, tree in modules().items() if not name.startswith("cli")}
+    found = {(name, what) for name, tree in others.items() for what in speech(tree)}
+    assert {each for each in found if not (is_program(others[each[0]]) and each[1] in OF_A_PROGRAM)} == set(SPEAKERS)
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
