@@ -244,6 +244,10 @@ class Docker:
             how = f"no end after {timeout:g} s" if done.timed_out else last
             raise BuildError(f'building image "{" ".join(tags)}": {how}', output="\n".join(lines[-40:]))
 
+    def inspect_container(self, name: str) -> dict[str, Any]:
+        """What the engine records of a container; empty where there is none of that name or id."""
+        return self._get(f"/containers/{quote(name, safe='')}/json")
+
     def events(self, container: str) -> list[tuple[str, int]]:
         """What happened to a container up to now: action, and nanoseconds of the clock of the engine."""
         now = time.time()

@@ -25,7 +25,7 @@ _SECTIONS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("push", "pull", "copy", "tags", "convert", "login", "logout"), "parser_registry:add_registry"),
     (("engine",), "parser_engine:add_engine"),
     (("bench", "report"), "parser_bench:add_bench"),
-    (("doctor",), "parser_doctor:add_doctor"),
+    (("doctor", "explain"), "parser_doctor:add_doctor"),
     (("compose",), "parser_compose:add_compose"),
     (("completion",), "parser_engine:add_shell"),
 )

@@ -14,3 +14,12 @@ def add_doctor(verbs: Verbs) -> None:
     )
     parser.add_argument("--fix", action="store_true", help="run the cures that are safe, each shown first")
     add_format(parser)
+    parser = verb(
+        verbs,
+        "explain",
+        "explain:explain_container",
+        "say why a container ended: out of memory, killed, trapped (with the Wasm backtrace)",
+        "wasmdock explain my-container",
+    )
+    parser.add_argument("container", help="its name or id; one started with --rm is gone")
+    add_format(parser)

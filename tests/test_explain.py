@@ -1,0 +1,139 @@
+"""Containers that ended, each with why."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import sample
+from tests.requirements import require_docker
+from wasmdock.cli import run_cli
+from wasmdock.docker import Docker
+from wasmdock.explain import Container, explain, last_word, needs_replay, parse_container, replay_request
+from wasmdock.inprocess import InProcessRuntime
+from wasmdock.runtime import MIB, Mount, Outcome, RunResult
+
+WASM = "io.containerd.wasmtime.v1"
+TRAP = RunResult(Outcome.TRAPPED, 134, message="wasm trap: wasm `unreachable` instruction executed\n  0: _start")
+FULL = RunResult(Outcome.OUT_OF_MEMORY, 137, message="out of memory: at most 64 MiB are allowed (--memory)")
+THREE = RunResult(Outcome.EXITED, 3, stderr=b"no such file\n")
+FINE = RunResult(Outcome.EXITED, 0)
+LONG = RunResult(Outcome.TIMED_OUT, 124, message="the time limit of 10 s is over (--timeout)")
+SAID = "noise\nwasmdock: running _start: wasm trap: unreachable\n  0: main\n"
+
+
+def container(code: int = 137, **changes: Any) -> Container:
+    return Container(**{"name": "c", "image": "sha256:1", "status": "exited", "code": code, "runtime": WASM, **changes})
+
+
+ENDED: list[tuple[str, Container, dict[str, Any], str, str]] = [
+    # what happened, the record, what else is known, the cause, the evidence
+    ("it runs", container(0, status="running"), {}, "it has not ended: it is running", ""),
+    ("it never started", container(0, status="created"), {}, "it never started", ""),
+    ("no shim", container(127, error="binary not installed"), {}, "it did not start: binary not installed", ""),
+    ("the kernel", container(oom=True, memory=64 * MIB), {}, "out of memory, at its limit of 64 MiB", ""),
+    ("the kernel, by events", container(), {"events": ["oom", "die"]}, "out of memory", ""),
+    ("our shim told it", container(134), {"log": SAID}, "running _start: wasm trap: unreachable", "0: main"),
+    ("a trap told by nobody", container(), {"replay": TRAP}, "it trapped (this Wasm runtime ends it", "_start"),
+    ("no memory, told by nobody", container(), {"replay": FULL}, "it ran out of memory (this Wasm runtime", ""),
+    ("a component's failure", container(), {"replay": THREE}, "it ended itself with exit code 3", "no such file"),
+    ("docker kill", container(), {"replay": FINE, "events": ["kill", "die"]}, "it was sent SIGKILL: the engine", ""),
+    ("SIGKILL from outside", container(), {"replay": LONG}, "the same bytes go on running when run again here", ""),
+    ("no replay", container(), {"replay": "it has no ENTRYPOINT"}, "could not be run again here: it has no ENTRY", ""),
+    ("a native program killed", container(runtime="runc"), {}, "it was sent SIGKILL", ""),
+    ("SIGTERM", container(143), {}, "it was ended by SIGTERM", ""),
+    ("Docker's own code", container(127), {}, "it could not be started (exit code 127)", ""),
+    ("abort", container(134, runtime="runc"), {}, "it aborted (SIGABRT", ""),
+    ("its own code", container(3), {}, "it ended itself with exit code 3", ""),
+    ("no fault", container(0), {}, "it ended by itself, without a fault", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ended, known, cause, evidence", [row[1:] for row in ENDED], ids=[row[0] for row in ENDED])
+def test_cause_of_an_end_is_named(ended: Container, known: dict[str, Any], cause: str, evidence: str) -> None:
+    found = explain(ended, **known)
+    assert cause in found.cause
+    assert evidence in found.evidence
+
+
+@pytest.mark.parametrize(
+    "ended, log, needed",
+    [
+        (container(), "", True),
+        (container(134), "", True),
+        (container(134), SAID, False),
+        (container(oom=True), "", False),
+        (container(runtime="runc"), "", False),
+        (container(3), "", False),
+        (container(status="running"), "", False),
+    ],
+)
+def test_only_a_silent_end_is_replayed(ended: Container, log: str, needed: bool) -> None:
+    assert needs_replay(ended, log) is needed
+
+
+def test_replay_can_change_nothing(tmp_path: Path) -> None:
+    mounts = (Mount(tmp_path, "/d", True), Mount(tmp_path / "gone", "/e", True))
+    ended = container(argv=("/a.wasm", "x"), memory=64 * MIB, mounts=mounts, env={"WASMDOCK_FUEL": "1", "A": "b"})
+    request = replay_request(ended)
+    assert request.env == {"A": "b"}
+    assert (request.args, request.limits.memory, request.network) == (("x",), 64 * MIB, "")
+    assert [mount.read_only for mount in request.mounts] == [True]
+
+
+def test_last_word_is_the_runtimes_last() -> None:
+    assert last_word("wasmdock: one\nx\nwasmdock: two\n  0: f\n") == "two\n  0: f"
+    assert last_word("hello\n") == ""
+
+
+def test_record_of_the_engine_is_read() -> None:
+    answer = {
+        "Name": "/c",
+        "Image": "sha256:1",
+        "State": {"Status": "exited", "ExitCode": 137, "OOMKilled": False, "Error": ""},
+        "Config": {"Env": ["A=1=2"]},
+        "HostConfig": {"Runtime": WASM, "Memory": 5},
+        "Path": "/a.wasm",
+        "Args": ["x"],
+        "Mounts": [{"Type": "bind", "Source": "/s", "Destination": "/d"}, {"Type": "volume", "Name": "v"}],
+    }
+    found = parse_container(answer)
+    assert (found.name, found.code, found.argv, found.env, found.memory) == (
+        "c",
+        137,
+        ("/a.wasm", "x"),
+        {"A": "1=2"},
+        5,
+    )
+    assert found.mounts == (Mount(Path("/s"), "/d", True),)
+
+
+def test_replay_of_a_trap_brings_its_backtrace(runtime: InProcessRuntime) -> None:
+    replay = runtime.run(sample("trap"), replay_request(container()))
+    assert "deepest" in explain(container(), replay=replay).evidence
+
+
+@pytest.mark.docker
+def test_container_that_trapped_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    require_docker()
+    docker, name = Docker.connect(os.environ), f"wasmdock-explain-{secrets.token_hex(4)}"
+    docker.load(sample("trap"), f"{name}:latest")
+    try:
+        docker.cli("run", f"--name={name}", f"--runtime={WASM}", "--platform=wasi/wasm", name, timeout=60)
+        assert run_cli(["explain", "--format", "json", name]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["container"], found["exit_code"]) == (name, 134)
+        assert "unreachable" in found["cause"] + found["evidence"]
+    finally:
+        docker.cli("rm", "--force", name, timeout=30)
+        docker.remove(f"{name}:latest", force=True)
+
+
+@pytest.mark.docker
+def test_container_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    require_docker()
+    assert run_cli(["explain", "never-there"]) == 1
+    assert 'explaining "never-there": the engine has no such container' in capsys.readouterr().err

@@ -1,0 +1,157 @@
+"""Why a container ended: its record, what it said last, and a replay of its bytes -> one sentence and its cure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from wasmdock.docker_call import ROOT_MOUNT
+from wasmdock.runtime import MIB, Limits, Mount, Outcome, RunRequest, RunResult
+
+REPLAY_TIME = 10.0  # seconds
+_SHIM_SAYS = "wasmdock: "
+_SETTINGS = "WASMDOCK_"  # of variables that are for our runtime, not for the guest
+_KILLED, _TRAPPED = 137, 134
+_SIGNALS = {129: "SIGHUP", 130: "SIGINT", 131: "SIGQUIT", 143: "SIGTERM"}
+_RUNC = ("runc", "io.containerd.runc.v2", "crun")
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What the engine recorded of one container; memory is its limit in bytes, 0: none."""
+
+    name: str
+    image: str
+    status: str
+    code: int
+    oom: bool = False
+    error: str = ""
+    runtime: str = ""
+    memory: int = 0
+    argv: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+
+    @property
+    def is_wasm(self) -> bool:
+        """Whether a Wasm runtime ran it."""
+        return self.runtime not in _RUNC
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why it ended, what to do about it (may be empty), and the evidence, such as a Wasm backtrace."""
+
+    cause: str
+    cure: str = ""
+    evidence: str = ""
+
+
+def parse_container(answer: Mapping[str, Any]) -> Container:
+    """Turn the answer of /containers/<name>/json into a value."""
+    state, config, host = (answer.get(key) or {} for key in ("State", "Config", "HostConfig"))
+    pairs = (each.partition("=") for each in config.get("Env") or ())
+    binds = (each for each in answer.get("Mounts") or () if each.get("Type") == "bind")
+    return Container(
+        name=str(answer.get("Name", "")).lstrip("/"),
+        image=str(answer.get("Image", "")),
+        status=str(state.get("Status", "")),
+        code=int(state.get("ExitCode") or 0),
+        oom=bool(state.get("OOMKilled")),
+        error=str(state.get("Error") or ""),
+        runtime=str(host.get("Runtime") or ""),
+        memory=int(host.get("Memory") or 0),
+        argv=(str(answer.get("Path") or ""), *(str(each) for each in answer.get("Args") or ())),
+        env={name: value for name, _, value in pairs},
+        mounts=tuple(Mount(Path(each["Source"]), each["Destination"], True) for each in binds),
+    )
+
+
+def needs_replay(container: Container, log: str) -> bool:
+    """Whether only running it again can tell: a foreign shim ends everything with 137 and says nothing."""
+    unexplained = container.code in (_KILLED, _TRAPPED) and not container.oom and not last_word(log)
+    return container.is_wasm and container.status in ("exited", "dead") and unexplained
+
+
+def replay_request(container: Container) -> RunRequest:
+    """The same start once more, harmless: read-only folders, no network, no stdin, little time."""
+    limits = Limits(memory=container.memory or 512 * MIB, timeout=REPLAY_TIME)
+    mounts = tuple(
+        replace(mount, guest="/") if mount.guest == ROOT_MOUNT else mount
+        for mount in container.mounts
+        if mount.host.is_dir()
+    )
+    env = {name: value for name, value in container.env.items() if not name.startswith(_SETTINGS)}
+    return RunRequest(args=container.argv[1:], env=env, mounts=mounts, limits=limits)
+
+
+def last_word(log: str) -> str:
+    """What our Wasm runtime said at the end of a container's log; empty where it said nothing."""
+    lines = log.splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith(_SHIM_SAYS)]
+    return "\n".join(lines[starts[-1] :]).removeprefix(_SHIM_SAYS) if starts else ""
+
+
+def explain(
+    container: Container, log: str = "", events: Sequence[str] = (), replay: RunResult | str | None = None
+) -> Explanation:
+    """Say why it ended. events are what happened to it; replay is how a second run ended, or why there is none."""
+    if container.status not in ("exited", "dead", "created"):
+        return Explanation(f"it has not ended: it is {container.status}")
+    if container.error:
+        return Explanation(f"it did not start: {container.error}", "wasmdock doctor tells what the engine lacks")
+    if container.oom or "oom" in events:
+        return _out_of_memory(container)
+    said = last_word(log)
+    if said and container.code != 0:
+        cause, _, evidence = said.partition("\n")
+        return Explanation(cause, "", evidence)
+    if container.is_wasm and isinstance(replay, RunResult):
+        return _by_replay(container, events, replay)
+    return _by_code(container, events, replay if isinstance(replay, str) else "")
+
+
+def _out_of_memory(container: Container) -> Explanation:
+    limit = f" of {container.memory / MIB:g} MiB" if container.memory else ", which was the whole machine's"
+    return Explanation(
+        f"the kernel ended it: it was out of memory, at its limit{limit}", "docker run --memory with more"
+    )
+
+
+def _by_replay(container: Container, events: Sequence[str], replay: RunResult) -> Explanation:
+    told = f"this Wasm runtime ends it with {container.code} and says nothing"
+    cause, _, evidence = replay.message.partition("\n")
+    if replay.outcome is Outcome.TRAPPED:
+        return Explanation(f"it trapped ({told}): {cause.removeprefix('wasm trap: ')}", "", evidence)
+    if replay.outcome is Outcome.OUT_OF_MEMORY:
+        return Explanation(f"it ran out of memory ({told}): {cause}", "docker run --memory with more", evidence)
+    if replay.outcome is Outcome.EXITED and replay.exit_code:
+        text = replay.stderr.decode("utf-8", "replace").strip()
+        return Explanation(f"it ended itself with exit code {replay.exit_code} ({told})", "", text[-2000:])
+    return _killed(events, f"the same bytes {'go on running' if replay.message else 'end with 0'} when run again here")
+
+
+def _killed(events: Sequence[str], why: str) -> Explanation:
+    if "kill" in events:
+        return Explanation(f"it was sent SIGKILL: the engine was asked to end it; {why}")
+    cure = "docker stop waits 10 s before it does so: end on SIGTERM, or STOPSIGNAL SIGINT in the image"
+    return Explanation(f"it was sent SIGKILL from outside, probably by docker stop or docker kill; {why}", cure)
+
+
+def _by_code(container: Container, events: Sequence[str], why_not_replayed: str) -> Explanation:
+    code = container.code
+    unknown = f"it could not be run again here: {why_not_replayed}" if why_not_replayed else "it says nothing more"
+    if code == 0:
+        return Explanation(
+            "it ended by itself, without a fault" if container.status != "created" else "it never started"
+        )
+    if code == _KILLED:
+        return _killed(events, unknown)
+    if code in _SIGNALS:
+        return Explanation(f"it was ended by {_SIGNALS[code]}")
+    if code in (125, 126, 127):
+        cure = "wasmdock inspect shows the entrypoint and whether it is there"
+        return Explanation(f"it could not be started (exit code {code})", cure)
+    if code == _TRAPPED:
+        return Explanation(f"it aborted (SIGABRT, or a trap under a Wasm runtime); {unknown}")
+    return Explanation(f"it ended itself with exit code {code}")
