@@ -131,11 +131,11 @@ def _run_in_docker(
 
 
 def _runnable(image: Image) -> Image:
-    """The same program in a shape the engine can start: it takes no artifact."""
+    """The same program in the shape every engine and shim can start."""
     from wasmdock.convert import convert
-    from wasmdock.shape import Shape, shape_of
+    from wasmdock.shape import Shape
 
-    return convert(image, Shape.ROOTFS) if shape_of(image) is Shape.ARTIFACT else image
+    return convert(image, Shape.ROOTFS)
 
 
 def _run_in_process(image: Image, request: RunRequest, compile_time: float | None, context: Context) -> int:
