@@ -103,6 +103,17 @@ def test_faster_is_said_in_times_with_its_interval() -> None:
     assert sentences(RESULTS)[0].startswith("wasm, in-process (hot) is 4,310 times faster (4,")
 
 
+def test_busy_machine_is_warned_of() -> None:
+    busy = replace(RESULTS, environment={"load": "3.2", "cores": "2"})
+    assert "warning: the machine was busy (load 3.2 on 2 cores): run it again when it is quiet" in sentences(busy)
+
+
+def test_layers_and_sections_have_a_table() -> None:
+    cases = (replace(RESULTS.cases[0], parts={"layer 1": 19_100, "section code": 40_000}),)
+    table = next(each for each in tables(replace(RESULTS, cases=cases)) if each.title == "Layers and sections")
+    assert table.rows[1] == ("wasm, in-process: section code", "40.0 kB")
+
+
 def test_noisy_cases_get_no_winner() -> None:
     cases = (case("a", "warm", 1.0, rounds=3), case("b", "warm", 2.0, rounds=3))
     assert sentences(replace(RESULTS, cases=cases, left_out=())) == [

@@ -160,6 +160,8 @@ def measure(
     gc.disable()  # a collection in the middle of one sample and not of the next is noise of ours
     try:
         _prepare(tracks)
+        gc.collect()
+        gc.freeze()  # what is there now is not looked at between the rounds
         for number in range(plan.warmup):
             _round(tracks, plan, -1 - number, clock)
         began = clock()
@@ -173,6 +175,7 @@ def measure(
     finally:
         for track in tracks:
             track.case.undo()
+        gc.unfreeze()
         if collecting:
             gc.enable()
     return Measured(tuple(track.result() for track in tracks))

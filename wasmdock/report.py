@@ -139,6 +139,7 @@ def tables(results: Results, base: str = "") -> list[Table]:
         _details(results),
         _phases(results),
         _sizes(results),
+        _parts(results),
         _memory(results),
         _density(results),
         _throughput(results),
@@ -241,6 +242,15 @@ def _sizes(results: Results) -> Table:
     return Table("Sizes", columns, tuple(rows), "times over a link are computed from the packed size, not measured")
 
 
+def _parts(results: Results) -> Table:
+    rows = [
+        (f"{name}: {part}", size(value))
+        for name in _names(results)
+        for part, value in next((case.parts for case in results.cases if case.name == name), {}).items()
+    ]
+    return Table("Layers and sections", ("part", "bytes"), tuple(rows), "layers as they are sent, sections as they are")
+
+
 _LINKS = (("10 Mbit/s", 10e6 / 8), ("100 Mbit/s", 100e6 / 8), ("1 Gbit/s", 1e9 / 8))
 
 
@@ -288,10 +298,22 @@ def _throughput(results: Results) -> Table:
 def sentences(results: Results, base: str = "") -> list[str]:
     """Everything there is to say: comparisons, what was dropped or left out, what interrupted."""
     said = [sentence(contrast) for contrast in contrasts(results, base)]
+    said += _busy(results)
     said += [f"{_label(case)} was given up: {case.dropped}" for case in results.cases if case.dropped]
     said += [f"left out: {each.what}: {each.why}" for each in results.left_out]
     said += ["interrupted: these are the results so far"] if results.interrupted else []
     return said
+
+
+def _busy(results: Results) -> list[str]:
+    """A warning where other programs used more than a quarter of the machine before the first sample."""
+    try:
+        load, cores = float(results.environment.get("load", "")), int(results.environment.get("cores", ""))
+    except ValueError:
+        return []
+    if load <= cores / 4:
+        return []
+    return [f"warning: the machine was busy (load {load:g} on {cores} cores): run it again when it is quiet"]
 
 
 def footing(results: Results) -> list[str]:

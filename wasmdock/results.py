@@ -19,7 +19,8 @@ class CaseResult:
 
     name tells it apart; program is `wasm`, `native` or `command`; road is where it ran; start is `cold` (nothing
     prepared), `warm` (image loaded, code compiled) or `hot` (a fresh instance in a running process).
-    sizes are bytes by what they measure (`packed`, `unpacked`, `program`); dropped says why it was given up.
+    sizes are bytes by what they measure (`packed`, `unpacked`, `program`, `compiled code`), parts those of each layer
+    and of each section of a Wasm binary; detail is what else is known; dropped says why it was given up.
     """
 
     name: str
@@ -28,6 +29,7 @@ class CaseResult:
     start: str
     samples: tuple[Sample, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
+    parts: Mapping[str, int] = field(default_factory=dict)
     detail: str = ""
     dropped: str = ""
 
@@ -174,6 +176,7 @@ def _case(document: Mapping[str, Any]) -> CaseResult:
         start=str(document["start"]),
         samples=tuple(_sample(each) for each in document["samples"]),
         sizes={str(key): int(value) for key, value in document.get("sizes", {}).items()},
+        parts={str(key): int(value) for key, value in document.get("parts", {}).items()},
         detail=str(document.get("detail", "")),
         dropped=str(document.get("dropped", "")),
     )

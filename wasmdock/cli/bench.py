@@ -23,6 +23,11 @@ ROUNDS = 20
 COLD_ROUNDS = 10  # at most
 COLD_EVERY = 3  # where the time is given instead
 INTERRUPTED = 130
+# The options that say what is measured, not how long or what becomes of it.
+_WHAT = (
+    *("subjects", "case", "against", "roads", "no_cold", "args", "stdin", "volume", "exit_code"),
+    *("network", "http", "http_path", "throughput", "density"),
+)
 
 
 def bench(options: argparse.Namespace, context: Context) -> int:
@@ -61,20 +66,7 @@ def _take_over(options: argparse.Namespace, earlier: Results) -> None:
     from wasmdock.cli.parser import build_parser
 
     given = build_parser().parse_args(list(earlier.command[1:]))
-    for name in (
-        "subjects",
-        "case",
-        "against",
-        "roads",
-        "no_cold",
-        "args",
-        "stdin",
-        "volume",
-        "exit_code",
-        "network",
-        "http",
-        "http_path",
-    ):
+    for name in _WHAT:
         setattr(options, name, getattr(given, name))
     options.rounds = options.rounds or given.rounds
     options.time = options.time or given.time
@@ -111,6 +103,8 @@ def _command(options: argparse.Namespace, seed: int) -> tuple[str, ...]:
     words += ["--exit-code", str(options.exit_code)] if options.exit_code else []
     words += ["--http", str(options.http), "--http-path", options.http_path] if options.http else []
     words += ["--network", options.network] if options.network else []
+    words += ["--throughput"] if options.throughput else []
+    words += ["--density", str(options.density)] if options.density else []
     words += ["--time", f"{options.time:g}s"] if options.time else ["--rounds", str(options.rounds or ROUNDS)]
     return (*words, "--warmup", str(options.warmup), "--seed", str(seed))
 

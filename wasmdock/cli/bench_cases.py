@@ -11,7 +11,7 @@ from wasmdock.bench import Case, ColdRuntime, runtime_case
 from wasmdock.bench_command import command_run
 from wasmdock.cli.bench_crowds import Instances
 from wasmdock.cli.bench_docker import DockerCases
-from wasmdock.cli.bench_list import Cases, image_sizes, volume_words
+from wasmdock.cli.bench_list import Cases, image_parts, image_sizes, volume_words
 from wasmdock.cli.context import Context
 from wasmdock.cli.run import nature_of
 from wasmdock.cli.source import Source, find_image
@@ -81,9 +81,11 @@ def _add_process(
 ) -> None:
     from wasmdock.inprocess import InProcessRuntime
 
-    sizes = image_sizes(source.image)
-    describe = CaseResult(f"{prefix}wasm, in-process", "wasm", "process", "hot", sizes=sizes)
-    cache = cases.folder / "code"
+    cache = cases.folder / "code" / source.image.digest.hex[:16]
+    InProcessRuntime(cache).prepare(source.image)
+    sizes = {**image_sizes(source.image), "compiled code": sum(file.stat().st_size for file in cache.iterdir())}
+    parts = image_parts(source.image)
+    describe = CaseResult(f"{prefix}wasm, in-process", "wasm", "process", "hot", sizes=sizes, parts=parts)
     if "process" in options.roads:
         hot = runtime_case(
             describe, InProcessRuntime(cache), source.image, request, repeat=HOT_RUNS, exit_code=options.exit_code
@@ -97,7 +99,7 @@ def _add_process(
             bare = ColdRuntime(lambda: InProcessRuntime(None), "compile")
             cases.add(_made_anew(replace(describe, start="cold"), bare, source, request, options))
     if "cli" in options.roads:
-        whole = replace(describe, name=f"{prefix}wasm, wasmdock run", road="cli")
+        whole = replace(describe, parts={}, name=f"{prefix}wasm, wasmdock run", road="cli")
         _add_cli(whole, source, request, cases, options, context)
 
 

@@ -16,7 +16,7 @@ from wasmdock.bench import Case, ColdRuntime, runtime_case
 from wasmdock.bench_command import command_run
 from wasmdock.bench_http import answer_run
 from wasmdock.cli.bench_crowds import Containers
-from wasmdock.cli.bench_list import Cases, image_sizes
+from wasmdock.cli.bench_list import Cases, image_parts, image_sizes
 from wasmdock.cli.bench_service import DockerService, ServiceRuntime
 from wasmdock.cli.context import Context
 from wasmdock.cli.source import Source
@@ -64,7 +64,9 @@ class DockerCases:
         with self._leaving_out(f"{prefix}wasm, docker"):
             self._prove()
             road, sizes = "http" if serves else "docker", image_sizes(source.image)
-            describe = CaseResult(f"{prefix}wasm, docker", "wasm", road, "warm", sizes=sizes)
+            describe = CaseResult(
+                f"{prefix}wasm, docker", "wasm", road, "warm", sizes=sizes, parts=image_parts(source.image)
+            )
             self._add(describe, source.image, request)
 
     def _prove(self) -> None:
@@ -193,7 +195,9 @@ class DockerCases:
         finally:
             self._docker.remove(tag, force=True)
         sizes = {**image_sizes(image), "program": len(program)}
-        describe = CaseResult(f"{prefix}native, {base}", "native", "docker", "warm", sizes=sizes)
+        describe = CaseResult(
+            f"{prefix}native, {base}", "native", "docker", "warm", sizes=sizes, parts=image_parts(image)
+        )
         self._add(describe, image, request)
 
     def _build(self, parent: str, name: str, program: bytes, tag: str) -> None:

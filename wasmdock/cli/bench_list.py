@@ -16,6 +16,7 @@ from wasmdock.oci.image import Image
 from wasmdock.pack import extract
 from wasmdock.results import LeftOut
 from wasmdock.runtime import Mount
+from wasmdock.wasm import parse
 
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -70,6 +71,19 @@ def image_sizes(image: Image) -> dict[str, int]:
     with suppress(ImageError):
         sizes["program"] = len(extract(image))
     return sizes
+
+
+def image_parts(image: Image) -> dict[str, int]:
+    """Bytes of every layer as it is stored, and of every section of a Wasm binary, largest first."""
+    layers = {f"layer {place}": layer.descriptor.size for place, layer in enumerate(image.layers, 1)}
+    if not image.platform.is_wasm:
+        return layers
+    sections: dict[str, int] = {}
+    for each in parse(extract(image)).sections:
+        if not each.inside:
+            name = f"section {each.name} {each.custom}".rstrip()
+            sections[name] = sections.get(name, 0) + each.size
+    return {**layers, **dict(sorted(sections.items(), key=lambda entry: -entry[1]))}
 
 
 def _is_compressed(data: bytes) -> bool:

@@ -1,0 +1,189 @@
+"""wasmdock bench and report as users meet them: what is printed, exported, resumed, and when they fail."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command_line import CommandLine, guest
+from tests.requirements import require_docker
+from wasmdock.docker import Docker
+
+QUICK = ("--case", "a=true", "--case", "b=true", "--warmup", "0")
+
+
+def bench(wasmdock: CommandLine, path: Path, *args: str | Path, code: int = 0) -> Any:
+    """Run a benchmark and give its JSON."""
+    done = wasmdock("bench", *args, "--export", path)
+    assert done.code == code, done.stderr
+    return json.loads(path.read_text())
+
+
+def test_commands_are_measured_side_by_side(wasmdock: CommandLine, tmp_path: Path) -> None:
+    document = bench(wasmdock, tmp_path / "r.json", *QUICK, "--rounds", "4", "--seed", "5")
+    assert [(case["name"], len(case["samples"])) for case in document["cases"]] == [("a", 4), ("b", 4)]
+    assert document["seed"] == 5
+    assert document["environment"]["cores"]
+
+
+def test_guest_is_measured_cold_warm_and_hot_in_process(wasmdock: CommandLine, tmp_path: Path) -> None:
+    document = bench(wasmdock, tmp_path / "r.json", guest("hello"), "--roads", "process", "--rounds", "2")
+    found = {case["start"]: case for case in document["cases"]}
+    assert set(found) == {"cold", "warm", "hot"}
+    assert len(found["hot"]["samples"]) == 40
+    assert not [sample["failure"] for case in found.values() for sample in case["samples"] if sample["failure"]]
+    assert {"packed", "program", "compiled code"} <= set(found["hot"]["sizes"])
+    assert "compile" in found["cold"]["samples"][0]["phases"]
+
+
+def test_whole_program_is_measured_too(wasmdock: CommandLine, tmp_path: Path) -> None:
+    args = (guest("hello"), "--roads", "cli", "--rounds", "1", "--no-cold")
+    (case,) = bench(wasmdock, tmp_path / "r.json", *args)["cases"]
+    assert (case["name"], case["start"], case["samples"][0]["failure"]) == ("wasm, wasmdock run", "warm", "")
+
+
+def test_without_an_engine_containers_are_left_out_with_the_reason(wasmdock: CommandLine) -> None:
+    done = wasmdock("bench", guest("hello"), "--roads", "process,docker", "--rounds", "1", "--no-cold")
+    assert done.code == 0
+    assert "left out: wasm, docker: asking the Docker engine at" in done.text
+
+
+def test_guest_that_fails_is_given_up_with_its_own_words(wasmdock: CommandLine) -> None:
+    done = wasmdock("bench", guest("trap"), "--roads", "process", "--rounds", "5", "--no-cold")
+    assert "wasm, in-process (hot) was given up: wasm trap" in done.text
+
+
+def test_exit_code_may_be_another_than_0(wasmdock: CommandLine, tmp_path: Path) -> None:
+    args = ("--case", "a=sh -c 'exit 3'", "--rounds", "1", "--exit-code", "3")
+    (case,) = bench(wasmdock, tmp_path / "r.json", *args)["cases"]
+    assert case["samples"][0]["failure"] == ""
+
+
+def test_every_form_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install 'wasmdock[bench]'")
+    files = [tmp_path / f"r.{ending}" for ending in ("json", "csv", "md", "html", "png")]
+    done = wasmdock("bench", *QUICK, "--rounds", "1", "--export", ",".join(map(str, files)))
+    assert done.code == 0, done.stderr
+    assert all(file.stat().st_size > 100 for file in files)
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        ((), "benchmarking nothing"),
+        (("--case", "nameless"), "not NAME=WHAT"),
+        (("--case", "a=true", "--export", "r.pdf"), "no such form"),
+        (("--case", "a=true", "--export", "nowhere/r.json"), 'there is no folder "nowhere"'),
+        (("--case", "a=true", "--fail-above", "10%"), "nothing to compare with"),
+        (("--case", "a=true", "--rounds", "0"), "not a count"),
+        (("--case", "a=true", "--roads", "moon"), 'there is no "moon"'),
+        (("--case", "a=true", "--budget", "a is fast"), "reading budget"),
+        (("--resume", "nowhere.json"), "no such file"),
+    ],
+)
+def test_senseless_wish_is_refused_before_anything_is_measured(
+    wasmdock: CommandLine, tmp_path: Path, args: tuple[str, ...], complaint: str
+) -> None:
+    done = wasmdock("bench", *args, cwd=tmp_path)
+    assert (done.code, done.text) == (2, "")
+    assert complaint in done.stderr
+
+
+def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    args = ("bench", "--case", "a=sleep 0.05", "--rounds", "1000", "--export", path)
+    process = wasmdock.start(*args)
+    while not path.exists() and process.poll() is None:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    stdout, _ = process.communicate(timeout=30)
+    before = json.loads(path.read_text())
+    assert (process.returncode, before["interrupted"]) == (130, True)
+    assert b"these are the results so far" in stdout
+    done = len(before["cases"][0]["samples"])
+    after = bench(wasmdock, path, "--resume", path, "--rounds", str(done + 2))
+    assert [each["round"] for each in after["cases"][0]["samples"]] == list(range(done + 2))
+    assert after["cases"][0]["samples"][:done] == before["cases"][0]["samples"]
+
+
+def test_interrupted_benchmark_is_resumed_without_naming_it(wasmdock: CommandLine) -> None:
+    assert wasmdock("bench", *QUICK, "--rounds", "2").code == 0
+    assert "3 rounds" in wasmdock("bench", "--resume", "--rounds", "3").text
+
+
+def made_slower(path: Path, factor: float) -> Path:
+    document = json.loads(path.read_text())
+    for case in document["cases"]:
+        for each in case["samples"]:
+            each["seconds"] *= factor
+    slower = path.with_name("slower.json")
+    slower.write_text(json.dumps(document))
+    return slower
+
+
+def test_ci_fails_on_a_regression_and_says_which(wasmdock: CommandLine, tmp_path: Path) -> None:
+    old = tmp_path / "old.json"
+    bench(wasmdock, old, *QUICK, "--rounds", "10")
+    new = made_slower(old, 10.0)
+    done = wasmdock("report", new, "--baseline", old, "--fail-above", "10%", "--ci")
+    assert done.code == 1
+    assert "slower than allowed: a (warm) is 10.0 times slower" in done.stderr
+    assert "| case | warm start |" in done.text
+    assert wasmdock("report", old, "--baseline", old, "--fail-above", "10%", "--ci").code == 0
+
+
+def test_report_holds_each_file_against_the_one_before(wasmdock: CommandLine, tmp_path: Path) -> None:
+    old = tmp_path / "old.json"
+    bench(wasmdock, old, *QUICK, "--rounds", "10")
+    done = wasmdock("report", old, made_slower(old, 3.0))
+    assert "a (warm) is 3.00 times slower" in done.text
+
+
+def test_budget_that_is_not_met_is_a_failure(wasmdock: CommandLine) -> None:
+    done = wasmdock("bench", *QUICK, "--rounds", "1", "--budget", "a <= 1us", "--budget", "a <= 60s")
+    assert done.code == 1
+    assert done.text.count("NOT MET") == 1
+    assert "budget not met: a <= 1us" in done.stderr
+
+
+def test_instances_are_counted_until_memory_is_used(wasmdock: CommandLine, tmp_path: Path) -> None:
+    args = (guest("hello"), "--roads", "process", "--rounds", "1", "--no-cold", "--density", "20m")
+    (found,) = bench(wasmdock, tmp_path / "r.json", *args)["density"]
+    assert found["ended"] == "the memory limit"
+    assert found["curve"][-1][0] > 10
+
+
+@pytest.mark.docker
+def test_image_of_the_users_own_is_a_case_with_its_phases(wasmdock: CommandLine, tmp_path: Path) -> None:
+    engine = require_docker()
+    docker = Docker.connect({**os.environ, "DOCKER_HOST": engine})
+    native = "debian:trixie-slim"
+    if docker.find_image(native) is None:
+        pytest.skip(f"the engine has no {native}")
+    args = [
+        "bench",
+        "--case",
+        f"mine=image:{native}",
+        "--rounds",
+        "2",
+        "--arg",
+        "true",
+        "--export",
+        tmp_path / "r.json",
+    ]
+    done = wasmdock(*args, DOCKER_HOST=engine)
+    assert done.code == 0, done.stderr
+    warm, cold = json.loads((tmp_path / "r.json").read_text())["cases"]
+    assert (warm["program"], warm["road"], cold["start"]) == ("native", "docker", "cold")
+    assert {"create", "start", "run", "teardown"} <= set(warm["samples"][0]["phases"])
+    assert "load" in cold["samples"][0]["phases"]
+    assert docker.find_image(native) is not None
+
+
+def test_library_is_left_out_since_it_has_no_command(wasmdock: CommandLine) -> None:
+    done = wasmdock("bench", guest("component_lib"), "--case", "a=true", "--rounds", "1")
+    assert "left out: wasm, in-process: component-lib is a Wasm library" in done.text
