@@ -67,7 +67,7 @@ def _service(service: Service) -> dict[str, Any]:
         value = change(each) if change else _generic(key, each)
         if value in (None, [], {}) and key not in ("command", "entrypoint") and (key in _EMPTY_OUT or value is None):
             continue
-        if value is False and key in _TRUTHS and key != "init":
+        if (value is False and key in _TRUTHS and key != "init") or (value == 0 and key in _NUMBERS and key != "scale"):
             continue
         found[key] = value
     if "networks" not in found and "network_mode" not in found and "provider" not in found:
@@ -128,9 +128,9 @@ def _volumes(node: Node) -> list[dict[str, Any]]:
                 if not entry[key]:
                     del entry[key]
         kind = entry["type"]
-        if kind == "bind":
+        if "bind" in entry:
             entry["bind"] = {key: each for key, each in entry.get("bind", {}).items() if each not in (False, "")}
-        elif kind in ("volume", "tmpfs"):
+        if kind in ("volume", "tmpfs"):
             entry.setdefault(kind, {})
         size = item.get("tmpfs", "size")
         if size is not None:
@@ -219,7 +219,9 @@ def _networks(node: Node) -> dict[str, Any]:
 
 def _ulimits(node: Node) -> dict[str, Any]:
     def number(each: Node) -> Any:
-        return {key: number(below) for key, below in each.map.items()} if each.map else int(each.text)
+        if each.map:
+            return {key: number(below) for key, below in each.map.items()}
+        return int(each.text) or {}  # so Compose prints a lone zero
 
     return {name: number(each) for name, each in node.map.items()}
 
@@ -238,6 +240,8 @@ _CHANGES: dict[str, Callable[[Node], Any]] = {
     "logging": _logging,
     "networks": _networks,
     "ulimits": _ulimits,
+    "extra_hosts": lambda node: sorted(node.plain()),
+    "pull_policy": lambda node: "missing" if node.text == "if_not_present" else node.text,
     "stop_grace_period": lambda node: show_duration(parse_duration(node)),
     "expose": lambda node: texts(node).plain(),
 }

@@ -198,6 +198,16 @@ def _healthcheck(node: Node) -> Node:
     return update(node, test=put(test, ["CMD-SHELL", test.text]))
 
 
+def _develop(node: Node, place: Place) -> Node:
+    watch = node.get("watch")
+
+    def change(item: Node) -> list[Node]:
+        path = item.get("path")
+        return [update(item, path=put(path, resolve(path.text, place.folder, place.home))) if path else item]
+
+    return update(node, watch=_listed(watch, change)) if watch else node
+
+
 def _logging(node: Node) -> Node:
     options = node.get("options")
     return update(node, options=pairs(options)) if options else node
@@ -226,6 +236,7 @@ _SHAPES: dict[str, Callable[[Node, Place], Node]] = {
     "extra_hosts": lambda node, _: _extra_hosts(node),
     "devices": lambda node, _: _devices(node),
     "build": _build,
+    "develop": _develop,
     "healthcheck": lambda node, _: _healthcheck(node),
     "logging": lambda node, _: _logging(node),
     "deploy": lambda node, _: _deploy(node),

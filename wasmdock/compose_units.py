@@ -106,10 +106,13 @@ def parse_volume(node: Node, folder: Path, home: str) -> dict[str, object]:
             inner["nocopy"] = True
         elif option in _SELINUX and is_bind:
             inner["selinux"] = option
+        elif option in _SELINUX:
+            found["bind"] = {"selinux": option}
         elif option in _PROPAGATIONS and is_bind:
             inner["propagation"] = option
-    found["bind" if is_bind else "volume"] = {**inner, "create_host_path": True} if is_bind else inner
-    return found
+    if is_bind:
+        return {**found, "bind": {**inner, "create_host_path": True}}
+    return {**found, "volume": inner}
 
 
 def clean(path: str) -> str:

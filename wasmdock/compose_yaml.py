@@ -199,8 +199,11 @@ class _Reader:
                 break
             line = event.start_mark.line + 1
             key = self._node(event, events, depth + 1)
-            if isinstance(key.value, (tuple, dict)):
-                raise self._wrong(line, "a key is a list or a mapping: only texts can be keys")
+            if not isinstance(key.value, str):
+                said = (
+                    f'the key "{event.value}"' if isinstance(event, yaml.ScalarEvent) else "a list or a mapping as key"
+                )
+                raise self._wrong(line, f"{said} is no text", "put it in quotes")
             value = self._node(next(events), events, depth + 1)
             name = key.text
             if name == "<<":
@@ -217,8 +220,8 @@ class _Reader:
                 lines.setdefault(name, source.line_of(name))
         return Node(entries, self._file, start, tag, lines)
 
-    def _wrong(self, line: int, cause: str) -> UsageError:
-        return UsageError(f"{self._file}:{line}: {cause}")
+    def _wrong(self, line: int, cause: str, hint: str = "") -> UsageError:
+        return UsageError(f"{self._file}:{line}: {cause}", hint)
 
 
 def _scalar(event: Any) -> Scalar:
