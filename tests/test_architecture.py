@@ -27,7 +27,7 @@ LAYERS = {
         shape pack convert cargo host_cargo docker* builder build shim engine.* engine
         serve report plot_theme plots report_html""",
     "4 what stands on them": """
-        child inprocess child_main compose* bench* budget doctor_facts engine_files foresight doctor*""",
+        explain child inprocess child_main compose* bench* budget doctor_facts engine_files foresight doctor*""",
     "5 the command line": "cli*",
     "6 the program": "__main__",
 }

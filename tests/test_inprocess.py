@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_run_tells_how_the_guest_ended(
     assert bool(result.message) == bool(message)
 
 
-@pytest.mark.parametrize("code", [0, 1, 42, 125])
+@pytest.mark.parametrize("code", [0, 1, 42, 125, 126, 137, 200, 255])
 def test_exit_code_is_the_guests_own(runtime: InProcessRuntime, code: int) -> None:
     image = image_of(f"""(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
       (memory (export "memory") 1) (func (export "_start") (call $exit (i32.const {code}))))""")
@@ -209,3 +210,13 @@ def test_child_takes_its_modules_from_where_we_do(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     request = RunRequest(mounts=(Mount(tmp_path, "/"),), limits=Limits(timeout=20))
     assert InProcessRuntime().run(sample("hello"), request).stdout == HELLO
+
+
+def test_exit_code_of_one_thread_is_not_anothers(runtime: InProcessRuntime) -> None:
+    text = """(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 1) (func (export "_start") (call $exit (i32.const {}))))"""
+    images = [image_of(text.format(code)) for code in range(200, 208)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(50):
+            codes = pool.map(lambda image: runtime.run(image, RunRequest()).exit_code, images)
+            assert list(codes) == list(range(200, 208))

@@ -10,6 +10,7 @@ from wasmtime.component import _types as wit_types
 
 from wasmdock.engine.compiler import Engine
 from wasmdock.engine.endings import Ending, EndKind, ending_of, import_error
+from wasmdock.engine.exits import define_exit
 from wasmdock.engine.instance import FreshStore, Grants
 from wasmdock.errors import GuestError
 from wasmdock.wasm import parse
@@ -57,6 +58,7 @@ class ModuleLibrary:
         self._holdings = count_holdings(data)
         linker = wasmtime.Linker(engine.raw_engine)
         linker.define_wasi()
+        define_exit(linker)
         try:
             self._pre = linker.instantiate_pre(self._module)
         except wasmtime.WasmtimeError as error:

@@ -8,6 +8,7 @@ from wasmtime import _bindings as raw
 
 from wasmdock.engine.compiler import Engine
 from wasmdock.engine.endings import Ending, ending_of, import_error
+from wasmdock.engine.exits import define_exit
 from wasmdock.engine.instance import FreshStore, Grants
 from wasmdock.errors import GuestError
 from wasmdock.wasm_holdings import count_holdings
@@ -52,6 +53,7 @@ class ModuleCommand:
         _check_startable(module, export)
         linker = wasmtime.Linker(engine.raw_engine)
         linker.define_wasi()
+        define_exit(linker)
         try:
             self._pre = linker.instantiate_pre(module)
         except wasmtime.WasmtimeError as error:

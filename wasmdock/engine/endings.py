@@ -6,6 +6,7 @@ from enum import Enum
 
 import wasmtime
 
+from wasmdock.engine.exits import take_exit_code
 from wasmdock.errors import GuestError
 from wasmdock.watch import Guard
 
@@ -43,6 +44,9 @@ def ending_of(
     """Sort what wasmtime raised, or did not raise; memory is the linear memory's size in bytes at the end."""
     if failure is None:
         return Ending(EndKind.EXITED, memory=memory)
+    code = take_exit_code()
+    if code is not None:
+        return Ending(EndKind.EXITED, code=code, memory=memory)
     if isinstance(failure, wasmtime.ExitTrap):
         return Ending(EndKind.EXITED, code=failure.code & 0xFF, memory=memory)
     text = str(failure)
