@@ -164,20 +164,10 @@ def test_image_of_the_users_own_is_a_case_with_its_phases(wasmdock: CommandLine,
     native = "debian:trixie-slim"
     if docker.find_image(native) is None:
         pytest.skip(f"the engine has no {native}")
-    args = [
-        "bench",
-        "--case",
-        f"mine=image:{native}",
-        "--rounds",
-        "2",
-        "--arg",
-        "true",
-        "--export",
-        tmp_path / "r.json",
-    ]
-    done = wasmdock(*args, DOCKER_HOST=engine)
+    path, case = tmp_path / "r.json", f"mine=image:{native}"
+    done = wasmdock("bench", "--case", case, "--rounds", "2", "--arg", "true", "--export", path, DOCKER_HOST=engine)
     assert done.code == 0, done.stderr
-    warm, cold = json.loads((tmp_path / "r.json").read_text())["cases"]
+    warm, cold = json.loads(path.read_text())["cases"]
     assert (warm["program"], warm["road"], cold["start"]) == ("native", "docker", "cold")
     assert {"create", "start", "run", "teardown"} <= set(warm["samples"][0]["phases"])
     assert "load" in cold["samples"][0]["phases"]

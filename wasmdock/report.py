@@ -324,6 +324,7 @@ def footing(results: Results) -> list[str]:
     return [
         *([f"machine: {machine}"] if machine else []),
         f"{order}; measuring adds {seconds(results.overhead)} to each run",
+        *(f"{_label(case)}: {case.detail}" for case in results.cases if case.detail and case.start == "cold"),
         *([f"again: {shlex.join(results.command)}"] if results.command else []),
     ]
 

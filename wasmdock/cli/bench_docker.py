@@ -43,6 +43,7 @@ BASES: Mapping[str, tuple[str, bool]] = {
 PROCESS = "process"
 _STATIC = "-C target-feature=+crt-static"
 _HTTP_PORT = 8080
+_STAYS = "a cold start loads it again, but its layers stay in the engine"
 _PATIENCE = 120.0  # seconds for one container: a wedged engine must not stop a benchmark for ever
 
 
@@ -100,7 +101,7 @@ class DockerCases:
         with self._leaving_out(name):
             image = self._docker.image(reference)
             program = "wasm" if image.platform.is_wasm else "native"
-            describe = CaseResult(name, program, "docker", "warm", sizes=image_sizes(image), detail=reference)
+            describe = CaseResult(name, program, "docker", "warm", sizes=image_sizes(image), detail=_STAYS)
             self._add(describe, image, request)
 
     def add_service(self, name: str, what: str) -> None:
@@ -152,7 +153,7 @@ class DockerCases:
         self._cases.crowds.append(lambda: self._crowd(describe.name, plain, image, network, request.args))
         if not self._options.no_cold:
             cold = ColdRuntime(make, "load", lambda: _ignore(self._docker.remove(reference, force=True)))
-            detail = "its base image stays in the engine" if describe.program == "native" else ""
+            detail = describe.detail or ("its base image stays in the engine" if describe.program == "native" else "")
             described = replace(describe, start="cold", detail=detail)
             self._cases.add(replace(warm, describe=described, run=lambda: cold.run(image, bounded), prepare=_pass))
 
