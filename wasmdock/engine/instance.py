@@ -136,9 +136,9 @@ def _on_epoch(_context: int, key: int | None, delta: Any, _kind: int) -> int | N
     return None
 
 
-_CALLBACK_TYPE, _FINALIZER_TYPE = (raw._wasmtime_store_epoch_deadline_callback.argtypes[index] for index in (1, 3))
+_ARGUMENT_TYPES: Any = raw._wasmtime_store_epoch_deadline_callback.argtypes
 _EPOCH_FUNCTION = ctypes.CFUNCTYPE(
     ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, POINTER(ctypes.c_uint64), ctypes.c_void_p
 )(_on_epoch)
-_CALLBACK = ctypes.cast(_EPOCH_FUNCTION, _CALLBACK_TYPE)
-_NO_FINALIZER = ctypes.cast(0, _FINALIZER_TYPE)  # FreshStore forgets the guard
+_CALLBACK = ctypes.cast(_EPOCH_FUNCTION, _ARGUMENT_TYPES[1])
+_NO_FINALIZER = ctypes.cast(0, _ARGUMENT_TYPES[3])  # FreshStore forgets the guard
