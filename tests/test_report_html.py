@@ -1,8 +1,11 @@
 """The HTML report is one page that needs nothing else, says in text what it shows, and lets no name break out."""
 
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -108,6 +111,25 @@ def test_page_of_nothing_measured_is_still_a_page() -> None:
 def test_case_that_failed_is_named_and_breaks_no_plot() -> None:
     failed = replace(case("broken", "warm", 1.0), samples=(), dropped="no shim")
     assert "broken (warm) was given up: no shim" in Page(render_html([replace(RESULTS, cases=(failed,))])).text
+
+
+def test_chromium_shows_the_page_without_a_complaint_or_a_request(html: str, tmp_path: Path) -> None:
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no Chromium on PATH")
+    (tmp_path / "r.html").write_text(html)
+    log, shot = tmp_path / "net.json", tmp_path / "shot.png"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={tmp_path}/p"]
+    flags += ["--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    flags += ["--window-size=400,4000", f"--log-net-log={log}"]
+    done = subprocess.run(
+        [browser, *flags, f"--screenshot={shot}", f"file://{tmp_path}/r.html"], capture_output=True, timeout=120
+    )
+    assert shot.read_bytes().startswith(b"\x89PNG"), done.stderr
+    assert b"CONSOLE" not in done.stderr
+    asked = set(re.findall(r'"url": ?"(?!file:|data:|chrome)([^"]*)"', log.read_text()))
+    browsers_own = re.compile(r"//[^/]*(google|gvt1|gstatic)")
+    assert not [url for url in asked if not browsers_own.search(url)]
 
 
 def test_png_is_one() -> None:

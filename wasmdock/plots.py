@@ -276,7 +276,7 @@ def _memory(results: Results, new: _New) -> Plot | None:
         if values:
             rows.append((_label(case), sorted(values)[len(values) // 2], case.program))
     return _amounts(
-        "Peak memory", "Peak memory", rows, new, "What each road can show; see the table. Logarithmic scale."
+        "Peak memory", "Peak memory", rows, new, "In-process: the linear memory of the instance. Logarithmic scale."
     )
 
 
@@ -305,9 +305,12 @@ def _density(results: Results, new: _New) -> Plot | None:
         return None
     figure, axes = new(3.0)
     for place, each in enumerate(results.density):
-        counts, used = [point[0] for point in each.curve], [point[1] for point in each.curve]
+        points = [point for point in each.curve if point[0] and point[1]]
+        counts, used = [point[0] for point in points], [point[1] for point in points]
         axes.plot(counts, used, color=SERIES[place % len(SERIES)], label=each.name, marker=".", markersize=3)
     axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _place: f"{value:,g}")
     axes.set_xlabel("alive at once")
     _size_axis(axes.yaxis)
     axes.legend(fontsize=7, frameon=False)
