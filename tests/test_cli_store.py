@@ -66,9 +66,7 @@ def test_packed_export_is_started_instead_of_the_command(wasmdock: CommandLine) 
 
 
 @pytest.mark.parametrize("target", ["image.tar", "layout", "-"])
-def test_saved_image_is_loaded_again_with_its_name_and_digest(
-    packed: CommandLine, tmp_path: Path, target: str
-) -> None:
+def test_saved_image_is_loaded_again_with_its_name_and_digest(packed: CommandLine, tmp_path: Path, target: str) -> None:
     [before] = json.loads(ok(packed("images", "--format", "json")).text)
     saved = ok(packed("save", "hello:v1", "-o", target if target == "-" else tmp_path / target))
     ok(packed("rmi", "hello:v1"))

@@ -217,7 +217,7 @@ def test_library_is_initialised_before_its_first_call() -> None:
     [
         ("(module)", 0, 0),
         ("(module (memory 1) (memory 2) (table 1 funcref))", 2, 1),
-        ("(module (import \"a\" \"m\" (memory 1)))", 0, 0),
+        ('(module (import "a" "m" (memory 1)))', 0, 0),
         ("(component (core module (memory 1)) (component (core module (memory 1) (table 1 funcref))))", 2, 1),
     ],
 )

@@ -78,6 +78,4 @@ def test_native_image_in_docker_needs_no_flags() -> None:
 
 
 def test_launch_in_process_needs_no_flags() -> None:
-    assert plan_launch(CORE, BARE) == Launch(
-        HERE, "in-process, for a WASI preview 1 command: no Docker engine answers"
-    )
+    assert plan_launch(CORE, BARE) == Launch(HERE, "in-process, for a WASI preview 1 command: no Docker engine answers")

@@ -22,7 +22,6 @@ def over(watch: Watch, guard: Guard) -> Iterator[None]:
         watch.remove(guard)
 
 
-
 class FakeClock:
     """A clock that stands still until it is moved."""
 
