@@ -174,6 +174,19 @@ def test_image_of_the_users_own_is_a_case_with_its_phases(wasmdock: CommandLine,
     assert docker.find_image(native) is not None
 
 
-def test_library_is_left_out_since_it_has_no_command(wasmdock: CommandLine) -> None:
-    done = wasmdock("bench", guest("component_lib"), "--case", "a=true", "--rounds", "1")
-    assert "left out: wasm, in-process: component-lib is a Wasm library" in done.text
+def test_library_without_an_export_to_call_is_left_out(wasmdock: CommandLine) -> None:
+    done = wasmdock("bench", guest("add"), "--case", "a=true", "--rounds", "1")
+    assert "left out: wasm, in-process: add is a library: give --call EXPORT" in done.text
+
+
+def test_calls_of_a_library_are_measured_cold_warm_and_hot(wasmdock: CommandLine, tmp_path: Path) -> None:
+    args = (guest("add"), "--call", "add", "--arg", "2", "--arg", "3", "--roads", "process", "--rounds", "2")
+    found = {case["start"]: case for case in bench(wasmdock, tmp_path / "r.json", *args)["cases"]}
+    assert {start: len(case["samples"]) for start, case in found.items()} == {"hot": 40, "warm": 2, "cold": 2}
+    assert not [each["failure"] for case in found.values() for each in case["samples"] if each["failure"]]
+
+
+def test_call_of_an_export_that_is_not_there_names_those_that_are(wasmdock: CommandLine) -> None:
+    done = wasmdock("bench", guest("add"), "--call", "ad", "--roads", "process", "--rounds", "1")
+    assert done.code == 1
+    assert "did you mean add?" in done.stderr

@@ -25,7 +25,7 @@ COLD_EVERY = 3  # where the time is given instead
 INTERRUPTED = 130
 # The options that say what is measured, not how long or what becomes of it.
 _WHAT = (
-    *("subjects", "case", "against", "roads", "no_cold", "args", "stdin", "volume", "exit_code"),
+    *("subjects", "case", "against", "roads", "no_cold", "args", "call", "stdin", "volume", "exit_code"),
     *("network", "http", "http_path", "throughput", "density"),
 )
 
@@ -97,6 +97,7 @@ def _command(options: argparse.Namespace, seed: int) -> tuple[str, ...]:
     words += [word for each in options.case for word in ("--case", each)]
     words += ["--against", ",".join(options.against), "--roads", ",".join(options.roads) or "none"]
     words += [word for each in options.args for word in ("--arg", each)]
+    words += ["--call", options.call] if options.call else []
     words += ["--no-cold"] if options.no_cold else []
     words += ["--stdin", str(options.stdin)] if options.stdin else []
     words += volume_words(options.volume)

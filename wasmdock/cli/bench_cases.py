@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wasmdock.bench import Case, ColdRuntime, runtime_case
 from wasmdock.bench_command import command_run
+from wasmdock.cli.bench_call import call_cases
 from wasmdock.cli.bench_crowds import Instances
 from wasmdock.cli.bench_docker import DockerCases
 from wasmdock.cli.bench_list import Cases, image_parts, image_sizes, volume_words
@@ -68,12 +69,30 @@ def _add_subject(
         return
     if nature in _COMMANDS:
         _add_process(prefix, source, request, cases, options, context)
+    elif nature is Nature.LIBRARY and options.call:
+        _add_call(prefix, source, cases, options)
+    elif nature is Nature.LIBRARY:
+        cases.left_out.append(
+            LeftOut(f"{prefix}wasm, in-process", f"{source.reference} is a library: give --call EXPORT")
+        )
     else:
         cases.left_out.append(LeftOut(f"{prefix}wasm, in-process", f"{source.reference} is {nature.value}"))
     if "docker" in options.roads and nature is not Nature.LIBRARY:
         docker.add_wasm(prefix, source, request, serves=nature is Nature.HTTP)
-        if (Path(subject) / "Cargo.toml").is_file() and nature in _COMMANDS:
-            docker.add_bases(prefix, Path(subject), request)
+    if "docker" in options.roads and (Path(subject) / "Cargo.toml").is_file() and nature is not Nature.HTTP:
+        docker.add_bases(prefix, Path(subject), request)
+
+
+def _add_call(prefix: str, source: Source, cases: Cases, options: argparse.Namespace) -> None:
+    cache = cases.folder / "code" / source.image.digest.hex[:16]
+    sizes, parts = image_sizes(source.image), image_parts(source.image)
+    describe = CaseResult(f"{prefix}wasm, in-process", "wasm", "process", "hot", sizes=sizes, parts=parts)
+    made = call_cases(
+        describe, source.image, options.call, options.args, cache, repeat=HOT_RUNS, cold=not options.no_cold
+    )
+    for case in made:
+        cases.add(case)
+    cases.loads.append(made[0])
 
 
 def _add_process(

@@ -32,9 +32,9 @@ def invoke(options: argparse.Namespace, context: Context) -> int:
     cache = CodeCache(context.code_cache)
     engine = Engine(cache, limits.fuel is not None, limits.stack, options.compile_time)
     library = load_library(engine, data, form_of(data) is Form.COMPONENT)
-    name = _find(library, options.export)
+    name = find_export(library, options.export)
     signature = library.functions[name]
-    args = _arguments(name, signature, options.args)
+    args = parse_arguments(name, signature, options.args)
     results: list[Any] = []
     result = interruptible(lambda: _call(library, name, args, limits, results))
     if result.outcome is Outcome.EXITED and not result.message:
@@ -50,7 +50,7 @@ def _call(library: Library, name: str, args: list[Any], limits: Limits, results:
     return judge(ending, limits)
 
 
-def _find(library: Library, wanted: str) -> str:
+def find_export(library: Library, wanted: str) -> str:
     """The export's full name: as given, or the one function of an interface that ends so."""
     if wanted in library.functions:
         return wanted
@@ -64,7 +64,8 @@ def _find(library: Library, wanted: str) -> str:
     raise GuestError(f'invoking "{wanted}": no such export', f"{guess}it exports:\n{listed}")
 
 
-def _arguments(name: str, signature: Signature, texts: list[str]) -> list[Any]:
+def parse_arguments(name: str, signature: Signature, texts: list[str]) -> list[Any]:
+    """The values of what was typed, by the function's type. Raises UsageError."""
     if len(texts) != len(signature.params):
         raise UsageError(
             f'invoking "{name}": {len(texts)} arguments given, {len(signature.params)} wanted',

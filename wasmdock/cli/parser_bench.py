@@ -61,6 +61,9 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-cold", action="store_true", help="leave out cold starts, which reload and recompile")
     parser.add_argument("--arg", dest="args", action="append", default=[], help="an argument for the guest")
+    parser.add_argument(
+        "--call", metavar="EXPORT", help="of a library: measure calls of this export, with the --arg values"
+    )
     parser.add_argument("--stdin", type=Path, metavar="FILE", help="standard input for every case")
     parser.add_argument(
         "-v",
