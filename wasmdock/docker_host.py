@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 START_HINT = "start Docker, or `scripts/engine start` gives a Debian host an engine of its own"
 _GROUP_HINT = "`sudo usermod -aG docker $USER`, then log in again (members of that group are as good as root)"
 _ANSWER_CAP = 16 << 20
+OWN_ENGINE = "engine.json"  # the note of `wasmdock engine up`, in wasmdock's data folder under engine/
 _SOCKET = "/var/run/docker.sock"
 
 
@@ -60,8 +61,9 @@ class Answer:
 def find_host(environment: Mapping[str, str], *, exists: Callable[[Path], bool] = Path.exists) -> Host:
     """Decide where the engine is, by the docker client's rules and the sockets it does not look for.
 
-    DOCKER_HOST, then DOCKER_CONTEXT or the current context, then the default, Docker Desktop's and the
-    rootless socket, the first that exists. Raises UsageError for an address or a context that cannot be.
+    DOCKER_HOST, then DOCKER_CONTEXT or the current context, then the engine of `wasmdock engine up`, then the
+    default, Docker Desktop's and the rootless socket, the first that exists. Raises UsageError for an address
+    or a context that cannot be.
     """
     if url := environment.get("DOCKER_HOST", ""):
         return _host_of_environment(url, environment)
@@ -69,10 +71,27 @@ def find_host(environment: Mapping[str, str], *, exists: Callable[[Path], bool] 
     name = environment.get("DOCKER_CONTEXT", "") or _current_context(config)
     if name not in ("", "default"):
         return _host_of_context(config, name)
+    if environment.get("WASMDOCK_ENGINE") != "none" and (own := own_engine(environment)):
+        return own
     found = next((path for path in _usual_sockets(environment) if exists(path)), Path(_SOCKET))
     url = f"unix://{found}"
     given = {} if str(found) == _SOCKET else {"DOCKER_HOST": url}
     return Host(url, "the default socket", environment=given)
+
+
+def own_engine(environment: Mapping[str, str]) -> Host | None:
+    """The engine that `wasmdock engine up` started for this user, by the note it left; None where there is none."""
+    home = environment.get("WASMDOCK_HOME", "")
+    data = environment.get("XDG_DATA_HOME") or f"{environment.get('HOME', '/')}/.local/share"
+    folder = (Path(home) if home else Path(data) / "wasmdock") / "engine"
+    try:
+        note = json.loads((folder / OWN_ENGINE).read_bytes())
+        url, tls = str(note["url"]), note.get("tls")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    given = {"DOCKER_HOST": url}
+    given |= {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tls)} if tls else {}
+    return Host(url, "wasmdock engine", Path(tls) if tls else None, environment=given)
 
 
 def _host_of_environment(url: str, environment: Mapping[str, str]) -> Host:
@@ -136,9 +155,7 @@ def ping(host: Host, timeout: float) -> Ping:
     answer = ask(host, "/_ping", timeout)
     if answer.status != 200:
         cause = answer.body.decode("utf-8", "replace").strip()
-        raise UnavailableError(
-            f"{_asking(host)}: status {answer.status} {cause}".rstrip(), _hint(host, START_HINT)
-        )
+        raise UnavailableError(f"{_asking(host)}: status {answer.status} {cause}".rstrip(), _hint(host, START_HINT))
     return Ping(answer.headers.get("api-version", ""), answer.headers.get("server", ""))
 
 
@@ -163,14 +180,10 @@ def parse_answer(data: bytes, host: Host) -> Answer:
     lines = head.decode("latin-1").splitlines()
     words = lines[0].split(" ") if lines else []
     if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
-        raise UnavailableError(
-            f"{_asking(host)}: it does not speak HTTP", _hint(host, "is this a Docker engine?")
-        )
+        raise UnavailableError(f"{_asking(host)}: it does not speak HTTP", _hint(host, "is this a Docker engine?"))
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
     if len(body) < int(headers.get("content-length", 0)):
-        raise UnavailableError(
-            f"{_asking(host)}: it hung up in the middle of its answer", _hint(host, START_HINT)
-        )
+        raise UnavailableError(f"{_asking(host)}: it hung up in the middle of its answer", _hint(host, START_HINT))
     return Answer(int(words[1]), headers, body)
 
 

@@ -1,8 +1,10 @@
 """The flags of engine and completion."""
 
+import argparse
+import sys
 from pathlib import Path
 
-from wasmdock.cli.parser import Verbs, verb
+from wasmdock.cli.parser import Verbs, add_format, verb
 
 
 def add_engine(verbs: Verbs) -> None:
@@ -31,8 +33,29 @@ def add_engine(verbs: Verbs) -> None:
     uninstall = verb(
         actions, "uninstall", "engine:uninstall", "remove the Wasm runtime", "sudo wasmdock engine uninstall"
     )
+    _add_container(actions)
     for action in (install, uninstall):
         action.add_argument("--prefix", type=Path, default=Path("/usr/local"), help="where (default: /usr/local)")
+
+
+def _add_container(actions: Verbs) -> None:
+    """The engine in a container, for people whose own Docker cannot run Wasm."""
+    where = "engine_container"
+    up = verb(actions, "up", f"{where}:up", "start an engine in a container of your Docker", "wasmdock engine up")
+    up.add_argument(
+        "--from", dest="source", type=Path, metavar="FOLDER", help="where the Wasm runtime's programs are (as install)"
+    )
+    up.add_argument(
+        "--tls",
+        action=argparse.BooleanOptionalAction,
+        default=sys.platform != "linux",
+        help="reach it through TLS on 127.0.0.1 instead of a Unix socket (default: except on Linux)",
+    )
+    down = verb(actions, "down", f"{where}:down", "end that engine", "wasmdock engine down --volumes")
+    down.add_argument("--volumes", action="store_true", help="remove its images and all it held, too")
+    status = verb(actions, "status", f"{where}:engine_status", "say whether it answers", "wasmdock engine status")
+    add_format(status)
+    verb(actions, "env", f"{where}:env", "print what to eval for docker", 'eval "$(wasmdock engine env)"')
 
 
 def add_shell(verbs: Verbs) -> None:

@@ -1,0 +1,98 @@
+"""wasmdock engine up, down, status, env: an engine that runs Wasm, for people whose own does not."""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from wasmdock.cli.build import ca_bundle
+from wasmdock.cli.context import Context
+from wasmdock.docker import Docker
+from wasmdock.docker_host import Host, own_engine
+from wasmdock.engine_container import CONTEXT, Recipe, address, status
+from wasmdock.engine_container import down as bring_down
+from wasmdock.engine_container import up as bring_up
+from wasmdock.errors import UnavailableError
+from wasmdock.shim import find_programs
+
+_CHECKOUT = Path(__file__).resolve().parent.parent.parent
+_DOWN = 3  # the exit code of `status` where it does not run, as of scripts/engine
+
+
+def up(options: argparse.Namespace, context: Context) -> int:
+    """Start it (the first time: build it), make a docker context for it, and say where it is."""
+    outer = _outer(context)
+    context.say("wasmdock: bringing the engine up (the first time takes some minutes)")
+    recipe = Recipe(
+        _folder(),
+        find_programs(options.source, _CHECKOUT),
+        context.data / "engine",
+        ca_bundle(context),
+        tls=options.tls,
+    )
+    host = bring_up(outer, recipe, _pass_on if context.is_terminal and not context.quiet else None)
+    _make_context(outer, host)
+    print(f"DOCKER_HOST={host.url}")
+    context.say(f"wasmdock: wasmdock run finds it; docker --context {CONTEXT} uses it")
+    return 0
+
+
+def down(options: argparse.Namespace, context: Context) -> int:
+    """End it; its images stay for the next time, unless --volumes."""
+    outer = _outer(context)
+    there = bring_down(outer, context.data / "engine", volumes=options.volumes)
+    outer.cli("context", "rm", "--force", CONTEXT)
+    context.say("wasmdock: the engine is gone" if there else "wasmdock: there was no engine")
+    return 0
+
+
+def engine_status(options: argparse.Namespace, context: Context) -> int:
+    """One line; 0 where it answers, 3 where it does not run."""
+    outer = _outer(context)
+    state, host = status(outer, context.environment)
+    version = Docker(host, context.environment).facts().version if host else ""
+    facts = {"state": state, "url": host.url if host else "", "version": version}
+    if options.format == "json":
+        print(json.dumps(facts))
+    elif host:
+        print(f"{state}: Docker {version}, DOCKER_HOST={host.url}, its ports at {address(outer) or 'unknown'}")
+    else:
+        print(f"{state}, and it does not answer: wasmdock engine up")
+    return 0 if host else _DOWN
+
+
+def env(options: argparse.Namespace, context: Context) -> int:
+    """What to eval for the plain docker client."""
+    host = own_engine(context.environment)
+    if host is None:
+        raise UnavailableError("naming the engine's address: none of ours is up", "wasmdock engine up")
+    for name, value in host.environment.items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def _outer(context: Context) -> Docker:
+    """The engine that is to run ours: the user's own, never ours itself."""
+    return Docker.connect({**context.environment, "WASMDOCK_ENGINE": "none"})
+
+
+def _make_context(outer: Docker, host: Host) -> None:
+    """Make the context anew: the address may have changed. A client without contexts is no failure."""
+    outer.cli("context", "rm", "--force", CONTEXT)
+    parts = [f"host={host.url}"]
+    parts += [f"{key}={host.tls / f'{key}.pem'}" for key in ("ca", "cert", "key")] if host.tls else []
+    outer.cli("context", "create", CONTEXT, "--docker", ",".join(parts))
+
+
+def _folder() -> Path:
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package.parent / "dockerfiles" / "engine", package / "dockerfiles" / "engine"):
+        if (folder / "Dockerfile").is_file():
+            return folder
+    raise UnavailableError("finding the engine's image: dockerfiles/engine is missing", "install wasmdock again")
+
+
+def _pass_on(chunk: bytes) -> None:
+    sys.stderr.buffer.write(chunk)
+    sys.stderr.buffer.flush()
