@@ -225,7 +225,11 @@ def test_cold_runtime_starts_from_nothing_each_time_and_counts_the_preparation()
         made.append(FakeRuntime(clock))
         return made[-1]
 
-    cold = ColdRuntime(make, "compile", lambda: clock.sleep(30.0), clock)
+    def renew(image: Image) -> Image:
+        clock.sleep(30.0)
+        return image
+
+    cold = ColdRuntime(make, "compile", renew, clock)
     case = Case(describe(start="cold"), lambda: cold.run(IMAGE, RunRequest()), clocked_by="total")
     (found,) = measure([case], Plan(rounds=2, warmup=0), clock=clock).cases
     assert len(made) == 2

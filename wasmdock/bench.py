@@ -65,11 +65,14 @@ class ColdRuntime:
         self,
         make: Callable[[], Runtime],
         phase: str,
-        forget: Callable[[], None] = _nothing,
+        renew: Callable[[Image], Image] = lambda image: image,
         clock: Clock = time.perf_counter,
     ) -> None:
-        """Take what makes a runtime, the name of its preparation as a phase, and what drops traces (untimed)."""
-        self._make, self._phase, self._forget, self._clock = make, phase, forget, clock
+        """Take what makes a runtime, and the name of its preparation as a phase.
+
+        renew, untimed, drops all traces of earlier runs and gives the image to run: the same or its like.
+        """
+        self._make, self._phase, self._renew, self._clock = make, phase, renew, clock
         self.name = "cold"
 
     def prepare(self, image: Image) -> None:
@@ -77,7 +80,7 @@ class ColdRuntime:
 
     def run(self, image: Image, request: RunRequest) -> RunResult:
         """Make, prepare, run; the phase `total` is the seconds these took."""
-        self._forget()
+        image = self._renew(image)
         began = self._clock()
         runtime = self._make()
         runtime.prepare(image)

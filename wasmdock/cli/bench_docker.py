@@ -16,6 +16,7 @@ from wasmdock.bench import Case, ColdRuntime, runtime_case
 from wasmdock.bench_command import command_run
 from wasmdock.bench_http import answer_run
 from wasmdock.cli.bench_crowds import Containers
+from wasmdock.cli.bench_fresh import FreshImages, held_as
 from wasmdock.cli.bench_list import Cases, image_parts, image_sizes
 from wasmdock.cli.bench_service import DockerService, ServiceRuntime
 from wasmdock.cli.context import Context
@@ -131,7 +132,7 @@ class DockerCases:
         if self._options.http is not None or describe.road == "http":
             self._add_http(replace(describe, road="docker"), image, request)
             return
-        reference = _held_as(image)
+        reference = held_as(image)
         bounded = replace(request, limits=replace(Limits(), timeout=_PATIENCE))
         self._cases.cleanups.append(lambda: _ignore(self._docker.remove(reference, force=True)))
         network = self._network()
@@ -152,7 +153,7 @@ class DockerCases:
         self._cases.loads.append(replace(warm, run=lambda: plain.run(image, bounded)))
         self._cases.crowds.append(lambda: self._crowd(describe.name, plain, image, network, request.args))
         if not self._options.no_cold:
-            cold = ColdRuntime(make, "load", lambda: _ignore(self._docker.remove(reference, force=True)))
+            cold = ColdRuntime(make, "load", self._renew())
             detail = describe.detail or ("its base image stays in the engine" if describe.program == "native" else "")
             described = replace(describe, start="cold", detail=detail)
             self._cases.add(replace(warm, describe=described, run=lambda: cold.run(image, bounded), prepare=_pass))
@@ -161,11 +162,11 @@ class DockerCases:
         self, name: str, runtime: DockerRuntime, image: Image, network: Sequence[str], args: tuple[str, ...]
     ) -> Containers:
         runtime.prepare(image)
-        return Containers(name, self._docker, _held_as(image), (*_wasm_words(image), *network), args)
+        return Containers(name, self._docker, held_as(image), (*_wasm_words(image), *network), args)
 
     def _add_http(self, describe: CaseResult, image: Image, request: RunRequest) -> None:
         """A service: from nothing to the first HTTP answer."""
-        reference, port, path = _held_as(image), self._options.http or _HTTP_PORT, self._options.http_path
+        reference, port, path = held_as(image), self._options.http or _HTTP_PORT, self._options.http_path
         variables = [word for key, value in request.env.items() for word in ("--env", f"{key}={value}")]
         words = [*_wasm_words(image), *self._network(), *variables, reference]
         service = DockerService(self._docker, words, request.args, port, path)
@@ -179,9 +180,14 @@ class DockerCases:
             def make() -> ServiceRuntime:
                 return ServiceRuntime(DockerRuntime(self._docker), answer_run(service))
 
-            cold = ColdRuntime(make, "load", lambda: _ignore(self._docker.remove(reference, force=True)))
+            cold = ColdRuntime(make, "load", self._renew())
             described = replace(describe, start="cold")
             self._cases.add(replace(warm, describe=described, run=lambda: cold.run(image, request), prepare=_pass))
+
+    def _renew(self) -> "FreshImages":
+        fresh = FreshImages(self._docker)
+        self._cases.cleanups.append(fresh.forget)
+        return fresh
 
     def _network(self) -> list[str]:
         return [f"--network={self._options.network}"] if self._options.network else []
@@ -294,11 +300,6 @@ class PhasedDocker:
         """Run it; the phase `total` is seconds from the docker client's start to its end."""
         result = self._runtime.run(image, request)
         return replace(result, phases=_phases(result, self._clock.seconds))
-
-
-def _held_as(image: Image) -> str:
-    """The name DockerRuntime gives an image it loads."""
-    return f"wasmdock/run:{image.digest.hex[:24]}"
 
 
 def _wasm_words(image: Image) -> list[str]:
