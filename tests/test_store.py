@@ -81,7 +81,7 @@ def test_a_name_unlike_any_other_is_answered_with_the_way_to_list(store: Store) 
 
 
 def test_a_beginning_that_two_digests_share_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wasmdock.oci.store._SHORTEST_PREFIX", 0)
+    monkeypatch.setattr("wasmdock.oci.store_entries._SHORTEST_PREFIX", 0)
     store.put(hello(), NAME)
     store.put(hello(args=["x"]), Reference.parse("other"))
     with pytest.raises(ImageError, match="several digests begin so"):
@@ -154,9 +154,7 @@ def test_a_large_layer_is_read_only_when_it_is_used(store: Store) -> None:
         _ = loaded.layers[0].data
 
 
-_INDEXES = [
-    name for name in HOSTILE if "index" in name.split()[0] or "entry" in name or name.startswith("layer")
-]
+_INDEXES = [name for name in HOSTILE if "index" in name.split()[0] or "entry" in name or name.startswith("layer")]
 
 
 @pytest.mark.parametrize("name", _INDEXES)

@@ -4,11 +4,13 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wasmdock.build import Build, build_guest
 from wasmdock.builder import Builder
 from wasmdock.cargo import STATIC
+from wasmdock.cli.attest import attach_to
 from wasmdock.cli.context import Context
 from wasmdock.cli.source import Source, read_wasm
 from wasmdock.cli.values import parse_env
@@ -30,10 +32,11 @@ def build(options: argparse.Namespace, context: Context) -> int:
     target = _target(options.target, context)
     if options.platform:
         return _build_for(options.platform, target, options, context)
-    made = _build(options.folder, target, context, static=True)
+    made, optimized = _optimized(_build(options.folder, target, context, static=True), options, context)
     image = _packed(made.artifact, options, context)
     reference = Reference.parse(options.tag or made.artifact.name)
     context.store.put(image, reference)
+    attach_to(image, made, options, context, optimized)
     _report(image, reference.familiar, made, options)
     return 0
 
@@ -47,7 +50,9 @@ def _build_for(
     if len(platforms) > 1 and options.shape != Shape.ROOTFS.value:
         hint = "leave --shape out, or build for one platform"
         raise UsageError(f"building an index of {options.shape}: containerd's Wasm shims cannot read one", hint)
-    made = [_build(options.folder, _target_for(platform, target), context, static=True) for platform in platforms]
+    built = [_build(options.folder, _target_for(platform, target), context, static=True) for platform in platforms]
+    both = [_optimized(each, options, context) for each in built]
+    made = [each for each, _ in both]
     images = [_packed(each.artifact, options, context) for each in made]
     for wanted, image in zip(platforms, images, strict=True):
         if not image.platform.matches(wanted) and not (wanted.is_wasm and image.platform.is_wasm):
@@ -58,7 +63,8 @@ def _build_for(
         context.store.put(images[0], reference)
     else:
         context.store.put_index(ImageIndex.of(images), reference)
-    for image, each in zip(images, made, strict=True):
+    for image, (each, optimized) in zip(images, both, strict=True):
+        attach_to(image, each, options, context, optimized)
         _report(image, reference.familiar, each, options)
     return 0
 
@@ -121,7 +127,30 @@ def _target(text: str | None, context: Context) -> Target | None:
     return target
 
 
-def _build(folder: Path, target: Target | None, context: Context, static: bool = False) -> Build:
+def build_anew(folder: Path, target: Target | None, cache: Path, context: Context, is_optimized: bool = False) -> bytes:
+    """The program's bytes, built with an empty cache."""
+    from wasmdock.optimize import optimize
+
+    artifact = _build(folder, target, context, static=True, cache=cache).artifact
+    return (optimize(artifact)[0] if is_optimized else artifact).data
+
+
+def _optimized(made: Build, options: argparse.Namespace, context: Context) -> tuple[Build, str]:
+    """What --optimize makes of a build, and by what; the size before is told beside the one after."""
+    if not options.optimize or not made.artifact.target.is_wasm:
+        return made, ""
+    from wasmdock.optimize import optimize
+
+    artifact, how = optimize(made.artifact)
+    before, after = len(made.artifact.data), len(artifact.data)
+    won = f"{before:,} -> {after:,} bytes ({100 * (after - before) / before:+.1f} %)"
+    context.say(f"wasmdock: {how}: {won if after < before else f'nothing won over {before:,} bytes'}")
+    return replace(made, artifact=artifact), how if after < before else ""
+
+
+def _build(
+    folder: Path, target: Target | None, context: Context, static: bool = False, cache: Path | None = None
+) -> Build:
     """static: a native program must bring its C library along, for an image FROM scratch holds none."""
     guest = load_guest(folder)
     environment = dict(context.environment)
@@ -130,7 +159,7 @@ def _build(folder: Path, target: Target | None, context: Context, static: bool =
     made = build_guest(
         guest,
         target or guest.default_target,
-        cache=context.cache,
+        cache=cache or context.cache,
         environment=environment,
         engine=lambda: context.docker,
         builder=Builder(builder_folder(), environment, ca_bundle(context)),

@@ -23,6 +23,7 @@ _SECTIONS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("run", "invoke"), "parser_run:add_run"),
     (("inspect", "extract", "images", "rmi", "load", "save"), "parser_images:add_store"),
     (("push", "pull", "copy", "tags", "convert", "login", "logout"), "parser_registry:add_registry"),
+    (("sbom", "verify", "diff"), "parser_provenance:add_provenance"),
     (("engine",), "parser_engine:add_engine"),
     (("bench", "report"), "parser_bench:add_bench"),
     (("doctor", "explain"), "parser_doctor:add_doctor"),

@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import json
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,11 +15,14 @@ from wasmdock.errors import ImageError, UsageError
 from wasmdock.oci import registry_transfer
 from wasmdock.oci.credentials import Credentials, Login
 from wasmdock.oci.image import Digest, Platform, Reference
+from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.registry import Registry
 from wasmdock.oci.registry_http import Transport
+from wasmdock.oci.registry_referrers import push_referrers
 from wasmdock.oci.registry_transfer import Sent
 from wasmdock.oci.store import StoredImage
 
+_STAND_IN = re.compile(r"sha256-[0-9a-f]{64}")
 _SECRET_CAP = 1 << 16  # bytes of a password or token
 
 
@@ -36,6 +40,9 @@ def push(options: argparse.Namespace, context: Context) -> int:
     with progress_of(f"pushing {reference}", context) as progress:
         registry = connect(reference.registry, context, options.insecure)
         sent = registry_transfer.push(registry, reference, content, sources=sources, progress=progress)
+    images = content.images if isinstance(content, ImageIndex) else (content,)
+    about = [referrer for image in images for referrer in context.store.referrers(image.digest)]
+    push_referrers(registry, reference, about)
     _report_sent(reference, sent, options)
     return 0
 
@@ -65,9 +72,10 @@ def copy(options: argparse.Namespace, context: Context) -> int:
 
 
 def tags(options: argparse.Namespace, context: Context) -> int:
-    """List tags, one on a line."""
+    """List tags, one on a line; not those that stand in for the referrers API."""
     reference = Reference.parse(options.name)
-    found = connect(reference.registry, context, options.insecure).tags(reference.repository)
+    listed = connect(reference.registry, context, options.insecure).tags(reference.repository)
+    found = [tag for tag in listed if not _STAND_IN.fullmatch(tag)]
     print(json.dumps(found) if options.format == "json" else "\n".join(found))
     return 0
 

@@ -1,12 +1,11 @@
 """One registry by the OCI distribution specification 1.1: manifests, blobs, uploads, tags and referrers."""
 
-import email.utils
 import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from wasmdock.errors import ImageError, RegistryError, WasmdockError
@@ -127,6 +126,12 @@ class Registry:
             where = self._following(answer, doing)
         return sorted(found)
 
+    def referrers_by_tag(self, repository: str, digest: Digest, doing: str) -> list[Mapping[str, Any]]:
+        """The entries of the tag that lists what refers to a manifest, as they are; empty where there is none."""
+        where = f"/v2/{repository}/manifests/{referrers_tag(digest)}"
+        answer, data = self._document(where, doing, pushing(repository), expect=(200, 404))
+        return [each.members for each in _parse(data, doing).children("manifests")] if answer.status == 200 else []
+
     def referrers(self, repository: str, digest: Digest, doing: str) -> tuple[Descriptor, ...]:
         """What refers to a manifest (its attestations), by the API or, where there is none, by the tag schema."""
         answer, data = self._document(
@@ -230,9 +235,7 @@ class Registry:
                 return f"{scheme}://{host}"
         raise failures[0] if failures else RegistryError(f"{doing}: it speaks neither http nor https")
 
-    def _document(
-        self, where: str, doing: str, scope: str, expect: Sequence[int] = (200,)
-    ) -> tuple[Answer, bytes]:
+    def _document(self, where: str, doing: str, scope: str, expect: Sequence[int] = (200,)) -> tuple[Answer, bytes]:
         def work() -> tuple[Answer, bytes]:
             answer = self.call("GET", where, doing=doing, scope=scope, headers={"Accept": _ACCEPT}, expect=expect)
             return answer, answer.body(DOCUMENT_CAP)
@@ -357,6 +360,8 @@ def _retry_after(text: str) -> float | None:
     """Seconds or a date (RFC 9110 section 10.2.3) -> seconds."""
     if text.strip().isdecimal() and len(text) < 10:
         return float(text)
+    import email.utils  # rarely needed, and slow to load
+
     with suppress(ValueError, TypeError, IndexError):
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     return None

@@ -108,7 +108,7 @@ class Transport:
         self.insecure = insecure
         self.patience = patience or Patience()
         self._environment = environment
-        self._pools: dict[str, urllib3.PoolManager] = {}
+        self._pools: dict[tuple[bool, str], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
     def request(
@@ -182,17 +182,21 @@ class Transport:
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         proxy = proxy_for(url, self._environment)
+        is_secure = "https://" in (url[:8], proxy[:8])
         with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = self._new_pool(proxy)
-            return self._pools[proxy]
+            if (is_secure, proxy) not in self._pools:
+                self._pools[is_secure, proxy] = self._new_pool(is_secure, proxy)
+            return self._pools[is_secure, proxy]
 
-    def _new_pool(self, proxy: str) -> urllib3.PoolManager:
-        trust = {"ssl_context": _context(self._environment, self.insecure), "maxsize": _POOL, "blocksize": PIECE}
+    def _new_pool(self, is_secure: bool, proxy: str) -> urllib3.PoolManager:
+        """Certificates are read only where there is TLS: that takes longer than a small pull."""
+        settings: dict[str, Any] = {"maxsize": _POOL, "blocksize": PIECE}
+        if is_secure:
+            settings["ssl_context"] = _context(self._environment, self.insecure)
         if not proxy:
-            pool = urllib3.PoolManager(_POOL, **trust)
+            pool = urllib3.PoolManager(_POOL, **settings)
         else:
-            pool = urllib3.ProxyManager(_without_user(proxy), _POOL, proxy_headers=_proxy_login(proxy), **trust)
+            pool = urllib3.ProxyManager(_without_user(proxy), _POOL, proxy_headers=_proxy_login(proxy), **settings)
         pool.pool_classes_by_scheme = _pool_classes(self.patience.head)
         return pool
 

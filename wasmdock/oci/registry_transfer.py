@@ -71,7 +71,7 @@ def pull(
     as it was.
     """
     doing, progress = f'pulling "{reference}"', progress or Silence()
-    with _during(doing):
+    with during(doing):
         manifest = _find_manifest(registry, reference, platforms, doing)
         parsed = Manifest.parse(manifest)
         with store.receive() as incoming:
@@ -107,7 +107,7 @@ def push(
     blobs = {blob.digest: (blob, opened) for image in images for blob, opened in _blobs(image)}
     if registry.digest(reference.repository, name, doing) == content.digest:
         return Sent(content.digest, 0, 0, len(blobs))
-    give = _Giving(registry, reference.repository, doing, sources, progress)
+    give = Giving(registry, reference.repository, doing, sources, progress)
     _in_parallel([lambda blob=blob, opened=opened: give(blob, opened) for blob, opened in blobs.values()])  # type: ignore[misc]  # mypy cannot type defaults of a lambda
     if isinstance(content, ImageIndex):
         for image in images:
@@ -126,12 +126,12 @@ def copy(
     Each blob passes through a temporary file, verified before it is sent on. Raises RegistryError, ImageError.
     """
     doing, progress = f'copying "{origin}" to "{name}"', progress or Silence()
-    with _during(doing):
+    with during(doing):
         top, data = source.manifest(origin.repository, _wanted(origin), doing)
         tree = list(_tree(source, origin.repository, top, data, doing))
         blobs = {blob.digest: blob for _, each in tree for blob in _blobs_named(each)}
         same = (origin.repository,) if source.name == target.name else ()
-        give = _Giving(target, name.repository, doing, lambda _: same, progress)
+        give = Giving(target, name.repository, doing, lambda _: same, progress)
 
         def carry(blob: Descriptor) -> None:
             if give.is_there(blob, same):
@@ -150,7 +150,7 @@ def copy(
 
 
 @contextmanager
-def _during(doing: str) -> Iterator[None]:
+def during(doing: str) -> Iterator[None]:
     """Say what was being done where a document itself is at fault."""
     try:
         yield
@@ -164,20 +164,18 @@ def _wanted(reference: Reference) -> str:
     return str(reference.digest) if reference.digest else reference.tag
 
 
-def _find_manifest(
-    registry: Registry, reference: Reference, platforms: Sequence[Platform] | None, doing: str
-) -> bytes:
+def _find_manifest(registry: Registry, reference: Reference, platforms: Sequence[Platform] | None, doing: str) -> bytes:
     """The manifest of one image, through indexes where need be."""
     entry, data = registry.manifest(reference.repository, _wanted(reference), doing)
     for _ in range(_DEPTH):
         if entry.media_type in MANIFESTS:
             return data
         chosen = Index.parse(data).choose(platforms or usual_platforms())
-        entry, data = _listed(registry, reference.repository, chosen, doing)
+        entry, data = listed(registry, reference.repository, chosen, doing)
     raise ImageError(f"more than {_DEPTH} indexes within each other")
 
 
-def _listed(registry: Registry, repository: str, entry: Descriptor, doing: str) -> tuple[Descriptor, bytes]:
+def listed(registry: Registry, repository: str, entry: Descriptor, doing: str) -> tuple[Descriptor, bytes]:
     """A manifest that an index lists, as it lists it."""
     if entry.size > DOCUMENT_CAP:
         raise ImageError(f'manifest "{entry.digest}" has {entry.size} bytes, more than the {DOCUMENT_CAP} allowed')
@@ -226,7 +224,7 @@ def _blobs(image: Image) -> Iterator[tuple[Descriptor, Callable[[], BinaryIO]]]:
         yield layer.descriptor, layer.open
 
 
-class _Giving:
+class Giving:
     """Gives a registry the blobs it lacks, and counts."""
 
     def __init__(
@@ -237,6 +235,7 @@ class _Giving:
         sources: Callable[[Digest], Sequence[str]],
         progress: Progress,
     ) -> None:
+        """Keep where to; sources are other repositories of the registry that have a blob."""
         self.sent = self.mounted = self.there = 0
         self._registry = registry
         self._repository = repository
@@ -246,11 +245,13 @@ class _Giving:
         self._lock = threading.Lock()
 
     def __call__(self, blob: Descriptor, opened: Callable[[], BinaryIO]) -> None:
+        """Give one blob, unless it is there or comes from elsewhere."""
         others = [each for each in self._sources(blob.digest) if each != self._repository]
         if not self.is_there(blob, others):
             self.send(blob, opened)
 
     def is_there(self, blob: Descriptor, others: Sequence[str] = ()) -> bool:
+        """Whether the registry has the blob, or takes it from one of its other repositories."""
         if self._registry.has_blob(self._repository, blob.digest, self._doing):
             with self._lock:
                 self.there += 1
@@ -266,6 +267,7 @@ class _Giving:
         return False
 
     def send(self, blob: Descriptor, opened: Callable[[], BinaryIO]) -> None:
+        """Send one blob."""
         self._progress.expect(blob.size)
         what = f'{self._doing}: sending blob "sha256:{blob.digest.short}..."'
         send_blob(self._registry, self._repository, blob, opened, what, self._progress.moved)
@@ -282,7 +284,7 @@ def _tree(
         if depth >= _DEPTH:
             raise ImageError(f"more than {_DEPTH} indexes within each other")
         for entry in Index.parse(data).manifests:
-            found, below = _listed(source, repository, entry, doing)
+            found, below = listed(source, repository, entry, doing)
             for each in _tree(source, repository, found, below, doing, depth + 1):
                 count += 1
                 if count > _MANIFESTS_CAP:

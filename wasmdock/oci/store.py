@@ -8,13 +8,12 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wasmdock.errors import ImageError, UnavailableError
-from wasmdock.oci.fields import DOCUMENT_CAP, shown
-from wasmdock.oci.image import Descriptor, Digest, Image, Index, Manifest, Platform, Reference
+from wasmdock.oci.fields import DOCUMENT_CAP, parse_object, shown
+from wasmdock.oci.image import Descriptor, Digest, Image, Index, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.incoming import Incoming, holding, sweep
 from wasmdock.oci.layout import (
@@ -22,39 +21,30 @@ from wasmdock.oci.layout import (
     FolderBlobs,
     blobs_of,
     index_document,
-    index_entry,
     load_image,
     name_of,
     read_document,
     read_index,
-    usual_platforms,
 )
 from wasmdock.oci.lock import locked
-from wasmdock.oci.manifest import CONTAINERD_NAME, INDEXES, MANIFESTS, REF_NAME
+from wasmdock.oci.manifest import INDEXES, MANIFESTS, OCI_MANIFEST
+from wasmdock.oci.referrer import Referrer
+from wasmdock.oci.store_entries import (
+    SUBJECT,
+    StoredImage,
+    entry_of,
+    index_line,
+    line_of,
+    matching,
+    named,
+    noted,
+)
 
-_SIZE = "dev.wasmdock.packed-size"
-_STORED = "dev.wasmdock.stored"
-_PLATFORMS = "dev.wasmdock.platforms"
-_CREATED = "org.opencontainers.image.created"
-_SHORTEST_PREFIX = 4  # hex digits
 _STALE = 3600.0  # seconds after which a file left by a killed process is removed
 _CURE = "wasmdock rmi removes it; build, load or pull it again"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredImage:
-    """One line of the store: created is RFC 3339 text from the image, stored is seconds since 1970.
-
-    digest is the index's where one name holds images for several `platforms`; platform is the one used here.
-    """
-
-    reference: Reference
-    digest: Digest
-    platform: Platform
-    packed_size: int
-    created: str
-    stored: int
-    platforms: tuple[Platform, ...] = ()
+__all__ = ["Store", "StoredImage"]
 
 
 class Store:
@@ -72,16 +62,16 @@ class Store:
         """
         if reference.digest not in (None, image.digest):
             raise ImageError(f'storing "{reference}": the image has the digest {image.digest}')
-        line = _line(image, reference, int(self._clock()))
+        line = line_of(image, reference, int(self._clock()))
         with self._writing("storing", reference):
             for digest, data in blobs_of(image):
                 self._put_blob(digest, data)
-            self._name(reference, _entry(image, line))
+            self._name(reference, entry_of(image, line))
         return line
 
     def put_index(self, index: ImageIndex, reference: Reference) -> StoredImage:
         """Store images for several platforms under one name. Raises ImageError, UnavailableError."""
-        entry = _index_line(index, reference, int(self._clock()))
+        entry = index_line(index, reference, int(self._clock()))
         with self._writing("storing", reference):
             for image in index.images:
                 for digest, data in blobs_of(image):
@@ -106,13 +96,13 @@ class Store:
 
     def adopt(self, incoming: Incoming, image: Image, reference: Reference) -> StoredImage:
         """Store an image whose blobs, verified, are all in `incoming`: these are moved, not copied."""
-        line = _line(image, reference, int(self._clock()))
+        line = line_of(image, reference, int(self._clock()))
         with self._writing("storing", reference):
             folder = self.root / "blobs" / "sha256"
             for path in incoming.paths:
                 path.replace(folder / path.name)
             _flush_folder(folder)
-            self._name(reference, _entry(image, line))
+            self._name(reference, entry_of(image, line))
         return line
 
     def get(self, name: Reference | str, platforms: Sequence[Platform] | None = None) -> Image:
@@ -136,6 +126,25 @@ class Store:
             return self._load(entry)
         data = read_document(FolderBlobs(self.root), entry)
         return ImageIndex(data, tuple(self._load(each) for each in Index.parse(data).manifests))
+
+    def attach(self, referrer: Referrer) -> None:
+        """Keep a document about an image for as long as the image is here. Raises UnavailableError."""
+        descriptor = Descriptor.of(OCI_MANIFEST, referrer.manifest, annotations={SUBJECT: str(referrer.subject)})
+        with self._writing("attaching to", referrer.subject):
+            for digest, data in {**referrer.blobs, referrer.digest: referrer.manifest}.items():
+                self._put_blob(digest, data)
+            others = [entry.document() for entry in self._entries() if entry.digest != referrer.digest]
+            self._write_index([*others, descriptor.document()])
+
+    def referrers(self, subject: Digest) -> list[Referrer]:
+        """The documents about an image, in the order they came. Raises ImageError."""
+        blobs, found = FolderBlobs(self.root), []
+        for entry in self._entries():
+            if entry.annotations.get(SUBJECT) == str(subject):
+                manifest = entry.check(blobs.read(entry))
+                (layer,) = parse_object(manifest, "a manifest").children("layers")
+                found.append(Referrer(manifest, blobs.read(Descriptor.parse(layer))))
+        return found
 
     def repositories(self, registry: str, digest: Digest) -> list[str]:
         """The repositories of a registry whose images here have that blob: an upload may take it from there."""
@@ -203,26 +212,10 @@ class Store:
 
     def _stored(self, entry: Descriptor) -> StoredImage:
         """What the index alone says; a layout another tool wrote says less, and the image is read."""
-        name = name_of(entry) or Reference("localhost", "unnamed", "", entry.digest)
-        notes = entry.annotations
-        size, stored = notes.get(_SIZE, ""), notes.get(_STORED, "")
-        if entry.platform and size.isdecimal() and stored.isdecimal():
-            created = notes.get(_CREATED, "")
-            return StoredImage(name, entry.digest, entry.platform, int(size), created, int(stored))
-        if _PLATFORMS in notes and size.isdecimal() and stored.isdecimal():
-            platforms = tuple(Platform.parse(text) for text in notes[_PLATFORMS].split(","))
-            used = _usual(platforms)
-            return StoredImage(name, entry.digest, used, int(size), "", int(stored), platforms)
-        return _line(self._load(entry), name, 0)
+        return noted(entry) or line_of(self._load(entry), named(entry), 0)
 
     def _find(self, name: Reference | str, unique: bool = False) -> Descriptor:
-        entries = self._entries()
-        reference = name if isinstance(name, Reference) else _reference(name)
-        found = [entry for entry in entries if reference and _is(entry, reference)]
-        if not found and isinstance(name, str):
-            found = _by_digest(entries, name)
-        if not found:
-            raise _unknown(name, entries)
+        found = matching(self._entries(), name)
         if unique and len(found) > 1:
             names = ", ".join(sorted(str(name_of(entry)) for entry in found))
             raise ImageError(f'removing "{shown(name)}": it has several names', f"name one of {names}")
@@ -258,7 +251,13 @@ class Store:
 
     def _collect(self) -> None:
         """Remove the blobs no entry leads to, The lock must be held."""
-        kept = {digest.hex for digest in self._reachable(self._entries(), 0)}
+        entries = self._entries()
+        images = [entry for entry in entries if SUBJECT not in entry.annotations]
+        living = set(map(str, self._reachable(images, 0)))
+        left = [entry for entry in entries if entry.annotations.get(SUBJECT, "") in (*living, "")]
+        if len(left) < len(entries):
+            self._write_index([entry.document() for entry in left])
+        kept = {digest.hex for digest in self._reachable(left, 0)}
         for blob in (self.root / "blobs" / "sha256").iterdir():
             if blob.name not in kept:
                 blob.unlink(missing_ok=True)
@@ -277,9 +276,9 @@ class Store:
             yield entry.digest
             with suppress(ImageError):
                 if entry.media_type in MANIFESTS and entry.size <= DOCUMENT_CAP:
-                    manifest = Manifest.parse(FolderBlobs(self.root).read(entry))
-                    yield manifest.config.digest
-                    yield from (layer.digest for layer in manifest.layers)
+                    fields = parse_object(FolderBlobs(self.root).read(entry), "a manifest")
+                    for blob in (fields.child("config"), *fields.children("layers")):
+                        yield Descriptor.parse(blob).digest
                 elif entry.media_type in INDEXES and entry.size <= DOCUMENT_CAP and depth < 4:
                     index = Index.parse(FolderBlobs(self.root).read(entry))
                     yield from self._reachable(index.manifests, depth + 1)
@@ -293,66 +292,3 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _line(image: Image, reference: Reference, stored: int) -> StoredImage:
-    return StoredImage(reference, image.digest, image.platform, image.packed_size, image.created, stored)
-
-
-def _entry(image: Image, line: StoredImage) -> dict[str, Any]:
-    notes = {_SIZE: str(line.packed_size), _STORED: str(line.stored), _CREATED: line.created}
-    return index_entry(image, line.reference, **{key: value for key, value in notes.items() if value})
-
-
-def _index_line(index: ImageIndex, reference: Reference, stored: int) -> dict[str, Any]:
-    platforms = ",".join(map(str, index.platforms))
-    notes = {_SIZE: str(index.packed_size), _STORED: str(stored), _PLATFORMS: platforms}
-    names = {CONTAINERD_NAME: reference.canonical, REF_NAME: reference.tag or str(reference.digest)}
-    return {**index.descriptor.document(), "annotations": dict(sorted({**names, **notes}.items()))}
-
-
-def _usual(platforms: Sequence[Platform]) -> Platform:
-    """The platform that is used here when nobody says."""
-    for wanted in usual_platforms():
-        for platform in platforms:
-            if platform.matches(wanted):
-                return platform
-    return platforms[0]
-
-
-def _reference(text: str) -> Reference | None:
-    try:
-        return Reference.parse(text)
-    except ImageError:
-        return None
-
-
-def _is(entry: Descriptor, wanted: Reference) -> bool:
-    """`name:tag` must agree; a digest, where it is given, must be the image's."""
-    name = name_of(entry)
-    if name is None or name.name != wanted.name or wanted.digest not in (None, entry.digest):
-        return False
-    return not wanted.tag or wanted.tag == name.tag
-
-
-def _by_digest(entries: Sequence[Descriptor], text: str) -> list[Descriptor]:
-    """Entries whose digest begins so; an error where these are different images."""
-    prefix = text.removeprefix("sha256:")
-    if len(prefix) < _SHORTEST_PREFIX or prefix.strip("0123456789abcdef"):
-        return []
-    found = [entry for entry in entries if entry.digest.hex.startswith(prefix)]
-    if len({entry.digest for entry in found}) > 1:
-        digests = ", ".join(sorted({entry.digest.short for entry in found}))
-        raise ImageError(f'finding image "{text}": several digests begin so', f"one of {digests}")
-    return found
-
-
-def _unknown(name: Reference | str, entries: Sequence[Descriptor]) -> ImageError:
-    import difflib
-
-    known = {str(found): found for entry in entries if (found := name_of(entry))}
-    spellings = {text: text for text in known} | {found.familiar_name: text for text, found in known.items()}
-    close = difflib.get_close_matches(str(name), spellings, n=3, cutoff=0.6)
-    meant = " or ".join(dict.fromkeys(spellings[text] for text in close))
-    hint = f"did you mean {meant}?" if meant else "wasmdock images lists what is there"
-    return ImageError(f'finding image "{shown(name)}": not in the store', hint)

@@ -1,0 +1,123 @@
+"""wasmdock sbom and verify: what an image is made of, and whether what is said of it is true."""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wasmdock.cli.attest import read_key
+from wasmdock.cli.context import Context
+from wasmdock.cli.documents import documents
+from wasmdock.cli.source import Source, find_image, wanted_of
+from wasmdock.errors import ImageError, WasmdockError
+from wasmdock.guest import parse_target
+from wasmdock.oci.image import Digest
+from wasmdock.oci.layer import list_files
+from wasmdock.oci.layout import verify as verify_layers
+from wasmdock.oci.referrer import IN_TOTO, SPDX, Referrer
+from wasmdock.pack import extract
+from wasmdock.provenance import check_signature, read_statement
+from wasmdock.sbom import crates_of
+from wasmdock.wasm import parse
+
+
+def sbom(options: argparse.Namespace, context: Context) -> int:
+    """Print the SBOM: a line for each package, or the SPDX document itself."""
+    wanted = wanted_of(options)
+    source = find_image(options.image, context, wanted)
+    found = [each for each in documents(source, context, wanted) if each.artifact_type == SPDX]
+    if not found:
+        hint = "wasmdock build makes one from Cargo.lock and attaches it; push and pull keep it beside the image"
+        raise ImageError(f'reading the SBOM of "{source.reference}": there is none', hint)
+    if options.format == "json":
+        sys.stdout.write(found[-1].data.decode())
+        return 0
+    crates = crates_of(found[-1].data)
+    width = max(map(len, crates), default=0)
+    for name, versions in crates.items():
+        print(f"{name:<{width}}  {versions}")
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: whether it holds (None: there was nothing to look at), and what was found."""
+
+    what: str
+    holds: bool | None
+    found: str
+
+
+def verify(options: argparse.Namespace, context: Context) -> int:
+    """Check everything that can be checked; exit code 1 where something does not hold."""
+    wanted = wanted_of(options)
+    source = find_image(options.image, context, wanted)
+    about = [each for each in documents(source, context, wanted) if each.artifact_type == IN_TOTO]
+    checks = [_tried("digests", lambda: _digests(source)), _tried("provenance", lambda: _provenance(source, about))]
+    if options.key:
+        checks.append(_tried("signature", lambda: _signature(about, read_key(options.key))))
+    if options.rebuild:
+        checks.append(_tried("rebuild", lambda: _rebuild(source, about, options.rebuild, context)))
+    if options.format == "json":
+        print(json.dumps([{"check": each.what, "holds": each.holds, "found": each.found} for each in checks]))
+    else:
+        words = {True: "ok", False: "FAILED", None: "-"}
+        for each in checks:
+            print(f"{words[each.holds]:<6}  {each.what:<10}  {each.found}")
+    return 1 if any(each.holds is False for each in checks) else 0
+
+
+def _tried(what: str, look: Callable[[], tuple[bool | None, str]]) -> Check:
+    try:
+        return Check(what, *look())
+    except WasmdockError as error:
+        return Check(what, False, error.message)
+
+
+def _digests(source: Source) -> tuple[bool, str]:
+    """Every blob, every unpacked layer, and that the program is what the platform says."""
+    image = verify_layers(source.image)
+    if any(layer.is_wasm for layer in image.layers) is False:
+        list_files(image)  # unpacks each layer and compares its diff_id
+    program = extract(image)
+    if image.platform.is_wasm:
+        parse(program)
+    return True, f"{image.digest}, {len(image.layers) + 2} blobs, program {Digest.of(program)}"
+
+
+def _provenance(source: Source, about: Sequence[Referrer]) -> tuple[bool | None, str]:
+    if not about:
+        return None, "none is attached"
+    statement = read_statement(about[-1].data)
+    if source.image.digest not in statement.subjects:
+        return False, "it is about another image"
+    if Digest.of(extract(source.image)) not in statement.subjects:
+        return False, "it is about another program"
+    words = ", ".join(f"{key} {value}" for key, value in statement.parameters.items())
+    return True, f"{words}{', signed' if statement.is_signed else ', not signed'}"
+
+
+def _signature(about: Sequence[Referrer], key: bytes) -> tuple[bool, str]:
+    if not about:
+        return False, "there is no provenance that could be signed"
+    if any(check_signature(each.data, key) for each in about):
+        return True, "by the key given"
+    return False, "none by the key given"
+
+
+def _rebuild(source: Source, about: Sequence[Referrer], folder: Path, context: Context) -> tuple[bool, str]:
+    """Build in an empty cache, so that nothing built before is taken for the answer."""
+    from wasmdock.cli.build import build_anew
+
+    parameters = read_statement(about[-1].data).parameters if about else {}
+    named = parameters.get("target")
+    target = parse_target(str(named))[0] if named else None
+    with tempfile.TemporaryDirectory(prefix="wasmdock-") as cache:
+        data = build_anew(folder, target, Path(cache), context, bool(parameters.get("optimized")))
+    program = extract(source.image)
+    if data == program:
+        return True, f"the same {len(data)} bytes"
+    return False, f"{Digest.of(data)} ({len(data)} bytes) instead of {Digest.of(program)} ({len(program)} bytes)"

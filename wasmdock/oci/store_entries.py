@@ -1,0 +1,133 @@
+"""The lines of the store's table of contents: what each says of an image, and which one a name means."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wasmdock.errors import ImageError
+from wasmdock.oci.fields import shown
+from wasmdock.oci.image import Descriptor, Digest, Image, Platform, Reference
+from wasmdock.oci.image_index import ImageIndex
+from wasmdock.oci.layout import index_entry, name_of, usual_platforms
+from wasmdock.oci.manifest import CONTAINERD_NAME, REF_NAME
+
+SUBJECT = "dev.wasmdock.subject"  # what an entry without a name is about: the digest of an image
+_SIZE = "dev.wasmdock.packed-size"
+_STORED = "dev.wasmdock.stored"
+_PLATFORMS = "dev.wasmdock.platforms"
+_CREATED = "org.opencontainers.image.created"
+_SHORTEST_PREFIX = 4  # hex digits
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """One line of the store: created is RFC 3339 text from the image, stored is seconds since 1970.
+
+    digest is the index's where one name holds images for several `platforms`; platform is the one used here.
+    """
+
+    reference: Reference
+    digest: Digest
+    platform: Platform
+    packed_size: int
+    created: str
+    stored: int
+    platforms: tuple[Platform, ...] = ()
+
+
+def noted(entry: Descriptor) -> StoredImage | None:
+    """What the entry alone says; None where another tool wrote it, and the image must be read."""
+    notes = entry.annotations
+    size, stored = notes.get(_SIZE, ""), notes.get(_STORED, "")
+    if not (size.isdecimal() and stored.isdecimal()):
+        return None
+    name = named(entry)
+    if entry.platform:
+        return StoredImage(name, entry.digest, entry.platform, int(size), notes.get(_CREATED, ""), int(stored))
+    if _PLATFORMS not in notes:
+        return None
+    platforms = tuple(Platform.parse(text) for text in notes[_PLATFORMS].split(","))
+    return StoredImage(name, entry.digest, _usual(platforms), int(size), "", int(stored), platforms)
+
+
+def named(entry: Descriptor) -> Reference:
+    """The entry's name, or one that says it has none."""
+    return name_of(entry) or Reference("localhost", "unnamed", "", entry.digest)
+
+
+def matching(entries: Sequence[Descriptor], name: Reference | str) -> list[Descriptor]:
+    """The entries that a name, a digest or the beginning of one means. Raises ImageError where there is none."""
+    images = [entry for entry in entries if SUBJECT not in entry.annotations]
+    reference = name if isinstance(name, Reference) else _reference(name)
+    found = [entry for entry in images if reference and _is(entry, reference)]
+    if not found and isinstance(name, str):
+        found = _by_digest(images, name)
+    if not found:
+        raise _unknown(name, images)
+    return found
+
+
+def line_of(image: Image, reference: Reference, stored: int) -> StoredImage:
+    """The line of an image; stored is seconds since 1970."""
+    return StoredImage(reference, image.digest, image.platform, image.packed_size, image.created, stored)
+
+
+def entry_of(image: Image, line: StoredImage) -> dict[str, Any]:
+    """The entry that keeps an image's line."""
+    notes = {_SIZE: str(line.packed_size), _STORED: str(line.stored), _CREATED: line.created}
+    return index_entry(image, line.reference, **{key: value for key, value in notes.items() if value})
+
+
+def index_line(index: ImageIndex, reference: Reference, stored: int) -> dict[str, Any]:
+    """The entry of an index; stored is seconds since 1970."""
+    platforms = ",".join(map(str, index.platforms))
+    notes = {_SIZE: str(index.packed_size), _STORED: str(stored), _PLATFORMS: platforms}
+    names = {CONTAINERD_NAME: reference.canonical, REF_NAME: reference.tag or str(reference.digest)}
+    return {**index.descriptor.document(), "annotations": dict(sorted({**names, **notes}.items()))}
+
+
+def _usual(platforms: Sequence[Platform]) -> Platform:
+    """The platform that is used here when nobody says."""
+    for wanted in usual_platforms():
+        for platform in platforms:
+            if platform.matches(wanted):
+                return platform
+    return platforms[0]
+
+
+def _reference(text: str) -> Reference | None:
+    try:
+        return Reference.parse(text)
+    except ImageError:
+        return None
+
+
+def _is(entry: Descriptor, wanted: Reference) -> bool:
+    """`name:tag` must agree; a digest, where it is given, must be the image's."""
+    name = name_of(entry)
+    if name is None or name.name != wanted.name or wanted.digest not in (None, entry.digest):
+        return False
+    return not wanted.tag or wanted.tag == name.tag
+
+
+def _by_digest(entries: Sequence[Descriptor], text: str) -> list[Descriptor]:
+    """Entries whose digest begins so; an error where these are different images."""
+    prefix = text.removeprefix("sha256:")
+    if len(prefix) < _SHORTEST_PREFIX or prefix.strip("0123456789abcdef"):
+        return []
+    found = [entry for entry in entries if entry.digest.hex.startswith(prefix)]
+    if len({entry.digest for entry in found}) > 1:
+        digests = ", ".join(sorted({entry.digest.short for entry in found}))
+        raise ImageError(f'finding image "{text}": several digests begin so', f"one of {digests}")
+    return found
+
+
+def _unknown(name: Reference | str, entries: Sequence[Descriptor]) -> ImageError:
+    import difflib  # only where a name is not there
+
+    known = {str(found): found for entry in entries if (found := name_of(entry))}
+    spellings = {text: text for text in known} | {found.familiar_name: text for text, found in known.items()}
+    close = difflib.get_close_matches(str(name), spellings, n=3, cutoff=0.6)
+    meant = " or ".join(dict.fromkeys(spellings[text] for text in close))
+    hint = f"did you mean {meant}?" if meant else "wasmdock images lists what is there"
+    return ImageError(f'finding image "{shown(name)}": not in the store', hint)

@@ -1,0 +1,158 @@
+"""How an image came about: an in-toto statement with SLSA's provenance, signed with a key where one is given.
+
+Sources: in-toto attestation framework v1, SLSA provenance v1.0, DSSE v1.
+"""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wasmdock import __version__
+from wasmdock.errors import ImageError, UnavailableError, UsageError
+from wasmdock.guest import Artifact
+from wasmdock.oci.fields import parse_object
+from wasmdock.oci.image import Digest, Image
+from wasmdock.sbom import parse_lock
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+SLSA = "https://slsa.dev/provenance/v1"
+_BUILD_TYPE = "https://wasmdock.dev/build/v1"
+_PAYLOAD_TYPE = "application/vnd.in-toto+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a provenance document says: the digests it is about, the build's parameters, and who signed it."""
+
+    subjects: tuple[Digest, ...]
+    parameters: Mapping[str, Any]
+    is_signed: bool
+
+
+def make_statement(
+    image: Image, artifact: Artifact, *, road: str, source: str, lock: str, optimized: str = ""
+) -> bytes:
+    """The statement about an image built from a guest.
+
+    road is how it was compiled, source the sha256 (hex) of the guest's source files, lock the text of Cargo.lock,
+    optimized what made the program smaller afterwards.
+    """
+    crates = [crate for crate in parse_lock(lock) if crate.purl]
+    parameters = {"guest": artifact.name, "target": artifact.target.value, "road": road}
+    definition = {
+        "buildType": _BUILD_TYPE,
+        "externalParameters": {**parameters, "optimized": optimized} if optimized else parameters,
+        "internalParameters": {},
+        "resolvedDependencies": [
+            {"name": "source", "digest": {"sha256": source}},
+            *({"uri": crate.purl, "digest": {"sha256": crate.checksum}} for crate in crates if crate.checksum),
+        ],
+    }
+    builder = {"id": "https://wasmdock.dev/builder", "version": {"wasmdock": __version__}}
+    document = {
+        "_type": STATEMENT,
+        "subject": [
+            {"name": artifact.name, "digest": {"sha256": image.digest.hex}},
+            {"name": "program", "digest": {"sha256": Digest.of(artifact.data).hex}},
+        ],
+        "predicateType": SLSA,
+        "predicate": {"buildDefinition": definition, "runDetails": {"builder": builder}},
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def read_statement(data: bytes) -> Statement:
+    """Read a statement, bare or in a DSSE envelope whose signature is not checked here. Raises ImageError."""
+    payload, is_signed = _payload(data)
+    fields = parse_object(payload, "the provenance")
+    if fields.text("_type") != STATEMENT or fields.text("predicateType") != SLSA:
+        raise ImageError("reading the provenance: not an in-toto statement with SLSA's provenance")
+    subjects = [Digest(each.child("digest").text("sha256", required=True)) for each in fields.children("subject")]
+    definition = fields.child("predicate").child("buildDefinition")
+    return Statement(tuple(subjects), definition.child("externalParameters").members, is_signed)
+
+
+def sign(statement: bytes, private_key: bytes) -> bytes:
+    """The statement in a DSSE envelope, signed with an Ed25519 or ECDSA P-256 key (PEM, PKCS 8, unencrypted)."""
+    _need_library()
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    try:
+        key = serialization.load_pem_private_key(private_key, password=None)
+    except (ValueError, TypeError) as error:
+        hint = "make one: openssl genpkey -algorithm ed25519 -out key.pem"
+        raise UsageError(
+            f"reading the signing key: not a private key in PEM without a password ({error})", hint
+        ) from error
+    message = _encoded(statement)
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        signature = key.sign(message)
+    elif isinstance(key, ec.EllipticCurvePrivateKey):
+        signature = key.sign(message, ec.ECDSA(hashes.SHA256()))
+    else:
+        raise UsageError("reading the signing key: neither Ed25519 nor ECDSA")
+    texts = [base64.b64encode(each).decode() for each in (statement, signature)]
+    envelope = {"payload": texts[0], "payloadType": _PAYLOAD_TYPE, "signatures": [{"sig": texts[1]}]}
+    return json.dumps(envelope, separators=(",", ":")).encode()
+
+
+def check_signature(data: bytes, public_key: bytes) -> bool:
+    """Whether one of a DSSE envelope's signatures is by that key (PEM). Raises UsageError for what is no key."""
+    _need_library()
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    try:
+        key = serialization.load_pem_public_key(public_key)
+    except (ValueError, TypeError) as error:
+        raise UsageError("reading the key: not a public key in PEM", "openssl pkey -in key.pem -pubout") from error
+    payload, signatures = _envelope(data)
+    for signature in signatures:
+        try:
+            if isinstance(key, ed25519.Ed25519PublicKey):
+                key.verify(signature, _encoded(payload))
+            elif isinstance(key, ec.EllipticCurvePublicKey):
+                key.verify(signature, _encoded(payload), ec.ECDSA(hashes.SHA256()))
+            else:
+                raise UsageError("reading the key: neither Ed25519 nor ECDSA")
+        except InvalidSignature:
+            continue
+        return True
+    return False
+
+
+def _need_library() -> None:
+    try:
+        import cryptography  # noqa: F401  # only to see whether it is there
+    except ImportError as error:
+        raise UnavailableError(
+            "signing and verifying: cryptography is missing", "pip install 'wasmdock[sign]'"
+        ) from error
+
+
+def _encoded(payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding: what is signed."""
+    kind = _PAYLOAD_TYPE.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def _payload(data: bytes) -> tuple[bytes, bool]:
+    if not parse_object(data, "the provenance").has("payload"):
+        return data, False
+    payload, signatures = _envelope(data)
+    return payload, bool(signatures)
+
+
+def _envelope(data: bytes) -> tuple[bytes, Sequence[bytes]]:
+    fields = parse_object(data, "the provenance")
+    if fields.text("payloadType") != _PAYLOAD_TYPE:
+        return b"", ()
+    try:
+        payload = base64.b64decode(fields.text("payload"), validate=True)
+        return payload, [base64.b64decode(each.text("sig"), validate=True) for each in fields.children("signatures")]
+    except ValueError as error:
+        raise ImageError("reading the provenance: its envelope is not base64") from error

@@ -1,0 +1,173 @@
+"""What a guest is made of: Cargo.lock and the binary's own notes -> an SPDX document, the same bytes each time."""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wasmdock import __version__
+from wasmdock.errors import GuestError
+from wasmdock.guest import Artifact
+from wasmdock.wasm import parse
+
+_CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
+_NOT_AN_ID = re.compile(r"[^A-Za-z0-9.-]+")
+_ROOT = "SPDXRef-guest"
+
+
+@dataclass(frozen=True, slots=True)
+class Crate:
+    """One package of a Cargo.lock; checksum is the sha256 of its archive, empty for local ones."""
+
+    name: str
+    version: str
+    source: str = ""
+    checksum: str = ""
+    dependencies: tuple[str, ...] = ()
+
+    @property
+    def purl(self) -> str:
+        """Its package URL; empty for a crate that no registry has."""
+        return f"pkg:cargo/{self.name}@{self.version}" if self.source == _CRATES_IO else ""
+
+    @property
+    def id(self) -> str:
+        """Its identifier within the document."""
+        return f"SPDXRef-crate-{_NOT_AN_ID.sub('-', f'{self.name}-{self.version}')}"
+
+
+def parse_lock(text: str, what: str = "Cargo.lock") -> tuple[Crate, ...]:
+    """Read a Cargo.lock of any version. Raises GuestError."""
+    try:
+        packages = tomllib.loads(text).get("package", [])
+        return tuple(_crate(package) for package in packages)
+    except (tomllib.TOMLDecodeError, AttributeError, TypeError, KeyError) as error:
+        raise GuestError(f'reading "{what}": not a Cargo.lock ({error})', "cargo generate-lockfile") from error
+
+
+def _crate(package: Mapping[str, Any]) -> Crate:
+    source, checksum = str(package.get("source", "")), str(package.get("checksum", ""))
+    dependencies = tuple(map(str, package.get("dependencies", [])))
+    return Crate(str(package["name"]), str(package["version"]), source, checksum, dependencies)
+
+
+def make_sbom(artifact: Artifact, lock: str, created: str, toolchain: Sequence[str] = ()) -> bytes:
+    """The SPDX 2.3 document (JSON) of an artifact: the guest, its crates and what compiled them.
+
+    created is RFC 3339 text. toolchain adds to what the binary's producers section names. Raises GuestError.
+    """
+    crates = parse_lock(lock)
+    tools = sorted({*toolchain, *_producers(artifact)})
+    document = {
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": f"{artifact.name} {artifact.version}".strip(),
+        "documentNamespace": f"https://wasmdock.dev/spdx/{artifact.name}/{_sha256(artifact.data)}",
+        "creationInfo": {"created": created, "creators": [f"Tool: wasmdock-{__version__}"]},
+        "packages": [_guest(artifact), *(_package(each, artifact.name) for each in crates), *map(_tool, tools)],
+        "relationships": _relationships(artifact, crates, tools),
+    }
+    return json.dumps(document, indent=1).encode() + b"\n"
+
+
+def crates_of(sbom: bytes) -> dict[str, str]:
+    """Package name -> versions, of what an SPDX document lists beside the guest itself. Raises GuestError."""
+    try:
+        packages = json.loads(sbom)["packages"]
+        found: dict[str, list[str]] = {}
+        for each in packages:
+            if each["SPDXID"] != _ROOT:
+                found.setdefault(str(each["name"]), []).append(str(each.get("versionInfo", "")))
+    except (ValueError, KeyError, TypeError) as error:
+        raise GuestError(f"reading an SBOM: not an SPDX document in JSON ({error})") from error
+    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+
+
+def _guest(artifact: Artifact) -> dict[str, Any]:
+    return {
+        "SPDXID": _ROOT,
+        "name": artifact.name,
+        "versionInfo": artifact.version or "NOASSERTION",
+        "packageFileName": f"{artifact.name}.wasm" if artifact.target.is_wasm else artifact.name,
+        "primaryPackagePurpose": "APPLICATION",
+        "downloadLocation": "NOASSERTION",
+        "licenseDeclared": artifact.license or "NOASSERTION",
+        "checksums": [{"algorithm": "SHA256", "checksumValue": _sha256(artifact.data)}],
+        "comment": f"compiled for {artifact.target.triple or 'this machine'}",
+    }
+
+
+def _package(crate: Crate, guest: str) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "SPDXID": crate.id,
+        "name": crate.name,
+        "versionInfo": crate.version,
+        "primaryPackagePurpose": "LIBRARY",
+        "downloadLocation": _location(crate),
+    }
+    if crate.checksum:
+        found["checksums"] = [{"algorithm": "SHA256", "checksumValue": crate.checksum}]
+    if crate.purl:
+        reference = {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": crate.purl}
+        found["externalRefs"] = [reference]
+    if not crate.source:
+        found["comment"] = "the guest's own source" if crate.name == guest else "a crate beside the guest"
+    return found
+
+
+def _location(crate: Crate) -> str:
+    if crate.source == _CRATES_IO:
+        return f"https://static.crates.io/crates/{crate.name}/{crate.name}-{crate.version}.crate"
+    return crate.source.removeprefix("registry+") if crate.source.startswith("git+") else "NOASSERTION"
+
+
+def _tool(text: str) -> dict[str, Any]:
+    name, _, version = text.partition(" ")
+    return {
+        "SPDXID": _tool_id(text),
+        "name": name,
+        "versionInfo": version or "NOASSERTION",
+        "downloadLocation": "NOASSERTION",
+        "comment": "compiled the guest",
+    }
+
+
+def _tool_id(text: str) -> str:
+    return f"SPDXRef-tool-{_NOT_AN_ID.sub('-', text)}"
+
+
+def _relationships(artifact: Artifact, crates: Sequence[Crate], tools: Sequence[str]) -> list[dict[str, str]]:
+    by_name: dict[str, list[Crate]] = {}
+    for crate in crates:
+        by_name.setdefault(crate.name, []).append(crate)
+    own = [crate for crate in by_name.get(artifact.name, []) if not crate.source]
+    found = [_related("SPDXRef-DOCUMENT", "DESCRIBES", _ROOT)]
+    found += [_related(_ROOT, "GENERATED_FROM", crate.id) for crate in own]
+    found += [_related(_tool_id(tool), "BUILD_TOOL_OF", _ROOT) for tool in tools]
+    for crate in crates:
+        for text in crate.dependencies:
+            name, _, version = text.partition(" ")
+            version = version.partition(" ")[0]
+            wanted = [each for each in by_name.get(name, []) if version in ("", each.version)]
+            found += [_related(crate.id, "DEPENDS_ON", each.id) for each in wanted[:1]]
+    return found
+
+
+def _related(element: str, kind: str, other: str) -> dict[str, str]:
+    return {"spdxElementId": element, "relationshipType": kind, "relatedSpdxElement": other}
+
+
+def _producers(artifact: Artifact) -> list[str]:
+    if not artifact.target.is_wasm:
+        return []
+    producers = parse(artifact.data).producers
+    return [f"{name} {version}".strip() for values in producers.values() for name, version in values]
+
+
+def _sha256(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
