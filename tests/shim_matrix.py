@@ -5,13 +5,16 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import sample
+from tests.images import gzip_layer, image_of, tar_of
 from tests.requirements import require_docker
 from wasmdock.docker import Docker
 
@@ -43,6 +46,8 @@ def with_env(**variables: str) -> tuple[str, ...]:
     return tuple(f"--env=WASMDOCK_{name}={value}" for name, value in variables.items())
 
 
+# Images that no packer of ours would make.
+BROKEN = {"broken": b"not Wasm at all", "truncated": b"\0asm\1\0\0\0\1\x7f"}
 HELLO = "Hello from a sample guest!\n"
 COMPONENT_HELLO = "Hello from a component!\n"
 
@@ -110,35 +115,32 @@ def check(case: Case) -> None:
     assert re.search(case.stderr, done.stderr), done.stderr
 
 
-@functools.cache
 def image(name: str) -> str:
     """The engine's image of a sample guest, loaded when it is first used."""
     engine_root()
+    return _image(name, os.environ.get("DOCKER_HOST", ""))
+
+
+@functools.cache
+def _image(name: str, _host: str) -> str:
     reference = f"wasmdock-shim-test/{name.replace('_', '-')}:latest"
-    if name in ("broken", "truncated"):
-        data = b"not Wasm at all" if name == "broken" else b"\0asm\1\0\0\0\1\x7f"
-        return _built(reference, name, data)
-    packed = sample(name)
+    if name in BROKEN:
+        layer = gzip_layer(tar_of({f"{name}.wasm": BROKEN[name]}))
+        packed = image_of(layer, run={"Entrypoint": [f"/{name}.wasm"]})
+    else:
+        packed = sample(name)
     Docker.connect(os.environ).load(packed, reference)
     return reference
 
 
-def _built(reference: str, name: str, data: bytes) -> str:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, f"{name}.wasm").write_bytes(data)
-        text = f'FROM scratch\nCOPY {name}.wasm /{name}.wasm\nENTRYPOINT ["/{name}.wasm"]\n'
-        Path(folder, "Dockerfile").write_text(text)
-        done = cli("build", "--quiet", "--platform=wasi/wasm", "--tag", reference, folder)
-    assert done.returncode == 0, done.stderr
-    return reference
+def engine_root() -> Path:
+    """The folder that is / for the engine, with this checkout's shim installed in it; or the end of the test."""
+    return _prepared(os.environ.get("DOCKER_HOST") or require_docker())
 
 
 @functools.cache
-def engine_root() -> Path:
-    """The folder that is / for the engine, with this checkout's shim installed in it; or the end of the test."""
-    address = require_docker()
+def _prepared(address: str) -> Path:
+    require_docker()
     root = Path(address.removeprefix("unix://").removesuffix("/run/docker.sock").removesuffix("/var") or "/")
     if not os.access(root / "usr/local", os.W_OK):
         pytest.skip(f"the engine's {root}/usr/local is not ours to write to")
@@ -174,3 +176,36 @@ def install(folder: Path, prefix: Path) -> None:
     ):
         link.unlink(missing_ok=True)
         link.symlink_to(target)
+
+
+def table(suites: Sequence[str]) -> Iterator[str]:
+    """The cases on each engine of scripts/engine, as lines of a Markdown table: seconds, or how it failed."""
+    yield f"| case | {' | '.join(suites)} |"
+    yield f"|---|{'---:|' * len(suites)}"
+    for case in CASES:
+        cells = []
+        for suite in suites:
+            use_engine(suite)
+            began = time.monotonic()
+            try:
+                check(case)
+                cells.append(f"{time.monotonic() - began:.2f} s")
+            except (AssertionError, subprocess.TimeoutExpired) as error:
+                cells.append(f"**{type(error).__name__}**")
+        yield f"| {case.name} | {' | '.join(cells)} |"
+
+
+def use_engine(suite: str) -> None:
+    """Take the engine that scripts/engine calls by this name from here on."""
+    argv = [str(ROOT / "scripts/engine"), "env", "--suite", suite]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    for line in said.splitlines():
+        name, _, value = line.removeprefix("export ").partition("=")
+        if name != "PATH":
+            os.environ[name] = value
+
+
+if __name__ == "__main__":
+    for line in table(sys.argv[1:] or ["trixie"]):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
