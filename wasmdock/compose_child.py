@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from wasmdock.errors import WasmdockError
 from wasmdock.pack import Entry
@@ -27,9 +28,8 @@ class Program:
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
-    last_signal: int = signal.SIGKILL
+    last_signal: int = int(signal.SIGKILL)
     hosts: Path | None = None  # a file it sees as /etc/hosts
-    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Task:
     """Work of our own in a process of its own, such as a relay; it gives the exit code."""
 
     work: Callable[[], int]
+    given_away: Callable[[], None] | None = None  # called in the parent once the child has what it needs
 
 
 Job = Program | Guest | Task
@@ -61,8 +62,10 @@ def spawn(job: Job, stdout: int, stderr: int, stdin: int | None = None) -> int:
     parent = os.getpid()
     pid = os.fork()
     if pid:
+        if isinstance(job, Task) and job.given_away:
+            job.given_away()
         return pid
-    code = _FAILED
+    code: int = _FAILED
     try:
         _become_child(job, parent, stdout, stderr, stdin)
         code = _run(job)
@@ -84,11 +87,11 @@ def _become_child(job: Job, parent: int, stdout: int, stderr: int, stdin: int | 
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     die_with(parent, job.last_signal if isinstance(job, Program) else signal.SIGKILL)
     source = os.open(os.devnull, os.O_RDONLY) if stdin is None else stdin
-    for number, descriptor in ((0, source), (1, stdout), (2, stderr)):
-        os.dup2(descriptor, number)
+    for stream, descriptor in enumerate((source, stdout, stderr)):
+        os.dup2(descriptor, stream)
 
 
-def die_with(parent: int, number: int = signal.SIGKILL) -> None:
+def die_with(parent: int, number: int) -> None:
     """Have the kernel send us this signal when our parent is gone; elsewhere a thread looks for that."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
@@ -109,11 +112,13 @@ def _run(job: Job) -> int:
         return job.work()
     if isinstance(job, Guest):
         return _run_guest(job)
-    if job.folder:
-        os.chdir(job.folder)
     if job.hosts:
         _see_as_hosts(job.hosts)
-    os.execvpe(job.argv[0], job.argv, dict(job.env))
+    return _replaced_by(job)
+
+
+def _replaced_by(program: Program) -> NoReturn:
+    os.execvpe(program.argv[0], program.argv, dict(program.env))
 
 
 def _run_guest(guest: Guest) -> int:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from wasmdock.compose import Service, Stack, is_true
+from wasmdock.compose import Stack
+from wasmdock.compose_service import Service, is_true
 from wasmdock.compose_shape import texts
 from wasmdock.compose_units import parse_bytes, parse_duration, show_duration
 from wasmdock.compose_yaml import Node
@@ -13,7 +14,8 @@ _TRUTHS = ("init", "tty", "stdin_open", "read_only", "privileged", "oom_kill_dis
 _NUMBERS = ("scale", "pids_limit", "cpu_shares", "oom_score_adj", "mem_swappiness", "cpu_count")
 _FLOATS = ("cpus", "cpu_percent")
 _EMPTY_OUT = (
-    "profiles", "cap_add", "cap_drop", "ports", "volumes", "labels", "environment", "depends_on", "expose", "dns", "tmpfs",
+    "profiles",
+    "cap_add", "cap_drop", "ports", "volumes", "labels", "environment", "depends_on", "expose", "dns", "tmpfs",
     "annotations", "build", "security_opt", "secrets", "configs", "extra_hosts", "sysctls", "links", "dns_search",
 )  # fmt: skip
 _SPANS = ("interval", "timeout", "start_period", "start_interval")
@@ -187,6 +189,12 @@ def _deploy(node: Node) -> dict[str, Any] | None:
         plain["replicas"] = int(replicas.text)
     if labels := node.get("labels"):
         plain["labels"] = _filled(labels)
+    _bounds(node, plain)
+    _policies(node, plain)
+    return plain
+
+
+def _bounds(node: Node, plain: dict[str, Any]) -> None:
     for kind in ("limits", "reservations"):
         bounds = node.get("resources", kind)
         for key, each in (bounds.map if bounds else {}).items():
@@ -196,6 +204,9 @@ def _deploy(node: Node) -> dict[str, Any] | None:
                 plain["resources"][kind][key] = float(each.text)
             elif key == "pids":
                 plain["resources"][kind][key] = int(each.text)
+
+
+def _policies(node: Node, plain: dict[str, Any]) -> None:
     for kind in ("restart_policy", "update_config", "rollback_config"):
         policy = node.get(kind)
         for key, each in (policy.map if policy else {}).items():
@@ -203,7 +214,6 @@ def _deploy(node: Node) -> dict[str, Any] | None:
                 plain[kind][key] = show_duration(parse_duration(each))
             elif key in ("max_attempts", "parallelism"):
                 plain[kind][key] = int(each.text)
-    return plain
 
 
 def _logging(node: Node) -> dict[str, Any]:

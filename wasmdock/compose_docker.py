@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from wasmdock.compose import Service, Stack
+from wasmdock.compose import Stack
+from wasmdock.compose_service import Service
 from wasmdock.errors import CommandError, UnavailableError
 from wasmdock.launch import WASM_PLATFORM, WASM_RUNTIME
 from wasmdock.process import Completed

@@ -3,13 +3,16 @@
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from wasmdock.compose import Health, Port, Service, Stack
-from wasmdock.compose_child import Guest, Job, Program
+from wasmdock.compose import Stack
+from wasmdock.compose_child import Guest, Job, Program, Task
 from wasmdock.compose_host import DEFAULT_PORT, MISSING, SERVING, compile_for_host, launch_environment
-from wasmdock.compose_supervisor import Member
+from wasmdock.compose_member import Member
+from wasmdock.compose_service import Health, Port, Service
+from wasmdock.compose_wire import Address, Wire, open_wire, relay
 from wasmdock.errors import UnavailableError, UsageError
 from wasmdock.oci.image import Image
 from wasmdock.pack import Entry, entry, extract
@@ -28,7 +31,8 @@ class Means:
     cache: Path
     host: Path | None = None
     hosts: Path | None = None
-    addresses: Mapping[str, str] = ()  # type: ignore[assignment]  # by service, where it listens for the others
+    addresses: Mapping[str, str] = field(default_factory=dict)  # by service, where it listens for the others
+    containers_find_us: str = ""  # the address at which containers reach what listens here
 
 
 def wasm_members(stack: Stack, service: Service, image: Image, means: Means) -> list[Member]:
@@ -80,21 +84,48 @@ def _http(
     if means.host is None:
         raise UnavailableError(f'{service.where}: service "{service.name}": {MISSING.message}', MISSING.hint)
     code, tuning = compile_for_host(means.host, data, means.cache)
-    if len(names) > 1 and any("-" not in port.published and port.published for port in service.ports):
+    if len(names) > 1:
         raise UsageError(
-            f'{service.where}: service "{service.name}": {len(names)} instances cannot share one published port',
-            "publish a range, or none",
+            f'{service.where}: service "{service.name}": {len(names)} instances cannot share one address in-process',
+            "one instance answers many requests at once: leave `replicas` out",
         )
     port = int(env.get("WASMDOCK_HTTP_ADDRESS", f":{DEFAULT_PORT}").rpartition(":")[2] or DEFAULT_PORT)
-    members = []
-    for name in names:
-        address = http_address(service, port, means)
-        settings = launch_environment(code, tuning, env, mounts, address, service.memory)
-        job = Program((str(means.host), name), settings, hosts=means.hosts)
-        members.append(
-            replace(shared, name=name, job=lambda job=job: job, ready_line=SERVING, ports=f"{address}->{port}/tcp")  # type: ignore[misc]
-        )
-    return members
+    address = http_address(service, port, means)
+    settings = launch_environment(code, tuning, env, mounts, address, service.memory)
+    job = Program((str(means.host), service.name), settings, hosts=means.hosts)
+    wires = partial(_wires, service, address, port, means)
+    ports = f"{address}->{port}/tcp"
+    return [
+        replace(shared, name=name, job=lambda: job, ready_line=SERVING, ports=ports, after_start=wires)
+        for name in names
+    ]
+
+
+def _wires(service: Service, address: str, port: int, means: Means) -> list[Job]:
+    """Relays from where other services look for it to where it listens."""
+    host, _, actual = address.rpartition(":")
+    target = ("127.0.0.1" if host == "0.0.0.0" else host.strip("[]"), int(actual))
+    wanted = {(means.addresses.get(service.name, ""), port), (means.containers_find_us, port)}
+    what = f'{service.where}: service "{service.name}"'
+    wires = [
+        open_wire(each, number, partial(_same, target), what)
+        for each, number in sorted(wanted)
+        if each and (each, number) != target and not (host == "0.0.0.0" and number == target[1])
+    ]
+    return [Task(partial(_relay, wires), partial(_close, wires))] if wires else []
+
+
+def _same(address: Address) -> Address:
+    return address
+
+
+def _relay(wires: list[Wire]) -> int:
+    return relay(wires)
+
+
+def _close(wires: list[Wire]) -> None:
+    for wire in wires:
+        wire.listener.close()
 
 
 def http_address(service: Service, port: int, means: Means) -> str:
@@ -103,7 +134,7 @@ def http_address(service: Service, port: int, means: Means) -> str:
         if each.target == port and each.published and "-" not in each.published:
             host = each.host or "0.0.0.0"
             return f"[{host}]:{each.published}" if ":" in host else f"{host}:{each.published}"
-    own = dict(means.addresses).get(service.name)
+    own = means.addresses.get(service.name)
     return f"{own}:{port}" if own else "127.0.0.1:0"
 
 
@@ -116,7 +147,8 @@ def _refuse(service: Service) -> None:
     """Say what a process cannot have, with its line."""
     if service.health and service.health.test[0] == "CMD-SHELL":
         raise UsageError(
-            f'{service.node.file}:{service.health.line}: service "{service.name}": a Wasm image holds no shell for its health check',
+            f'{service.node.file}:{service.health.line}: service "{service.name}": '
+            "its image holds no shell for a health check",
             'run the guest itself: test: ["CMD", "/GUEST.wasm", ...], or leave the check out',
         )
     if service.node.get("configs"):
@@ -133,7 +165,7 @@ def _entry(service: Service, image: Image) -> Entry:
     path, _, export = (service.entrypoint[0] if service.entrypoint else "").partition("#")
     if path.lstrip("/") != own.path.lstrip("/"):
         raise UsageError(
-            f'{service.where}: service "{service.name}": the entrypoint "{path}" is not the Wasm binary "{own.path}" of its image',
+            f'{service.where}: service "{service.name}": the entrypoint "{path}" is not its image\'s "{own.path}"',
             f'begin it with "{own.path}"',
         )
     return Entry(own.path, export, service.entrypoint[1:], service.command or ())

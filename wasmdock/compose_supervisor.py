@@ -5,95 +5,16 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from enum import StrEnum
 
-from wasmdock.compose import COMPLETED, HEALTHY, Dependency, Health
 from wasmdock.compose_child import Job, spawn
+from wasmdock.compose_member import UNHEALTHY, Life, Line, Member, Patience, Status
+from wasmdock.compose_service import COMPLETED, HEALTHY, Dependency
 from wasmdock.errors import CommandError, WasmdockError
 
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 20
 _STEADY = 10.0  # seconds after which a start counts as one that worked, as in Docker
 _IDLE = 3600.0
-
-
-class Status(StrEnum):
-    """Where a member is in its life; the word is what `ps` shows."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    RESTARTING = "restarting"
-    STOPPING = "stopping"
-    EXITED = "exited"
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Restarts: seconds before the first and at most, doubled each time; how many crashes in a row are a loop."""
-
-    first: float = 0.1
-    longest: float = 60.0
-    crashes: int = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One instance of a service: what runs, when it may start, how it is stopped and asked for its health.
-
-    job is called at each start. stop_job, where given, is run to stop it in place of a signal. check gives the job
-    of one health check; ready_line is a text on stderr that says that it serves. after_start is called once it runs.
-    """
-
-    name: str
-    service: str
-    job: Callable[[], Job]
-    where: str = ""
-    depends_on: tuple[Dependency, ...] = ()
-    restart: str = "no"
-    attempts: int | None = None
-    stop_signal: int = signal.SIGTERM
-    stop_grace: float = 10.0
-    stop_job: Callable[[], Job] | None = None
-    health: Health | None = None
-    check: Callable[[], Job] | None = None
-    ready_line: str = ""
-    after_start: Callable[[], Iterable[Job]] | None = None
-    ports: str = ""
-    road: str = "process"
-
-
-@dataclass(slots=True)
-class Life:
-    """What is known of a member right now."""
-
-    member: Member
-    status: Status = Status.WAITING
-    pid: int = 0
-    code: int | None = None
-    healthy: bool | None = None
-    ready: bool = False
-    restarts: int = 0
-    crashes: int = 0
-    started: float = 0.0
-    again_at: float = 0.0
-    kill_at: float = 0.0
-    check_at: float = 0.0
-    check_pid: int = 0
-    check_until: float = 0.0
-    failures: int = 0
-    aides: list[int] = field(default_factory=list)
-    last_words: str = ""
-    done: bool = False  # it never starts again
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line a member printed: its name, 1 or 2 for stdout or stderr, the bytes without their end."""
-
-    name: str
-    stream: int
-    text: bytes
 
 
 class Supervisor:
@@ -307,7 +228,7 @@ class Supervisor:
                 self._member_ended(life, code)
             if life.check_pid and (code := self._ended(life.check_pid)) is not None:
                 life.check_pid, life.check_until = 0, 0.0
-                self._checked(life, code == 0)
+                self._checked(life, code == 0, code == UNHEALTHY)
             life.aides = [pid for pid in life.aides if self._ended(pid) is None]
 
     def _ended(self, pid: int) -> int | None:
@@ -359,7 +280,7 @@ class Supervisor:
             life.check_pid = self._spawn(check(), life, quiet=True)
             life.check_at, life.check_until = 0.0, now + health.timeout
 
-    def _checked(self, life: Life, well: bool) -> None:
+    def _checked(self, life: Life, well: bool, ill: bool = False) -> None:
         health = life.member.health
         assert health
         now = self._clock()
@@ -367,7 +288,7 @@ class Supervisor:
         life.failures = 0 if well else life.failures + (not young)
         if well:
             life.healthy = True
-        elif life.failures >= health.retries:
+        elif ill or life.failures >= health.retries:
             life.healthy = False
         life.check_at = now + (health.start_interval if young and not life.healthy else health.interval)
         self._on_change(self)

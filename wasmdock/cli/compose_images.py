@@ -9,7 +9,8 @@ from wasmdock.errors import ImageError, UsageError, WasmdockError
 from wasmdock.oci.image import Image, Reference
 
 if TYPE_CHECKING:
-    from wasmdock.compose import Service, Stack
+    from wasmdock.compose import Stack
+    from wasmdock.compose_service import Service
 
 _HOST = "wasmdock-host"
 _PREFIXES = ("/usr/local", "/usr")
@@ -55,20 +56,20 @@ def _build(service: "Service", context: Context) -> Image:
     return build_and_pack(folder, parse_target(wanted.text)[0] if wanted else None, context).image
 
 
-def load_into_engine(stack: "Stack", context: Context) -> None:
+def load_into_engine(stack: "Stack", context: Context, rebuild: bool = False) -> None:
     """Put the images of Wasm services with a build into the engine under their names, unless they are there."""
     from wasmdock.compose_docker import image_name
 
     for service in stack.services:
         if service.is_wasm and service.context is not None and (service.context / "Cargo.toml").is_file():
             name = image_name(stack, service)
-            image = image_of(stack, service, context)
+            image = image_of(stack, service, context, rebuild)
             if not context.docker.has_image(name, image):
                 context.docker.load(image, name)
 
 
 def find_host_program(context: Context) -> Path | None:
-    """wasmdock-host: of this environment, of WASMDOCK_SHIM, installed, or built by scripts/shim; None where it is not."""
+    """wasmdock-host: in WASMDOCK_SHIM, this environment, installed, or built by scripts/shim; None where it is not."""
     folders = [Path(sys.executable).parent]
     if context.environment.get("WASMDOCK_SHIM"):
         folders.insert(0, Path(context.environment["WASMDOCK_SHIM"]))

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,52 +14,88 @@ from wasmdock.cli.compose import now, state_of
 from wasmdock.cli.compose_images import find_host_program, image_of
 from wasmdock.cli.compose_output import Colours
 from wasmdock.cli.context import Context
+from wasmdock.compose_docker import write_override
+from wasmdock.compose_member import Line
 from wasmdock.compose_plan import Means, wasm_members
 from wasmdock.compose_state import Entry, LogWriter, State
-from wasmdock.compose_supervisor import Line, Supervisor
+from wasmdock.compose_supervisor import Supervisor
+from wasmdock.compose_wire import addresses, write_hosts
 from wasmdock.errors import UnavailableError, WasmdockError
 
 if TYPE_CHECKING:
-    from wasmdock.compose import Service, Stack
-    from wasmdock.compose_supervisor import Member
+    from wasmdock.compose import Stack
+    from wasmdock.compose_member import Member
+    from wasmdock.compose_service import Service
+    from wasmdock.docker import Docker
+    from wasmdock.oci.image import Image
+
+_KILL_TIME = 60.0
 
 
 def up_in_process(stack: "Stack", options: argparse.Namespace, context: Context) -> int:
     """Start Wasm services here; the rest under docker compose."""
     linux = [each for each in stack.services if not each.is_wasm]
-    if linux:
-        return _with_linux(stack, options, context)
-    members = plan(stack, context)
+    docker = _engine_for(linux, context) if linux else None
+    images = {each.name: image_of(stack, each, context, options.build) for each in stack.services if each.is_wasm}
     state = state_of(stack, context)
     state.hold()
-    if options.detach:
-        return _detached(stack, members, state)
-    return _attached(stack, members, state)
-
-
-def _with_linux(stack: "Stack", options: argparse.Namespace, context: Context) -> int:
-    names = ", ".join(each.name for each in stack.services if not each.is_wasm)
     try:
-        context.docker  # noqa: B018  # asks whether it answers
+        members = plan(stack, images, docker, context)
+    except BaseException:
+        state.release()
+        raise
+    if options.detach:
+        return _detached(members, state)
+    code = _attached(members, state)
+    if docker and code == INTERRUPTED:
+        docker.cli("compose", "-p", stack.name, "kill", timeout=_KILL_TIME)  # those whose client had to be killed
+    return code
+
+
+def _engine_for(linux: "list[Service]", context: Context) -> "Docker":
+    names = ", ".join(each.name for each in linux)
+    try:
+        return context.docker
     except UnavailableError as error:
         raise UnavailableError(
-            f"starting the services that are not Wasm ({names}): {error.message}",
+            f"{linux[0].where}: starting the services that are not Wasm ({names}): {error.message}",
             f"{error.hint}\nor start the others alone: --only-wasm",
         ) from error
-    raise UnavailableError("mixed: not yet")
 
 
-def plan(stack: "Stack", context: Context) -> "list[Member]":
-    """The members of all Wasm services."""
+def plan(stack: "Stack", images: "Mapping[str, Image]", docker: "Docker | None", context: Context) -> "list[Member]":
+    """The members of all services, in the order they start."""
     state = state_of(stack, context)
     means = Means(state.folder, context.code_cache, find_host_program(context))
+    containers: dict[str, list[str]] = {}
+    if len(stack.services) > 1 and sys.platform == "linux":
+        known = addresses(stack.name, (each.name for each in stack.services))
+        means = replace(means, addresses=known, hosts=write_hosts(state.folder / "hosts", known))
+    if docker:
+        from wasmdock.compose_linux import create, find_ground, linux_document, linux_members
+
+        ground = find_ground(docker, context.environment.get("WASMDOCK_ENGINE_ADDRESS", ""))
+        means = replace(means, containers_find_us=ground.listen)
+        file = write_override(state.folder, linux_document(stack, ground), "linux.json")
+        assert file
+        containers = create(stack, docker, file, pass_on if context.is_terminal and not context.quiet else None)
     found: list[Member] = []
     for service in stack.services:
-        found += wasm_members(stack, service, image_of(stack, service, context), means)
+        if service.is_wasm:
+            found += wasm_members(stack, service, images[service.name], means)
+        elif docker:
+            address = means.addresses.get(service.name, "")
+            found += linux_members(stack, service, containers.get(service.name, ()), docker, ground, address)
     return found
 
 
-def _attached(stack: "Stack", members: "list[Member]", state: State) -> int:
+def pass_on(chunk: bytes) -> None:
+    """Show what docker compose says as it comes."""
+    sys.stderr.buffer.write(chunk)
+    sys.stderr.buffer.flush()
+
+
+def _attached(members: "list[Member]", state: State) -> int:
     """Watch here, print all lines."""
     colours = Colours([each.name for each in members], sys.stdout.isatty())
 
@@ -74,7 +110,7 @@ def _attached(stack: "Stack", members: "list[Member]", state: State) -> int:
     return INTERRUPTED if supervisor.was_stopped else 0
 
 
-def _detached(stack: "Stack", members: "list[Member]", state: State) -> int:
+def _detached(members: "list[Member]", state: State) -> int:
     """Leave the watching to a process of its own; come back when all have started or one could not."""
     reader, writer = os.pipe()
     sys.stdout.flush()
@@ -86,7 +122,7 @@ def _detached(stack: "Stack", members: "list[Member]", state: State) -> int:
     os.close(writer)
     state.release()
     with os.fdopen(reader, "rb") as file:
-        answer = file.read()
+        answer = file.readline()  # not to its end: the services hold the other end, too
     told: dict[str, Any] = json.loads(answer) if answer else {"error": "starting the supervisor: it died"}
     if "error" in told:
         os.waitpid(pid, 0)
@@ -108,7 +144,7 @@ def _go_on_alone(members: "list[Member]", state: State, writer: int) -> None:
         def tell(message: dict[str, str]) -> None:
             nonlocal told
             if not told:
-                os.write(writer, json.dumps(message).encode())
+                os.write(writer, json.dumps(message).encode() + b"\n")
                 os.close(writer)
                 told = True
 

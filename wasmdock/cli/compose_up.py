@@ -73,8 +73,9 @@ def _up_in_docker(stack: "Stack", options: argparse.Namespace, context: Context)
             f'starting project "{stack.name}": it runs in-process already', "stop it: wasmdock compose down"
         )
     docker = context.docker
-    load_into_engine(stack, context)
+    load_into_engine(stack, context, options.build)
     words = [*prepared_words(stack, options, context), "up"]
+    words += ["--build"] if options.build and not all(each.is_wasm for each in stack.services) else []
     words += ["--detach"] if options.detach else []
     words += [each.name for each in stack.services] if options.services or options.only_wasm else []
     words += ["--no-deps"] if options.only_wasm else []

@@ -20,6 +20,7 @@ def add_compose(verbs: Verbs) -> None:
     up = _action(actions, "up", "build, start and watch the services", "wasmdock compose -f compose/hello.yaml up")
     _add_road(up)
     up.add_argument("-d", "--detach", action="store_true", help="come back once all have started; they run on")
+    up.add_argument("--build", action="store_true", help="build again what the store has already")
     up.add_argument("services", nargs="*", metavar="SERVICE", help="these and what they need (default: all)")
     down = _action(actions, "down", "stop and remove all of a project", "wasmdock compose -f compose/hello.yaml down")
     down.add_argument("-v", "--volumes", action="store_true", help="its named volumes too")

@@ -1,9 +1,12 @@
 //! Asks for a message, its signature and a certificate file, and says whether the signature is valid.
 //!
+//! The answers come from standard input, or from the file named as the only argument, a line each.
+//!
 //! Exit codes: 0 valid, 1 not valid, 2 could not be checked (with one line on stderr saying why).
 
-use std::fs;
-use std::io::{self, BufRead, Write};
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
 use std::process::ExitCode;
 
 use anyhow::{bail, Context, Result};
@@ -52,9 +55,20 @@ fn check(input: &mut impl BufRead, output: &mut impl Write) -> Result<bool> {
     Ok(key.verify(message, &signature).is_ok())
 }
 
+/// Where the answers come from.
+fn open_input() -> Result<Box<dyn BufRead>> {
+    let Some(path) = env::args_os().nth(1) else {
+        return Ok(Box::new(io::stdin().lock()));
+    };
+    let file = File::open(&path)
+        .with_context(|| format!("opening the answers \"{}\"", path.to_string_lossy()))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
 fn main() -> ExitCode {
     let mut output = io::stdout().lock();
-    let (code, verdict) = match check(&mut io::stdin().lock(), &mut output) {
+    let outcome = open_input().and_then(|mut input| check(&mut input, &mut output));
+    let (code, verdict) = match outcome {
         Ok(true) => (ExitCode::SUCCESS, "The signature is valid."),
         Ok(false) => (NOT_VALID.into(), "The signature is NOT valid."),
         Err(error) => {
