@@ -22,6 +22,7 @@ ASKED_GRACE = 5.0
 # After the program ended, something it left running may hold its pipes open (sccache does): wait no longer.
 _DRAIN_GRACE = 0.3
 _TICK = 0.1
+_LONGEST = 1e6  # seconds; epoll takes 24 days at most
 _CHUNK = 1 << 16
 
 
@@ -190,11 +191,7 @@ class _Pump:
                 gone_since = gone_since or now
                 if now - gone_since >= _DRAIN_GRACE:
                     return True
-        try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        return _has_ended(self._process, deadline - time.monotonic())
 
     def close(self) -> None:
         """Close every pipe."""
@@ -238,6 +235,25 @@ class _Pump:
         if not self._rest:
             self._selector.unregister(stream)
             stream.close()
+
+
+def _has_ended(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    """Wait for the end, so many seconds at most, and notice it at once: Popen.wait looks after 0.5, 1, 2, ... ms."""
+    if process.poll() is not None:
+        return True
+    try:
+        handle = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # not Linux, or no descriptor left
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, seconds))
+        return process.poll() is not None
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(handle, selectors.EVENT_READ)
+            selector.select(None if seconds > _LONGEST else max(0.0, seconds))
+    finally:
+        os.close(handle)
+    return process.poll() is not None
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
