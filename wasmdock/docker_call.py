@@ -63,7 +63,7 @@ def run_arguments(
     words += [f"--network={request.network}"] if request.network else []
     words += ["--read-only"] if request.read_only else []
     _check_stack(request.limits, is_wasm)
-    settings = _settings(request, is_wasm)
+    settings = runtime_settings(request, is_wasm)
     for mount in request.mounts:
         words += ["--mount", _mount_text(mount, is_wasm, mount.read_only or request.read_only)]
     env = _checked(request.env)
@@ -80,7 +80,7 @@ def _steers_client(variable: str) -> bool:
     return name in _CLIENTS_OWN or name.startswith(_CLIENTS_PREFIXES)
 
 
-def _settings(request: RunRequest, is_wasm: bool) -> dict[str, str]:
+def runtime_settings(request: RunRequest, is_wasm: bool) -> dict[str, str]:
     """What our Wasm runtime is told by environment variables, which the guest does not see."""
     if not is_wasm:
         return {}

@@ -64,7 +64,7 @@ class DockerRuntime:
         """Load the image where the engine lacks it, under a name of its own that no other image can have."""
         if str(image.digest) in self._references:
             return
-        reference = f"wasmdock/run:{image.digest.hex[:24]}"
+        reference = own_name(image)
         if not self._docker.has_image(reference, image):
             self._docker.load(image, reference)
         self._references[str(image.digest)] = reference
@@ -161,6 +161,11 @@ class DockerRuntime:
             self._docker.cli("rm", "--force", "--volumes", name, timeout=_REMOVE_TIMEOUT)
         except WasmdockError:
             return
+
+
+def own_name(image: Image) -> str:
+    """The name under which an image is loaded to be run, which no other image can have."""
+    return f"wasmdock/run:{image.digest.hex[:24]}"
 
 
 @dataclass(frozen=True, slots=True)

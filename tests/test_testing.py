@@ -1,0 +1,110 @@
+"""WasmContainer: a guest as testcontainers' users know a container, in Docker and in this process."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("testcontainers")
+
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+from tests.conftest import GUESTS, sample
+from tests.requirements import require_docker
+from tests.wat import image_of
+from wasmdock.engine import assemble
+from wasmdock.errors import ImageError, UnavailableError
+from wasmdock.launch import Road
+from wasmdock.runtime import Limits
+from wasmdock.testing import WasmContainer, wasm_container  # noqa: F401  # the fixture
+
+DOCKER = pytest.param(Road.DOCKER, marks=pytest.mark.docker)
+
+READY = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1) (data (i32.const 0) "\\08\\00\\00\\00\\06\\00\\00\\00ready\\n")
+  (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))
+    (loop $again (br $again))))"""
+
+
+@pytest.fixture(params=[Road.PROCESS, DOCKER])
+def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Road:
+    if request.param is Road.DOCKER:
+        require_docker()
+        monkeypatch.setattr(testcontainers_config, "ryuk_disabled", True)  # its image is in a registry
+    chosen: Road = request.param
+    return chosen
+
+
+def test_guest_runs_and_its_log_and_exit_code_are_there(road: Road) -> None:
+    with WasmContainer(sample("stdout_and_stderr"), road=road) as container:
+        assert container.wait() == 0
+        assert container.get_logs() == (b"to stdout\n", b"to stderr\n")
+
+
+def test_command_and_environment_reach_the_guest(road: Road) -> None:
+    with WasmContainer(sample("args"), road=road, command=["one", "two"]) as container:
+        container.wait()
+        assert container.get_logs()[0] == b"/args.wasm\none\ntwo\n"
+    with WasmContainer(sample("environ"), road=road).with_env("A", "b") as container:
+        container.wait()
+        assert b"A=b\n" in container.get_logs()[0]
+
+
+def test_volume_is_a_folder_of_the_guest(road: Road, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("from the host")
+    container = WasmContainer(sample("read_file"), road=road, command=["in"])
+    with container.with_volume_mapping(str(tmp_path), "/data", "ro"):
+        assert container.wait() == 0
+
+
+def test_limit_ends_the_guest_on_both_roads(road: Road) -> None:
+    with WasmContainer(sample("spin"), road=road, limits=Limits(timeout=0.5)) as container:
+        assert container.wait() == 124
+
+
+def test_wait_strategies_work_as_with_any_container(road: Road) -> None:
+    container = WasmContainer(image_of(READY), road=road, limits=Limits(timeout=5))
+    with container.waiting_for(LogMessageWaitStrategy("ready").with_startup_timeout(30)):
+        assert container.get_logs()[0] == b"ready\n"
+
+
+def test_fixture_starts_containers(wasm_container: Callable[..., WasmContainer]) -> None:  # noqa: F811
+    assert wasm_container(sample("exit_code"), road=Road.PROCESS).wait() == 7
+
+
+def test_image_may_be_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "guest.wasm"
+    file.write_bytes(assemble((GUESTS / "exit_code.wat").read_bytes(), "x"))
+    with WasmContainer(file, road=Road.PROCESS) as container:
+        assert container.wait() == 7
+
+
+def test_without_an_engine_this_process_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    assert WasmContainer(sample("hello")).road is Road.PROCESS
+    with pytest.raises(UnavailableError, match="no engine answers"):
+        WasmContainer(sample("hello"), road=Road.DOCKER)
+    with pytest.raises(ImageError, match='finding "nothing:here": no such file, and no engine answers'):
+        WasmContainer("nothing:here")
+
+
+def test_port_cannot_be_exposed_in_this_process() -> None:
+    with pytest.raises(UnavailableError, match="exposing a port in-process"):
+        WasmContainer(sample("hello"), road=Road.PROCESS).with_exposed_ports(8080).start()
+
+
+def test_example_of_the_readme_passes(tmp_path: Path) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    example = readme.partition("<!-- testing example -->\n```python\n")[2].partition("```")[0]
+    assert example.count("\n") <= 12
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["wasmdock.testing"]\n')
+    (tmp_path / "test_example.py").write_text(example)
+    (tmp_path / "hello.wasm").write_bytes(assemble((GUESTS / "hello.wat").read_bytes(), "x"))
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parent.parent), "HOME": str(tmp_path)}
+    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,165 @@
+"""Wasm guests in tests: a WasmContainer for testcontainers, and a pytest fixture.
+
+`pip install wasmdock[testing]`; for the fixture, `pytest_plugins = ["wasmdock.testing"]` in conftest.py.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from testcontainers.core.container import DockerContainer
+
+from wasmdock.docker import Docker
+from wasmdock.docker_call import runtime_settings
+from wasmdock.docker_run import DockerRuntime, own_name
+from wasmdock.doctor_facts import ShimKind
+from wasmdock.engine_files import find_root, find_shim
+from wasmdock.errors import ImageError, UnavailableError, WasmdockError
+from wasmdock.guest import Artifact, Target
+from wasmdock.inprocess import InProcessRuntime
+from wasmdock.launch import WASM_PLATFORM, WASM_RUNTIME, Road
+from wasmdock.oci.archive import read_archive
+from wasmdock.oci.image import Image
+from wasmdock.oci.layout import read_layout
+from wasmdock.pack import pack
+from wasmdock.runtime import Limits, Mount, RunRequest, RunResult
+from wasmdock.wasm_sniff import Form, form_of
+
+_API = "1.41"  # spoken by no engine here: with a version given, docker-py asks none
+_TIME = 60.0  # seconds a guest in this process may take
+
+
+class WasmContainer(DockerContainer):
+    """A DockerContainer whose image is Wasm: run by the engine's Wasm runtime, else in this process.
+
+    image is an Image, a path (.wasm, an archive, an OCI layout) or a name in the engine. road is chosen where it is
+    None: Docker where the engine has our runtime. In this process there are no ports and no exec, and the log is
+    there once the guest has ended. limits hold on both roads.
+    """
+
+    def __init__(
+        self, image: Image | Path | str, *, road: Road | None = None, limits: Limits | None = None, **options: Any
+    ) -> None:
+        """Choose the road and keep the settings; nothing is started."""
+        self._limits = limits or Limits(timeout=_TIME)
+        self._engine = _engine() if road is not Road.PROCESS else None
+        self.road = road or (Road.DOCKER if self._engine and _has_runtime(self._engine) else Road.PROCESS)
+        if self.road is Road.DOCKER and self._engine is None:
+            raise UnavailableError("starting a Wasm container: no engine answers", "wasmdock doctor tells why")
+        self._wasm = image if isinstance(image, Image) else _read(image, self._engine)
+        version = self._engine.answer.api_version if self._engine else ""
+        client = {"version": version or _API, "environment": self._engine.environment if self._engine else {}}
+        super().__init__(own_name(self._wasm), docker_client_kw=client, **options)
+
+    def start(self) -> Self:
+        """Start the guest and wait for what was asked to be waited for."""
+        if self.road is Road.DOCKER and self._engine:
+            DockerRuntime(self._engine).prepare(self._wasm)
+            settings = runtime_settings(RunRequest(limits=self._limits), True)
+            self.env = {**settings, **self.env}
+            self.with_kwargs(**{**self._kwargs, "platform": WASM_PLATFORM, "runtime": WASM_RUNTIME})
+            return super().start()
+        if self.ports:
+            raise UnavailableError(
+                "exposing a port in-process: a guest has no network here", "use an engine: wasmdock doctor"
+            )
+        self._container = _InProcess(self._wasm, self._request())  # type: ignore[assignment]  # what is used of one
+        if self._wait_strategy is not None:
+            self._wait_strategy.wait_until_ready(self)
+        return self
+
+    def stop(self, force: bool = True, delete_volume: bool = True) -> None:
+        """End it; one in this process ends by its time limit at the latest."""
+        if self.road is Road.DOCKER:
+            super().stop(force, delete_volume)
+
+    def _request(self) -> RunRequest:
+        command = self._command or ()
+        args = tuple(command.split() if isinstance(command, str) else command)
+        mounts = tuple(Mount(Path(host), each["bind"], each["mode"] == "ro") for host, each in self.volumes.items())
+        return RunRequest(args=args, env=dict(self.env), mounts=mounts, limits=self._limits)
+
+
+class _InProcess:
+    """What DockerContainer and the wait strategies use of a container of docker-py, for a guest in this process."""
+
+    id = short_id = "in-process"
+
+    def __init__(self, image: Image, request: RunRequest) -> None:
+        self._result: RunResult | None = None
+        self._error: WasmdockError | None = None
+        self._thread = threading.Thread(target=self._run, args=(image, request), daemon=True)
+        self._thread.start()
+
+    def _run(self, image: Image, request: RunRequest) -> None:
+        try:
+            self._result = InProcessRuntime().run(image, request)
+        except WasmdockError as error:
+            self._error = error
+
+    @property
+    def status(self) -> str:
+        return "running" if self._thread.is_alive() else "exited"
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        code = self._result.exit_code if self._result else 125
+        return {"State": {"Status": self.status, "ExitCode": code, "Error": str(self._error or "")}}
+
+    def reload(self) -> None:
+        """Nothing is remembered that could be out of date."""
+
+    def wait(self) -> Mapping[str, int]:
+        self._thread.join()
+        if self._error:
+            raise self._error
+        assert self._result is not None
+        return {"StatusCode": self._result.exit_code}
+
+    def logs(self, stdout: bool = True, stderr: bool = True) -> bytes:
+        if self._result is None:
+            return b""
+        said = f"wasmdock: {self._result.message}\n".encode() if self._result.message else b""
+        return (self._result.stdout if stdout else b"") + (self._result.stderr + said if stderr else b"")
+
+
+@pytest.fixture
+def wasm_container() -> Iterator[Callable[..., WasmContainer]]:
+    """Start WasmContainers: `wasm_container(image, command=[...])`; each is removed when the test ends."""
+    with ExitStack() as stack:
+        yield lambda image, **options: stack.enter_context(WasmContainer(image, **options))
+
+
+def _engine() -> Docker | None:
+    try:
+        return Docker.connect(os.environ)
+    except WasmdockError:
+        return None
+
+
+def _has_runtime(engine: Docker) -> bool:
+    """Whether our Wasm runtime is on the engine's PATH: others may hang the engine."""
+    root = find_root(engine.host)
+    return root is not None and find_shim(root.path, versions=False).kind is ShimKind.OURS
+
+
+def _read(what: Path | str, engine: Docker | None) -> Image:
+    path = Path(what)
+    if path.is_dir():
+        return read_layout(path)
+    if path.is_file() and path.suffix == ".wasm":
+        data = path.read_bytes()
+        target = Target.WASIP2 if form_of(data) is Form.COMPONENT else Target.WASIP1
+        return pack(Artifact("guest", target, data))
+    if path.is_file():
+        images = read_archive(path)
+        if len(images) != 1:
+            raise ImageError(f'reading archive "{path}": {len(images)} images where one is needed')
+        return images[0][1]
+    if engine is None:
+        raise ImageError(f'finding "{what}": no such file, and no engine answers that may hold it', "wasmdock doctor")
+    return engine.image(str(what))
