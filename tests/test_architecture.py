@@ -43,6 +43,7 @@ IMPORTERS = {
     "rich": ("cli.bench_live",),
     "matplotlib": ("plots",),
     "shtab": ("cli.completion",),
+    "cryptography": ("provenance",),
 }
 
 # Imports that close a circle, to be cut.

@@ -1,0 +1,80 @@
+"""What changed between two binaries, and what wasm-opt wins."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from tests.conftest import GUESTS
+from tests.fakes import FakeRunner
+from tests.images import HELLO
+from wasmdock.difference import Changes, compare
+from wasmdock.engine import assemble
+from wasmdock.errors import BuildError, GuestError, UnavailableError
+from wasmdock.guest import Target
+from wasmdock.optimize import optimize
+from wasmdock.process import Completed
+from wasmdock.wasm import WasmBinary, parse
+
+
+def binary(name: str) -> WasmBinary:
+    return parse(assemble((GUESTS / f"{name}.wat").read_bytes(), name))
+
+
+def test_a_binary_does_not_differ_from_itself() -> None:
+    found = compare(binary("hello"), binary("hello"))
+    assert not any((found.capabilities, found.imports, found.exports, found.crates, found.sections))
+
+
+def test_what_is_asked_for_anew_is_told_with_the_capability_behind_it() -> None:
+    found = compare(binary("hello"), binary("read_file"))
+    assert any("path_open" in name for name in found.imports.added)
+    assert "files" in found.capabilities.added
+    assert found.sections["code"][0] < found.sections["code"][1]
+
+
+def test_there_and_back_are_mirrored() -> None:
+    there, back = compare(binary("hello"), binary("args")), compare(binary("args"), binary("hello"))
+    assert (there.imports.added, there.imports.removed) == (back.imports.removed, back.imports.added)
+    assert there.size == back.size[::-1]
+
+
+def test_crates_are_compared_with_their_versions() -> None:
+    found = compare(binary("hello"), binary("hello"), ({"a": "1", "b": "1"}, {"a": "2", "b": "1"}))
+    assert found.crates == Changes(("a 2",), ("a 1",))
+
+
+HELLO_WAT = replace(HELLO, data=assemble((GUESTS / "hello.wat").read_bytes(), "hello"))
+
+
+def test_optimizing_makes_a_module_that_is_smaller_and_sound() -> None:
+    if not shutil.which("wasm-opt"):
+        pytest.skip("wasm-opt is not here: apt-get install binaryen")
+    data = HELLO_WAT.data + b"\0\x4c\x0b.debug_info" + bytes(64)
+    smaller, how = optimize(replace(HELLO_WAT, data=data))
+    assert how.startswith("wasm-opt ")
+    assert len(smaller.data) < len(data)
+    assert {each.name for each in parse(smaller.data).exports} == {each.name for each in parse(data).exports}
+
+
+def test_without_wasm_opt_the_cure_is_told() -> None:
+    with pytest.raises(UnavailableError, match="no wasm-opt on PATH") as caught:
+        optimize(HELLO_WAT, FakeRunner({("wasm-opt",): UnavailableError("none")}))
+    assert "apt-get install binaryen" in caught.value.hint
+
+
+def test_what_wasm_opt_refuses_is_a_build_error_with_its_output() -> None:
+    failed = Completed(("wasm-opt",), 1, stderr=b"parse exception")
+    runner = FakeRunner(
+        {("wasm-opt", "--version"): Completed(("wasm-opt",), 0, b"wasm-opt version 108"), ("wasm-opt",): failed}
+    )
+    with pytest.raises(BuildError, match="wasm-opt: exit code 1") as caught:
+        optimize(HELLO_WAT, runner)
+    assert caught.value.output == "parse exception"
+
+
+def test_components_and_native_programs_are_not_optimized() -> None:
+    component = assemble((GUESTS / "component_cli.wat").read_bytes(), "component_cli")
+    for artifact in (replace(HELLO, data=component, target=Target.WASIP2), replace(HELLO, target=Target.NATIVE)):
+        with pytest.raises(GuestError, match="optimizing"):
+            optimize(artifact, FakeRunner())
