@@ -12,7 +12,7 @@ from wasmdock.cli.context import Context
 from wasmdock.cli.limits import limits_of
 from wasmdock.cli.source import Source, find_image, wanted_of
 from wasmdock.cli.values import parse_env
-from wasmdock.errors import UnavailableError, UsageError, WasmdockError
+from wasmdock.errors import GuestError, UnavailableError, UsageError, WasmdockError
 from wasmdock.launch import Launch, Machine, Nature, Road, plan_launch
 from wasmdock.oci.image import Image
 from wasmdock.pack import entry, extract
@@ -73,12 +73,24 @@ def nature_of(image: Image) -> Nature:
     """What an image is: by its platform, then by the binary it starts. Raises ImageError, GuestError."""
     if not image.platform.is_wasm and not _is_mislabelled(image):
         return Nature.NATIVE
-    form, world = sniff(extract(image))
+    form, world = _sniffed(image)
     if world is World.HTTP:
         return Nature.HTTP
     if world is World.LIBRARY and not entry(image).export:
         return Nature.LIBRARY
     return Nature.COMPONENT_COMMAND if form is Form.COMPONENT else Nature.CORE_COMMAND
+
+
+def _sniffed(image: Image) -> tuple[Form, World]:
+    data = extract(image)
+    try:
+        return sniff(data)
+    except GuestError as error:
+        name = (image.entrypoint or image.cmd or ("",))[0]
+        cure = (
+            f"its image is for {image.platform}: compile it for wasm32-wasip1, or build the image for its own platform"
+        )
+        raise GuestError(f'starting "{name}": {error.message}', error.hint or cure) from error
 
 
 def _is_mislabelled(image: Image) -> bool:
@@ -116,15 +128,19 @@ def _has_engine(context: Context) -> bool:
 def _run_in_docker(
     source: Source, request: RunRequest, launch: Launch, options: argparse.Namespace, context: Context
 ) -> int:
-    from wasmdock.cli.proof import record_proof
+    from wasmdock.cli.proof import forget_proof, record_proof
     from wasmdock.docker_run import DockerRuntime
 
     held = {str(source.image.digest): source.reference} if source.origin == "the engine" else {}
     ports = [f"--publish={port}" for port in options.publish]
     runtime = DockerRuntime(context.docker, runtime=launch.runtime or None, held=held, tty=options.tty, options=ports)
     image = _runnable(source.image)
-    runtime.prepare(image)
-    result = runtime.run(image, request)
+    try:
+        runtime.prepare(image)
+        result = runtime.run(image, request)
+    except UnavailableError:
+        forget_proof(context)  # what it once could do it cannot do now
+        raise
     if launch.runtime and result.outcome is Outcome.EXITED:
         record_proof(context)
     return report_result(result)
