@@ -83,6 +83,7 @@ CASES = (
     Case("no capabilities", "hello", options=("--cap-drop=ALL",), stdout=HELLO),
     Case("no new privileges", "hello", options=("--security-opt=no-new-privileges",), stdout=HELLO),
     Case("privileged", "hello", options=("--privileged",), stdout=HELLO),
+    Case("init of docker", "hello", options=("--init",), stdout=HELLO),
     Case("half a processor", "hello", options=("--cpus=0.5",), stdout=HELLO),
     Case("few processes", "hello", options=("--pids-limit=8",), stdout=HELLO),
     Case("pid of the host", "hello", options=("--pid=host",), stdout=HELLO),

@@ -236,10 +236,10 @@ fn hash_of(path: &Path) -> io::Result<String> {
 
 fn mark_as_used(stamp: &Path) {
     let written = fs::metadata(stamp).and_then(|known| known.modified());
-    if written.is_ok_and(|written| is_older(written, FRESH)) {
-        if let Ok(file) = OpenOptions::new().write(true).open(stamp) {
-            let _ = file.set_modified(SystemTime::now());
-        }
+    if written.is_ok_and(|written| is_older(written, FRESH))
+        && let Ok(file) = OpenOptions::new().write(true).open(stamp)
+    {
+        let _ = file.set_modified(SystemTime::now());
     }
 }
 

@@ -171,7 +171,7 @@ fn count(text: &str) -> Option<u64> {
     let exact = text.parse().ok();
     exact.or_else(|| {
         let value = text.parse::<f64>().ok()?;
-        (value >= 0.0 && value < 1e19 && value.fract() == 0.0).then_some(value as u64)
+        ((0.0..1e19).contains(&value) && value.fract() == 0.0).then_some(value as u64)
     })
 }
 
@@ -200,7 +200,7 @@ fn milliseconds(text: &str) -> Option<u64> {
         _ => return None,
     };
     let value = digits.parse::<f64>().ok()? * factor;
-    (value >= 1.0 && value < 1e15).then_some(value as u64)
+    (1.0..1e15).contains(&value).then_some(value as u64)
 }
 
 #[cfg(test)]
