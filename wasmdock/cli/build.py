@@ -31,7 +31,10 @@ def build(options: argparse.Namespace, context: Context) -> int:
     """Compile a guest, pack it and put it into the store; for several platforms an index of all under one name."""
     target = _target(options.target, context)
     if options.platform:
-        return _build_for(options.platform, target, options, context)
+        platforms = Platform.explain_list(options.platform)
+        for note in filter(None, platforms.values()):
+            context.say(f"wasmdock: {note}")
+        return _build_for(tuple(platforms), target, options, context)
     made, optimized = _optimized(_build(options.folder, target, context, static=True), options, context)
     image = _packed(made.artifact, options, context)
     reference = Reference.parse(options.tag or made.artifact.name)

@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from wasmdock.cli.parser import IMAGE, Verbs, add_format, add_source, checked, verb
-from wasmdock.oci.reference import Platform
+from wasmdock.cli.parser import IMAGE, Verbs, add_format, add_source, verb
 
 
 def add_build(verbs: Verbs) -> None:
@@ -58,8 +57,7 @@ def _add_build(verbs: Verbs) -> None:
     parser.add_argument("--optimize", action="store_true", help="make it smaller with wasm-opt (binaryen)")
     parser.add_argument(
         "--platform",
-        type=checked(Platform.parse_list),
-        default=(),
+        default="",
         metavar="OS/ARCH[,...]",
         help="wasi/wasm, linux/amd64 or both, a comma between: one name for several platforms",
     )

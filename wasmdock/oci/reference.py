@@ -188,9 +188,9 @@ class Platform:
         return platform, _note(text, platform)
 
     @classmethod
-    def parse_list(cls, text: str) -> tuple["Platform", ...]:
-        """Read platforms with a comma between; each is kept once. Raises ImageError."""
-        return tuple(dict.fromkeys(cls.parse(part) for part in text.split(",")))
+    def explain_list(cls, text: str) -> dict["Platform", str]:
+        """Read platforms with a comma between: each once, with its note as `explain` gives it. Raises ImageError."""
+        return dict(map(cls.explain, text.split(",")))
 
     @property
     def is_wasm(self) -> bool:

@@ -1,8 +1,11 @@
 """Blobs between a registry and this machine: verified as they stream, resumed where the connection was cut."""
 
 import hashlib
+import queue
+import threading
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Protocol
+from contextlib import contextmanager
+from typing import Any, BinaryIO, Protocol
 
 from wasmdock.errors import RegistryError
 from wasmdock.oci.fields import shown
@@ -13,6 +16,8 @@ from wasmdock.oci.registry_http import CONNECTION, PIECE, Answer
 SMALL = 1 << 20  # bytes; blobs up to this size are sent in one request
 CHUNK = 32 << 20  # bytes of one request of a larger upload: what is sent again at most
 _WORTH = 1 << 20  # bytes that must come between two cuts for the count of tries to begin anew
+_WORTH_A_THREAD = 8 << 20  # bytes
+_AHEAD = 8  # pieces that may wait to be hashed
 _OCTETS = {"Content-Type": "application/octet-stream"}
 
 Moved = Callable[[int], None]  # told of bytes as they move
@@ -50,6 +55,27 @@ def fetch_blob(
     progress.check(doing)
 
 
+@contextmanager
+def _hashing(summed: Any, size: int) -> Iterator[Callable[[bytes], None]]:
+    """Update a hash; of large blobs in a thread, for hashing then costs no time: it takes as long as receiving."""
+    if size < _WORTH_A_THREAD:
+        yield summed.update
+        return
+    waiting: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
+
+    def work() -> None:
+        while (piece := waiting.get()) is not None:
+            summed.update(piece)
+
+    thread = threading.Thread(target=work, name="wasmdock-hash", daemon=True)
+    thread.start()
+    try:
+        yield waiting.put
+    finally:
+        waiting.put(None)
+        thread.join()
+
+
 class _Progress:
     """How much of a blob has come, over several connections."""
 
@@ -63,11 +89,12 @@ class _Progress:
     def take(self, answer: Answer, doing: str) -> None:
         self._begin(answer, doing)
         size = self._descriptor.size
-        for piece in answer.pieces(size - self.done):
-            self._sink.write(piece)
-            self._summed.update(piece)
-            self.done += len(piece)
-            self._moved(len(piece))
+        with _hashing(self._summed, size) as update:
+            for piece in answer.pieces(size - self.done):
+                update(piece)
+                self._sink.write(piece)
+                self.done += len(piece)
+                self._moved(len(piece))
         if self.done < size:
             cause = f"it ended after {self.done} of {size} bytes"
             raise RegistryError(f"{doing}: {cause}", "", answer.status, CONNECTION)
