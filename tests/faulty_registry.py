@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -72,7 +73,7 @@ Fault = Callable[[Call], bool]  # True: it has answered
 class FaultyRegistry:
     """Blobs, manifests and uploads in memory; faults are asked first."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, tuple[str, bytes]] = {}
         self.uploads: dict[str, bytearray] = {}
@@ -83,6 +84,8 @@ class FaultyRegistry:
         self.stop = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
@@ -221,9 +224,9 @@ class FaultyRegistry:
 
 
 @contextmanager
-def faulty_registry() -> Iterator[FaultyRegistry]:
+def faulty_registry(tls: ssl.SSLContext | None = None) -> Iterator[FaultyRegistry]:
     """A registry for one test."""
-    registry = FaultyRegistry()
+    registry = FaultyRegistry(tls)
     try:
         yield registry
     finally:

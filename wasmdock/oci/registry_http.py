@@ -106,6 +106,8 @@ class Transport:
     ) -> None:
         """Keep the settings. insecure: plain http and unverified TLS are taken from any host."""
         self.insecure = insecure
+        if insecure:  # the user has said so; a warning for each request would say it again
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self.patience = patience or Patience()
         self._environment = environment
         self._pools: dict[tuple[bool, str], urllib3.PoolManager] = {}
