@@ -94,7 +94,7 @@ def _add_login(verbs: Verbs) -> None:
         "login",
         "registry:login",
         "check a login and keep it where docker login does",
-        "wasmdock login ghcr.io -u me --password-stdin < token",
+        "wasmdock login ghcr.io -u me --password-stdin",
     )
     parser.add_argument("registry", nargs="?", default="docker.io", help="the registry (default: docker.io)")
     parser.add_argument("-u", "--username", help="the user (default: asked for)")
