@@ -103,6 +103,20 @@ def test_faster_is_said_in_times_with_its_interval() -> None:
     assert sentences(RESULTS)[0].startswith("wasm, in-process (hot) is 4,310 times faster (4,")
 
 
+def test_cases_of_several_apps_are_each_compared_with_their_own_base() -> None:
+    cases = tuple(
+        replace(case(f"{app}: {program}", "warm", centre, 1000, program=program), subject=app)
+        for app, program, centre in [
+            ("a", "wasm", 1.0),
+            ("a", "native", 2.0),
+            ("b", "wasm", 10.0),
+            ("b", "native", 40.0),
+        ]
+    )
+    found = contrasts(replace(RESULTS, cases=cases))
+    assert {each.case.name: each.base.name for each in found} == {"a: wasm": "a: native", "b: wasm": "b: native"}
+
+
 def test_busy_machine_is_warned_of() -> None:
     busy = replace(RESULTS, environment={"load": "3.2", "cores": "2"})
     assert "warning: the machine was busy (load 3.2 on 2 cores): run it again when it is quiet" in sentences(busy)

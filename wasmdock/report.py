@@ -64,21 +64,26 @@ def _three(value: float) -> str:
     return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
-def base_name(results: Results, wanted: str = "") -> str:
-    """The case everything is compared with: the one named, else the first native one, else the first."""
+def base_name(results: Results, wanted: str = "", subject: str = "") -> str:
+    """The case that the cases of a subject are compared with.
+
+    It is the one named, else the subject's first native one, else its first; a case of no subject takes the first of
+    all.
+    """
     names = [case.name for case in results.cases]
     if wanted in names:
         return wanted
-    native = [case.name for case in results.cases if case.program == "native" and case.summary]
-    return (native or names or [""])[0]
+    own = [case for case in results.cases if case.subject == subject] if subject else list(results.cases)
+    native = [case.name for case in own if case.program == "native" and case.summary]
+    return (native or [case.name for case in own] or [""])[0]
 
 
 def contrasts(results: Results, base: str = "") -> list[Contrast]:
     """Every case against the base of the same start; a start that the base lacks is held against its warm one."""
-    name = base_name(results, base)
-    fallback = results.case(name, "warm") or next((case for case in results.cases if case.name == name), None)
     found = []
     for case in results.cases:
+        name = base_name(results, base, case.subject)
+        fallback = results.case(name, "warm") or next((each for each in results.cases if each.name == name), None)
         against = results.case(name, case.start) or fallback
         if case.name == name or against is None:
             continue
@@ -135,7 +140,7 @@ def _label(case: CaseResult) -> str:
 def tables(results: Results, base: str = "") -> list[Table]:
     """Every table there is something to say in, the main one first."""
     made = [
-        _overview(results, base_name(results, base)),
+        _overview(results, base),
         _details(results),
         _phases(results),
         _sizes(results),
@@ -147,12 +152,14 @@ def tables(results: Results, base: str = "") -> list[Table]:
     return [table for table in made if table.rows]
 
 
-def _overview(results: Results, base: str) -> Table:
+def _overview(results: Results, wanted: str) -> Table:
     """One row per case with size and median of each start."""
     starts = [start for start in STARTS if any(case.start == start for case in results.cases)]
-    against = next((case.sizes.get("packed") for case in results.cases if case.name == base), None)
+    subjects = {case.name: case.subject for case in results.cases}
     rows = []
     for name in _names(results):
+        base = base_name(results, wanted, subjects[name])
+        against = _first_size(results, base, "packed")
         packed = _first_size(results, name, "packed")
         smaller = _share(packed, against) if against and packed and name != base else _NONE
         cells = [_median(results.case(name, start)) for start in starts]

@@ -17,10 +17,11 @@ _MOST = 512 << 20
 class CaseResult:
     """One case with its samples in the order they came.
 
-    name tells it apart; program is `wasm`, `native` or `command`; road is where it ran; start is `cold` (nothing
-    prepared), `warm` (image loaded, code compiled) or `hot` (a fresh instance in a running process).
-    sizes are bytes by what they measure (`packed`, `unpacked`, `program`, `compiled code`), parts those of each layer
-    and of each section of a Wasm binary; detail is what else is known; dropped says why it was given up.
+    name tells it apart; subject is the app it is a case of, empty for a case of the user's own; program is `wasm`,
+    `native` or `command`; road is where it ran; start is `cold` (nothing prepared), `warm` (image loaded, code
+    compiled) or `hot` (a fresh instance in a running process). sizes are bytes by what they measure (`packed`,
+    `unpacked`, `program`, `compiled code`), parts those of each layer and of each section of a Wasm binary; detail
+    is what else is known; dropped says why it was given up.
     """
 
     name: str
@@ -32,6 +33,7 @@ class CaseResult:
     parts: Mapping[str, int] = field(default_factory=dict)
     detail: str = ""
     dropped: str = ""
+    subject: str = ""
 
     @property
     def summary(self) -> Summary | None:
@@ -179,6 +181,7 @@ def _case(document: Mapping[str, Any]) -> CaseResult:
         parts={str(key): int(value) for key, value in document.get("parts", {}).items()},
         detail=str(document.get("detail", "")),
         dropped=str(document.get("dropped", "")),
+        subject=str(document.get("subject", "")),
     )
 
 

@@ -11,6 +11,7 @@ from wasmdock.bench import Case, ColdRuntime, runtime_case
 from wasmdock.bench_command import command_run
 from wasmdock.cli.bench_call import call_cases
 from wasmdock.cli.bench_crowds import Instances
+from wasmdock.cli.bench_defaults import with_defaults
 from wasmdock.cli.bench_docker import DockerCases
 from wasmdock.cli.bench_list import Cases, image_parts, image_sizes, volume_words
 from wasmdock.cli.context import Context
@@ -34,7 +35,7 @@ def find_cases(options: argparse.Namespace, context: Context) -> Cases:
         request = request_of(options)
         docker = DockerCases(context, cases, options)
         for subject in options.subjects:
-            _add_subject(subject, request, cases, docker, options, context)
+            _add_subject(subject, cases, docker, with_defaults(options, Path(subject)), context)
         for text in options.case:
             _add_own(text, cases, docker, request, options, context)
         cases.engine = docker.engine()
@@ -54,14 +55,21 @@ def request_of(options: argparse.Namespace) -> RunRequest:
 
 
 def _add_subject(
-    subject: str,
-    request: RunRequest,
-    cases: Cases,
-    docker: DockerCases,
-    options: argparse.Namespace,
-    context: Context,
+    subject: str, cases: Cases, docker: DockerCases, options: argparse.Namespace, context: Context
 ) -> None:
+    """All cases of one app; its name is before theirs where there are several."""
     source = find_image(subject, context)
+    before = len(cases.found)
+    _add_roads(subject, source, cases, docker, options, context)
+    cases.found[before:] = [
+        replace(case, describe=replace(case.describe, subject=source.reference)) for case in cases.found[before:]
+    ]
+
+
+def _add_roads(
+    subject: str, source: Source, cases: Cases, docker: DockerCases, options: argparse.Namespace, context: Context
+) -> None:
+    request = request_of(options)
     prefix = f"{source.reference}: " if len(options.subjects) > 1 else ""
     nature = nature_of(source.image)
     if nature is Nature.NATIVE:
