@@ -5,6 +5,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from wasmdock.compose_child import Job, spawn
 from wasmdock.compose_member import UNHEALTHY, Life, Line, Member, Patience, Status
@@ -242,6 +243,8 @@ class Supervisor:
         return code if code >= 0 else 128 - code
 
     def _member_ended(self, life: Life, code: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(life.pid, signal.SIGKILL)  # what it started ends with it, as in a container
         self._drain()
         lasted = self._clock() - life.started
         life.pid, life.code, life.kill_at, life.check_at = 0, code, 0.0, 0.0
@@ -343,10 +346,8 @@ class Supervisor:
 
 
 def _kill(pid: int, number: int) -> None:
-    """Signal a child and what it started: it leads a group of its own."""
-    for send in (os.killpg, os.kill):
-        try:
+    """Signal a child; SIGKILL also ends what it started: it leads a group of its own."""
+    sends = (os.killpg, os.kill) if number == signal.SIGKILL else (os.kill,)
+    for send in sends:
+        with suppress(ProcessLookupError, PermissionError):
             send(pid, number)
-        except (ProcessLookupError, PermissionError):
-            continue
-        return

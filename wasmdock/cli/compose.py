@@ -3,19 +3,11 @@
 import argparse
 import json
 import sys
-import time
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wasmdock.cli.compose_output import Colours
+from wasmdock.cli.compose_project import load, state_of
 from wasmdock.cli.context import Context
-from wasmdock.errors import UsageError
-
-if TYPE_CHECKING:
-    from wasmdock.compose import Stack
-    from wasmdock.compose_file import Sources
-    from wasmdock.compose_state import State
 
 
 def up(options: argparse.Namespace, context: Context) -> int:
@@ -110,46 +102,3 @@ def lint(options: argparse.Namespace, context: Context) -> int:
     from wasmdock.cli.compose_lint import report
 
     return report(options, context)
-
-
-def sources_of(options: argparse.Namespace, context: Context) -> "Sources":
-    """The files that make up the project."""
-    from wasmdock.compose_file import find_sources
-
-    return find_sources(options.files or (), context.environment, Path.cwd(), options.project_directory)
-
-
-def load(
-    options: argparse.Namespace, context: Context, only: "list[str] | None" = None, every: bool = False
-) -> "Stack":
-    """The project the flags name; every takes services of all profiles."""
-    from wasmdock.compose import load_stack
-
-    stack = load_stack(
-        sources_of(options, context),
-        name=options.project_name,
-        profiles=["*"] if every else options.profiles or (),
-        only=only or (),
-        home=context.environment.get("HOME", "/"),
-    )
-    for name, where in stack.unset.items():
-        context.say(f'wasmdock: {where}: the variable "{name}" is not set: taken as empty')
-    return stack
-
-
-def state_of(stack: "Stack", context: Context) -> "State":
-    """What the project leaves on disk."""
-    from wasmdock.compose_state import State
-
-    return State(context.data / "compose", stack.name)
-
-
-def now() -> int:
-    """Nanoseconds since 1970."""
-    return time.time_ns()
-
-
-def refuse_empty(stack: "Stack") -> None:
-    """Raise UsageError where nothing is left to start."""
-    if not stack.services:
-        raise UsageError(f'starting project "{stack.name}": no service is on', "name a profile with --profile")

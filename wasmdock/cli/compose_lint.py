@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wasmdock.cli.compose import sources_of
+from wasmdock.cli.compose_project import sources_of
 from wasmdock.cli.context import Context
 from wasmdock.compose import load_stack
 from wasmdock.compose_docker import image_name

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wasmdock.cli import INTERRUPTED
-from wasmdock.cli.compose import now, state_of
 from wasmdock.cli.compose_images import find_host_program, image_of
 from wasmdock.cli.compose_output import Colours
+from wasmdock.cli.compose_project import now, state_of
 from wasmdock.cli.context import Context
 from wasmdock.compose_docker import write_override
 from wasmdock.compose_member import Line

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from wasmdock.cli.compose import refuse_empty, state_of
 from wasmdock.cli.compose_images import load_into_engine
+from wasmdock.cli.compose_project import refuse_empty, state_of
 from wasmdock.cli.context import Context
 from wasmdock.errors import CommandError, UnavailableError, UsageError, WasmdockError
 

@@ -1,0 +1,76 @@
+"""Known traps of Compose files, each a finding with its line and its cure."""
+
+from pathlib import Path
+
+import pytest
+
+from wasmdock.compose import load_stack
+from wasmdock.compose_file import find_sources
+from wasmdock.compose_lint import ERROR, WARNING, Finding, View, find_traps
+from wasmdock.wasm_sniff import World
+
+WASM = "    platform: wasi/wasm\n    runtime: io.containerd.wasmtime.v1\n"
+SCENARIOS = sorted((Path(__file__).parent.parent / "compose").glob("*.yaml"))
+
+
+def findings(folder: Path, text: str, **worlds: World) -> list[Finding]:
+    (folder / "compose.yaml").write_text(text)
+    (folder / "there").mkdir(exist_ok=True)
+    stack = load_stack(find_sources([], {}, folder), home="/", profiles=["*"], lenient=True)
+    return find_traps(View(stack, worlds))
+
+
+# Each: the trap, what stands below `services: / a: / image: x`, level, line, words.
+TRAPS = [
+    ("platform without runtime", "    platform: wasi/wasm\n", ERROR, 4, "no runtime"),
+    ("runtime without platform", "    runtime: io.containerd.wasmtime.v1\n", WARNING, 4, "no platform"),
+    ("a shell in a health check", WASM + "    healthcheck:\n      test: curl localhost\n", ERROR, 7, "no shell"),
+    ("a program in a health check", WASM + "    healthcheck: {test: [CMD, curl]}\n", ERROR, 6, 'no "curl"'),
+    ("a terminal", WASM + "    tty: true\n", WARNING, 6, "a terminal"),
+    ("an unknown key", "    port: ['80:80']\n", ERROR, 4, 'unknown key "services.a.port"'),
+    ("an attested build", WASM + "    build: {context: there, provenance: true}\n", WARNING, 6, "an attested image"),
+    ("a missing path", "    volumes: ['./nowhere:/data']\n", WARNING, 4, "nowhere\" is not there"),
+    ("a file for a guest", WASM + "    volumes: ['./compose.yaml:/data']\n", ERROR, 6, "is a file"),
+    ("memory without a unit", "    mem_limit: 64\n", ERROR, 4, "64 means bytes"),
+    ("memory below deploy", "    deploy:\n      resources:\n        limits: {memory: 128}\n", ERROR, 6, "128 means"),
+    ("a variable that is not set", "    hostname: ${NOBODY}\n", WARNING, 4, '"NOBODY" is not set'),
+    ("configs for a guest", WASM + "    configs: [c]\nconfigs: {c: {content: x}}\n", WARNING, 6, "configs are files"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text, level, line, words", [row[1:] for row in TRAPS], ids=[row[0] for row in TRAPS])
+def test_trap_is_found(tmp_path: Path, text: str, level: str, line: int, words: str) -> None:
+    found = findings(tmp_path, f"services:\n  a:\n    image: x\n{text}")
+    assert [(each.level, each.line, words in each.message) for each in found] == [(level, line, True)]
+    assert all(each.hint for each in found)
+
+
+def test_service_named_as_a_network_mode_is_found(tmp_path: Path) -> None:
+    (finding,) = findings(tmp_path, "services:\n  host:\n    image: x\n")
+    assert (finding.line, "network mode" in finding.message) == (2, True)
+
+
+def test_http_component_without_a_port_is_found(tmp_path: Path) -> None:
+    (finding,) = findings(tmp_path, f"services:\n  a:\n    image: x\n{WASM}", a=World.HTTP)
+    assert "publishes no port" in finding.message
+
+
+def test_http_component_behind_another_service_needs_no_port(tmp_path: Path) -> None:
+    text = f"services:\n  a:\n    image: x\n{WASM}  b:\n    image: y\n    command: proxy http://a:8080\n"
+    assert findings(tmp_path, text, a=World.HTTP) == []
+
+
+def test_waiting_for_the_health_of_a_guest_without_check_is_found(tmp_path: Path) -> None:
+    waiting = "    depends_on:\n      a: {condition: service_healthy}\n"
+    text = f"services:\n  a:\n    image: x\n{WASM}  b:\n    image: y\n{waiting}"
+    (finding,) = findings(tmp_path, text)
+    assert (finding.line, "which has no health check" in finding.message) == (9, True)
+
+
+def test_sound_file_has_no_findings(tmp_path: Path) -> None:
+    assert findings(tmp_path, f"services:\n  a:\n    image: x\n{WASM}    ports: ['8080:8080']\n") == []
+
+
+@pytest.mark.parametrize("file", SCENARIOS, ids=lambda file: file.stem)
+def test_scenario_has_no_findings(file: Path) -> None:
+    assert find_traps(View(load_stack(find_sources([file], {}, file.parent), home="/", lenient=True), {})) == []
