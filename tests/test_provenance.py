@@ -16,8 +16,8 @@ from wasmdock.guest import Artifact, Target
 from wasmdock.oci.image import Image, Reference
 from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.referrer import IN_TOTO, SPDX, Referrer
-from wasmdock.oci.registry_referrers import pull_referrers, push_referrers
-from wasmdock.oci.registry_transfer import pull, push
+from wasmdock.oci.registry_referrers import copy_referrers, pull_referrers, push_referrers
+from wasmdock.oci.registry_transfer import copy, pull, push
 from wasmdock.oci.store import Store
 from wasmdock.provenance import check_signature, make_statement, read_statement, sign
 from wasmdock.sbom import crates_of, make_sbom, parse_lock
@@ -269,3 +269,14 @@ def test_documents_about_something_else_are_left_out(registry: FaultyRegistry) -
 def test_a_native_artifact_has_an_sbom_too() -> None:
     native = Artifact("hello", Target.NATIVE, b"\x7fELF")
     assert json.loads(make_sbom(native, "", CREATED))["packages"][0]["packageFileName"] == "hello"
+
+
+def test_documents_are_copied_with_what_they_are_about(registry: FaultyRegistry) -> None:
+    name = Reference(registry.name, REPOSITORY, "v1")
+    push(registry.client(), name, ImageIndex.of([hello()]))
+    push_referrers(registry.client(), name, [SBOM])
+    with faulty_registry() as other:
+        target = Reference(other.name, REPOSITORY, "v2")
+        sent = copy(registry.client(), name, other.client(), target)
+        assert copy_referrers(registry.client(), name, other.client(), target, sent.manifests) == 1
+        assert pull_referrers(other.client(), target, hello().digest) == [SBOM]

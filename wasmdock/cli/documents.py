@@ -7,7 +7,7 @@ from wasmdock.oci.referrer import Referrer
 
 
 def documents(source: Source, context: Context, wanted: Wanted) -> list[Referrer]:
-    """All documents about the image; the registry is asked only where the store has none."""
+    """All documents about the image; the registry is asked only where the store has none, and the answer kept."""
     found = context.store.referrers(source.image.digest)
     if found or wanted.pull == "never" or not names_registry(source.reference):
         return found
@@ -16,4 +16,7 @@ def documents(source: Source, context: Context, wanted: Wanted) -> list[Referrer
 
     reference = Reference.parse(source.reference)
     registry = connect(reference.registry, context, wanted.insecure)
-    return pull_referrers(registry, reference, source.image.digest)
+    fetched = pull_referrers(registry, reference, source.image.digest)
+    for each in fetched:
+        context.store.attach(each)
+    return fetched

@@ -5,20 +5,20 @@ import getpass
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from wasmdock.cli.context import Context
 from wasmdock.cli.progress import progress_of
-from wasmdock.errors import ImageError, UsageError
+from wasmdock.errors import ImageError, RegistryError, UsageError
 from wasmdock.oci import registry_transfer
 from wasmdock.oci.credentials import Credentials, Login
 from wasmdock.oci.image import Digest, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.registry import Registry
 from wasmdock.oci.registry_http import Transport
-from wasmdock.oci.registry_referrers import push_referrers
+from wasmdock.oci.registry_referrers import copy_referrers, push_referrers
 from wasmdock.oci.registry_transfer import Sent
 from wasmdock.oci.store import StoredImage
 
@@ -42,7 +42,7 @@ def push(options: argparse.Namespace, context: Context) -> int:
         sent = registry_transfer.push(registry, reference, content, sources=sources, progress=progress)
     images = content.images if isinstance(content, ImageIndex) else (content,)
     about = [referrer for image in images for referrer in context.store.referrers(image.digest)]
-    push_referrers(registry, reference, about)
+    _attach(lambda: push_referrers(registry, reference, about), context)
     _report_sent(reference, sent, options)
     return 0
 
@@ -67,6 +67,7 @@ def copy(options: argparse.Namespace, context: Context) -> int:
     target = source if origin.registry == name.registry else connect(name.registry, context, options.insecure)
     with progress_of(f"copying {origin}", context) as progress:
         sent = registry_transfer.copy(source, origin, target, name, progress=progress)
+    _attach(lambda: copy_referrers(source, origin, target, name, sent.manifests), context)
     _report_sent(name, sent, options)
     return 0
 
@@ -144,6 +145,14 @@ def _ask(options: argparse.Namespace, context: Context) -> tuple[str, str]:
     if not user or not secret or ":" in user:
         raise UsageError("logging in: a user and a password are needed, the user without a colon")
     return user, secret
+
+
+def _attach(work: Callable[[], int], context: Context) -> None:
+    """Send SBOM and provenance after the image: it is there already, whatever the registry thinks of these."""
+    try:
+        work()
+    except RegistryError as error:
+        context.say(f"wasmdock: the image is there, but not its SBOM and provenance: {error.message}")
 
 
 def _report_sent(reference: Reference, sent: Sent, options: argparse.Namespace) -> None:

@@ -32,13 +32,14 @@ class Patience:
 
     head is for the beginning of an answer, idle for the next byte; `slowest` bytes a second must come over
     each `idle` seconds. A pause doubles from one try to the next; a Retry-After beyond `longest_pause` is refused.
+    So a registry that accepts connections and stays silent is given up after two minutes.
     """
 
     connect: float = 10.0
-    head: float = 60.0
+    head: float = 30.0
     idle: float = 30.0
     slowest: int = 1024
-    tries: int = 5
+    tries: int = 4
     pause: float = 0.5
     longest_pause: float = 30.0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)

@@ -44,6 +44,14 @@ def pull_referrers(registry: Registry, reference: Reference, subject: Digest) ->
     return [each for each in found if each is not None and each.subject == subject]
 
 
+def copy_referrers(
+    source: Registry, origin: Reference, target: Registry, name: Reference, subjects: Sequence[Digest]
+) -> int:
+    """Copy the documents about manifests that were copied; how many. Raises RegistryError, ImageError."""
+    found = [each for subject in subjects for each in pull_referrers(source, origin, subject)]
+    return push_referrers(target, name, found)
+
+
 def _fetch(registry: Registry, repository: str, entry: Descriptor, doing: str) -> Referrer | None:
     """One document, None for an artifact of another make: with no layer, or with several."""
     _, manifest = listed(registry, repository, entry, doing)

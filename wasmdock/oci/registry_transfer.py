@@ -49,12 +49,16 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a push or a copy did: the digest the name now has, and blobs sent, mounted, and there already."""
+    """What a push or a copy did: the digest the name now has, and blobs sent, mounted, and there already.
+
+    manifests are all that were copied, the name's own last.
+    """
 
     digest: Digest
     sent: int
     mounted: int
     there: int
+    manifests: tuple[Digest, ...] = ()
 
 
 def pull(
@@ -146,7 +150,8 @@ def copy(
         for descriptor, each in tree[:-1]:
             target.put_manifest(name.repository, str(descriptor.digest), descriptor.media_type, each, doing)
         target.put_manifest(name.repository, name.tag or str(top.digest), top.media_type, data, doing)
-        return Sent(top.digest, give.sent, give.mounted, give.there)
+        copied = tuple(descriptor.digest for descriptor, _ in tree)
+        return Sent(top.digest, give.sent, give.mounted, give.there, copied)
 
 
 @contextmanager
