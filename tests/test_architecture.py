@@ -27,7 +27,7 @@ LAYERS = {
         shape pack convert sbom provenance difference optimize cargo host_cargo docker* builder build shim engine.* engine
         serve report plot_theme plots report_html""",
     "4 what stands on them": """
-        explain child inprocess child_main compose* bench* budget doctor_facts engine_files foresight doctor*""",
+        explain child inprocess child_main engine_container compose* bench* budget doctor_facts engine_files foresight doctor* testing""",
     "5 the command line": "cli*",
     "6 the program": "__main__",
 }
@@ -44,17 +44,14 @@ IMPORTERS = {
     "matplotlib": ("plots",),
     "shtab": ("cli.completion",),
     "cryptography": ("provenance",),
+    "testcontainers": ("testing",),
+    "pytest": ("testing",),
 }
 
 # Imports that close a circle, to be cut.
 CYCLES = {
-    ("cli.source", "cli.build"),  # `run FOLDER` builds; `build` and `run` read .wasm files alike
-    ("engine.compiler", "engine.compile_child"),  # the parent's half and the child's are one module
     ("cli.compose", "cli.compose_up"),
     ("cli.compose_process", "cli.compose"),
-    ("cli.parser", "cli.parser_bench"),  # each adds its verbs with the words of cli.parser
-    ("cli.parser", "cli.parser_doctor"),
-    ("cli.parser", "cli.parser_registry"),
 }
 
 # Who else prints, ends the process or reads the environment, and why. What runs as `python -m` has streams, arguments
@@ -63,6 +60,7 @@ SPEAKERS = {
     ("__main__", "print"): "--version answers before the command line is loaded",
     ("child", "os.environ"): "the child starts with our own environment; the guest in it gets none of it",
     ("engine.compile_child", "os.environ"): "the child starts with our own environment; no guest runs in it",
+    ("testing", "os.environ"): "it stands in for the command line in other people's tests",
     ("compose_child", "os._exit"): "it is forked: what its parent registered for its own end must not run twice",
 }
 OF_A_PROGRAM = ("os._exit", "sys.exit", "sys.argv", "sys.stdin", "sys.stdout", "sys.stderr")

@@ -220,7 +220,7 @@ class DockerCases:
                 raise UnavailableError(f'putting "{name}" into "{parent}": {_last(error.output)}') from error
 
     def _native(self, folder: Path, static: bool) -> tuple[bytes, str]:
-        from wasmdock.cli.build import build_and_pack
+        from wasmdock.cli.source import build_and_pack
 
         context = self._context
         if static:

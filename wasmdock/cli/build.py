@@ -7,24 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wasmdock.build import Build, build_guest
-from wasmdock.builder import Builder
-from wasmdock.cargo import STATIC
+from wasmdock.build import Build
 from wasmdock.cli.attest import attach_to
 from wasmdock.cli.context import Context
-from wasmdock.cli.source import Source, read_wasm
+from wasmdock.cli.source import read_wasm
+from wasmdock.cli.toolchain import build_folder, epoch
 from wasmdock.cli.values import parse_env
-from wasmdock.errors import UnavailableError, UsageError
-from wasmdock.guest import Artifact, Target, load_guest, parse_target
+from wasmdock.errors import UsageError
+from wasmdock.guest import Artifact, Target, parse_target
 from wasmdock.oci.image import Image, Platform, Reference
 from wasmdock.pack import pack
 from wasmdock.shape import Shape
 from wasmdock.wasm_sniff import Form, form_of
-
-_CA_VARIABLES = ("WASMDOCK_CA_BUNDLE", "CARGO_HTTP_CAINFO", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-_CA_FILES = tuple(
-    Path("/etc") / name for name in ("ssl/certs/ca-certificates.crt", "pki/tls/certs/ca-bundle.crt", "ssl/cert.pem")
-)
 
 
 def build(options: argparse.Namespace, context: Context) -> int:
@@ -35,7 +29,7 @@ def build(options: argparse.Namespace, context: Context) -> int:
         for note in filter(None, platforms.values()):
             context.say(f"wasmdock: {note}")
         return _build_for(tuple(platforms), target, options, context)
-    made, optimized = _optimized(_build(options.folder, target, context, static=True), options, context)
+    made, optimized = _optimized(build_folder(options.folder, target, context, static=True), options, context)
     image = _packed(made.artifact, options, context)
     reference = Reference.parse(options.tag or made.artifact.name)
     context.store.put(image, reference)
@@ -53,7 +47,8 @@ def _build_for(
     if len(platforms) > 1 and options.shape != Shape.ROOTFS.value:
         hint = "leave --shape out, or build for one platform"
         raise UsageError(f"building an index of {options.shape}: containerd's Wasm shims cannot read one", hint)
-    built = [_build(options.folder, _target_for(platform, target), context, static=True) for platform in platforms]
+    targets = [_target_for(platform, target) for platform in platforms]
+    built = [build_folder(options.folder, each, context, static=True) for each in targets]
     both = [_optimized(each, options, context) for each in built]
     made = [each for each, _ in both]
     images = [_packed(each.artifact, options, context) for each in made]
@@ -86,7 +81,7 @@ def pack_file(options: argparse.Namespace, context: Context) -> int:
     """Pack a compiled .wasm (or a guest's folder) into the store, a layout folder or an archive."""
     path: Path = options.file
     if path.is_dir():
-        artifact = _build(path, _target(options.target, context), context, static=True).artifact
+        artifact = build_folder(path, _target(options.target, context), context, static=True).artifact
     else:
         artifact = _artifact(path, options.name)
     image = _packed(artifact, options, context)
@@ -97,13 +92,6 @@ def pack_file(options: argparse.Namespace, context: Context) -> int:
         write_out(image, options.output, reference)
     _report(image, str(options.output or reference.familiar), None, options)
     return 0
-
-
-def build_and_pack(folder: Path, target: Target | None, context: Context) -> Source:
-    """What `wasmdock run FOLDER` does: build, pack, keep nothing."""
-    made = _build(folder, target, context)
-    image = pack(made.artifact, created=_epoch(context))
-    return Source(image, made.artifact.name, f"guest {folder}, built by {made.road}")
 
 
 def write_out(image: Image, output: Path, reference: Reference | None) -> None:
@@ -130,14 +118,6 @@ def _target(text: str | None, context: Context) -> Target | None:
     return target
 
 
-def build_anew(folder: Path, target: Target | None, cache: Path, context: Context, is_optimized: bool = False) -> bytes:
-    """The program's bytes, built with an empty cache."""
-    from wasmdock.optimize import optimize
-
-    artifact = _build(folder, target, context, static=True, cache=cache).artifact
-    return (optimize(artifact)[0] if is_optimized else artifact).data
-
-
 def _optimized(made: Build, options: argparse.Namespace, context: Context) -> tuple[Build, str]:
     """What --optimize makes of a build, and by what; the size before is told beside the one after."""
     if not options.optimize or not made.artifact.target.is_wasm:
@@ -149,51 +129,6 @@ def _optimized(made: Build, options: argparse.Namespace, context: Context) -> tu
     won = f"{before:,} -> {after:,} bytes ({100 * (after - before) / before:+.1f} %)"
     context.say(f"wasmdock: {how}: {won if after < before else f'nothing won over {before:,} bytes'}")
     return replace(made, artifact=artifact), how if after < before else ""
-
-
-def _build(
-    folder: Path, target: Target | None, context: Context, static: bool = False, cache: Path | None = None
-) -> Build:
-    """static: a native program must bring its C library along, for an image FROM scratch holds none."""
-    guest = load_guest(folder)
-    environment = dict(context.environment)
-    if static and target is Target.NATIVE:
-        environment["RUSTFLAGS"] = f"{environment.get('RUSTFLAGS', '')} {STATIC}".strip()
-    made = build_guest(
-        guest,
-        target or guest.default_target,
-        cache=cache or context.cache,
-        environment=environment,
-        engine=lambda: context.docker,
-        builder=Builder(builder_folder(), environment, ca_bundle(context)),
-        progress=_pass_on if context.is_terminal and not context.quiet else None,
-    )
-    for note in made.notes:
-        context.say(f"wasmdock: {note}")
-    return made
-
-
-def _pass_on(chunk: bytes) -> None:
-    """Pass the toolchain's own output on to the terminal as it comes."""
-    sys.stderr.buffer.write(chunk)
-    sys.stderr.buffer.flush()
-
-
-def builder_folder() -> Path:
-    """Where the builder image's Dockerfile is: in the checkout, or in the installed package."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package.parent / "dockerfiles" / "builder", package / "dockerfiles" / "builder"):
-        if (folder / "Dockerfile").is_file():
-            return folder
-    raise UnavailableError("finding the builder image: dockerfiles/builder is missing", "install wasmdock again")
-
-
-def ca_bundle(context: Context) -> Path | None:
-    """The CA bundle of this host, which may hold a proxy's certificate: the one variables name, else the system's."""
-    for name in _CA_VARIABLES:
-        if context.environment.get(name):
-            return Path(context.environment[name])
-    return next((path for path in _CA_FILES if path.is_file()), None)
 
 
 def _artifact(path: Path, name: str | None) -> Artifact:
@@ -212,7 +147,7 @@ def _packed(artifact: Artifact, options: argparse.Namespace, context: Context) -
         labels=labels,
         args=tuple(options.args),
         entrypoint=entrypoint,
-        created=_epoch(context),
+        created=epoch(context),
         shape=Shape(options.shape),
     )
 
@@ -241,13 +176,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not key or not equals:
         raise UsageError(f'reading label "{text}": not KEY=VALUE')
     return key, value
-
-
-def _epoch(context: Context) -> int | None:
-    text = context.environment.get("SOURCE_DATE_EPOCH", "")
-    if text and not (text.isascii() and text.isdigit()):
-        raise UsageError(f'reading SOURCE_DATE_EPOCH "{text}": not seconds since 1970')
-    return int(text) if text else None
 
 
 def _report(image: Image, name: str, made: Build | None, options: argparse.Namespace) -> None:

@@ -41,7 +41,7 @@ def image_of(stack: "Stack", service: "Service", context: Context, rebuild: bool
 
 
 def _build(service: "Service", context: Context) -> Image:
-    from wasmdock.cli.build import build_and_pack
+    from wasmdock.cli.source import build_and_pack
     from wasmdock.guest import parse_target
 
     folder = service.context

@@ -4,9 +4,9 @@ import argparse
 import json
 import shlex
 
-from wasmdock.cli.build import ca_bundle
 from wasmdock.cli.context import Context
 from wasmdock.cli.proof import forget_proof, record_proof
+from wasmdock.cli.toolchain import ca_bundle
 from wasmdock.doctor import Examination, examine, fix, fixes, render, to_json
 
 

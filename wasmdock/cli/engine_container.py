@@ -6,8 +6,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from wasmdock.cli.build import ca_bundle
 from wasmdock.cli.context import Context
+from wasmdock.cli.toolchain import ca_bundle
 from wasmdock.docker import Docker
 from wasmdock.docker_host import Host, own_engine
 from wasmdock.engine_container import CONTEXT, Recipe, address, status

@@ -110,7 +110,7 @@ def _signature(about: Sequence[Referrer], key: bytes) -> tuple[bool, str]:
 
 def _rebuild(source: Source, about: Sequence[Referrer], folder: Path, context: Context) -> tuple[bool, str]:
     """Build in an empty cache, so that nothing built before is taken for the answer."""
-    from wasmdock.cli.build import build_anew
+    from wasmdock.cli.toolchain import build_anew
 
     parameters = read_statement(about[-1].data).parameters if about else {}
     named = parameters.get("target")

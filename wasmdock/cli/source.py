@@ -3,11 +3,15 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wasmdock.cli.context import Context
 from wasmdock.errors import ImageError, UsageError, WasmdockError
 from wasmdock.oci.image import Image, Platform, Reference
 from wasmdock.wasm_sniff import Form, form_of
+
+if TYPE_CHECKING:
+    from wasmdock.guest import Target
 
 _MOST = 256 << 20  # bytes of a .wasm or .wat file
 _WASM_MAGIC = b"\0asm"
@@ -140,8 +144,6 @@ def _from_archive(path: Path) -> Source:
 
 def _from_folder(path: Path, context: Context) -> Source:
     if (path / "Cargo.toml").is_file():
-        from wasmdock.cli.build import build_and_pack
-
         return build_and_pack(path, None, context)
     if (path / "oci-layout").is_file():
         from wasmdock.oci.layout import read_layout
@@ -187,3 +189,13 @@ def _head(path: Path) -> bytes:
             return file.read(512)
     except OSError as error:
         raise UsageError(f'reading "{path}": {error.strerror}') from error
+
+
+def build_and_pack(folder: Path, target: "Target | None", context: Context) -> Source:
+    """What `wasmdock run FOLDER` does: build, pack, keep nothing."""
+    from wasmdock.cli.toolchain import build_folder, epoch
+    from wasmdock.pack import pack
+
+    made = build_folder(folder, target, context)
+    image = pack(made.artifact, created=epoch(context))
+    return Source(image, made.artifact.name, f"guest {folder}, built by {made.road}")
