@@ -27,7 +27,8 @@ LAYERS = {
         shape pack convert sbom provenance difference optimize cargo host_cargo docker* builder build shim engine.* engine
         serve report plot_theme plots report_html""",
     "4 what stands on them": """
-        explain child inprocess child_main engine_container compose* bench* budget doctor_facts engine_files foresight doctor* testing""",
+        explain child inprocess child_main compose* bench* budget doctor_facts engine_files foresight doctor*
+        engine_container testing""",
     "5 the command line": "cli*",
     "6 the program": "__main__",
 }

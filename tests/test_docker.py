@@ -334,6 +334,13 @@ def test_an_unknown_failure_of_docker_is_shown_as_it_is() -> None:
             "does not take the runtime",
             "update Docker",
         ),
+        (
+            "docker: Error response from daemon: failed to create task for container: failed to start shim: "
+            "start failed: : fork/exec /usr/local/bin/containerd-shim-wasmtime-v1: no such file or directory",
+            UnavailableError,
+            'the engine\'s Wasm runtime "/usr/local/bin/containerd-shim-wasmtime-v1" is gone',
+            "wasmdock engine install",
+        ),
         ("exec /hello.wasm: exec format error", ImageError, "not for this machine", "--platform=wasi/wasm"),
         (
             "docker: Error response from daemon: image with reference x was found but does not match the specified "

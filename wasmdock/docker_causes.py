@@ -14,6 +14,12 @@ _WASM_HINT = f"docker run needs --runtime={WASM_RUNTIME} --platform=wasi/wasm fo
 
 # Pattern over stderr, exception, cause, cure; {0} is the first group of the pattern. The first match wins.
 CAUSES: tuple[tuple[str, type[WasmdockError], str, str], ...] = (
+    (  # containerd remembers where it found a shim
+        r"fork/exec (\S*containerd-shim-[\w.-]+): no such file",
+        UnavailableError,
+        'the engine\'s Wasm runtime "{0}" is gone',
+        "`wasmdock engine install` puts it there",
+    ),
     (
         r'binary not installed "?(?:.*/)?(containerd-shim-[\w.-]+)',
         UnavailableError,

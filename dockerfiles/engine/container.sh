@@ -15,31 +15,9 @@ if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified || t
 mkdir -p /run/wasmdock
 rm -f /run/docker.pid /run/docker/containerd/containerd.pid /run/wasmdock/docker.sock
 
-certificate() { # certificate NAME SUBJECT EXTENSIONS...
-  name=$1 subject=$2
-  shift 2
-  openssl req -newkey rsa:3072 -nodes -keyout "$name/key.pem" -out "$name/request" -subj "/CN=$subject" 2> /dev/null
-  printf '%s\n' "$@" > "$name/extensions"
-  openssl x509 -req -in "$name/request" -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 825 -out "$name/cert.pem" \
-    -extfile "$name/extensions" 2> /dev/null
-  cp ca.pem "$name/ca.pem"
-}
-
-make_certificates() {
-  umask 077
-  mkdir -p /certs/server /certs/client
-  cd /certs
-  openssl req -x509 -newkey rsa:3072 -nodes -keyout ca-key.pem -out ca.pem -days 825 -subj "/CN=wasmdock engine" 2> /dev/null
-  certificate server wasmdock-engine "subjectAltName=DNS:localhost,IP:127.0.0.1" "extendedKeyUsage=serverAuth"
-  certificate client wasmdock "extendedKeyUsage=clientAuth"
-  touch /certs/ready
-  cd /
-  umask 022
-}
-
 set -- --host unix:///run/wasmdock/docker.sock
 if [ "${TLS:-}" = 1 ]; then
-  [ -e /certs/ready ] || make_certificates
+  [ -e /certs/ready ] || wasmdock-certificates
   set -- "$@" --host tcp://0.0.0.0:2376 --tlsverify --tlscacert /certs/ca.pem --tlscert /certs/server/cert.pem \
     --tlskey /certs/server/key.pem
 fi
