@@ -160,6 +160,12 @@ def test_runtime_that_raises_is_a_failure_and_the_others_go_on() -> None:
     assert not found[0].dropped
 
 
+def test_fault_of_our_own_in_one_case_is_a_failure_too() -> None:
+    runtime = FakeRuntime(FakeClock(), answers=[FINE, ZeroDivisionError("division by zero"), FINE])
+    found = one(runtime, Plan(rounds=3, warmup=0))
+    assert [sample.failure for sample in found.samples] == ["", "ZeroDivisionError: division by zero", ""]
+
+
 def test_case_that_never_succeeds_is_given_up_with_the_reason() -> None:
     clock = FakeClock()
     broken = FakeRuntime(clock, answers=[UnavailableError("no shim")], name="broken")

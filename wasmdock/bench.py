@@ -227,6 +227,8 @@ def _sample(track: _Track, number: int, clock: Clock) -> Sample:
         result = run()
     except WasmdockError as error:
         return Sample(number, clock() - began, failure=error.message)
+    except Exception as error:  # a fault of ours in one case must not cost the others what they measured
+        return Sample(number, clock() - began, failure=f"{type(error).__name__}: {error}")
     seconds = clock() - began
     phases = dict(result.phases)
     own = phases.pop("total", None)
