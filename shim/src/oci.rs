@@ -52,7 +52,7 @@ fn prepare(bundle: &Path) -> Result<Value, String> {
     let root = spec["root"]["path"].as_str().unwrap_or("rootfs");
     let rootfs = bundle.join(root); // an absolute root replaces the bundle's path
     if let Some(program) = wasm_program(&spec, &rootfs)? {
-        edit(&mut spec, program)?;
+        edit(&mut spec, &rootfs, program)?;
         write(&path, &spec)?;
     }
     Ok(spec)
@@ -97,7 +97,7 @@ fn wasm_program(spec: &Value, rootfs: &Path) -> Result<Option<Found>, String> {
     }
 }
 
-fn edit(spec: &mut Value, (program, form): Found) -> Result<(), String> {
+fn edit(spec: &mut Value, rootfs: &Path, (program, form): Found) -> Result<(), String> {
     let base = spec::base(spec);
     let mut settings =
         Settings::read(spec::environment(&spec["process"]), spec::annotations(spec))?;
@@ -109,7 +109,8 @@ fn edit(spec: &mut Value, (program, form): Found) -> Result<(), String> {
     let is_folder = |path: &str| fs::metadata(path).is_ok_and(|known| known.is_dir());
     let mut grants = spec::grants(spec, base, is_folder);
     grants.rename(&settings.renamed)?;
-    grants.folders.extend(spec::rootfs_folder(settings.rootfs));
+    let shown = spec::image_folders(settings.rootfs, folders_in(rootfs).into_iter());
+    grants.folders.extend(shown);
     let host = beside(HOST)?;
     let inside = format!("{base}/{HOST}");
     let mut mounts = vec![spec::file_mount(&host.to_string_lossy(), &inside, false)];
@@ -143,6 +144,17 @@ fn edit(spec: &mut Value, (program, form): Found) -> Result<(), String> {
     }
     spec::install(spec, &inside, mounts, &launch);
     Ok(())
+}
+
+/// The names of the folders of an image, sorted; links are none.
+fn folders_in(rootfs: &Path) -> Vec<String> {
+    let entries = fs::read_dir(rootfs).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut names: Vec<String> = folders
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
 }
 
 /// Whether a component speaks of wasi:http's incoming handler: then it is served, and its code must give way to

@@ -170,13 +170,22 @@ pub fn memory_limit(spec: &Value) -> Option<u64> {
     Some(limit - OVERHEAD.min(limit / 2))
 }
 
-/// The folder of the whole image, where the container asks for it.
-pub fn rootfs_folder(rootfs: Rootfs) -> Option<Folder> {
-    (rootfs != Rootfs::Hidden).then(|| Folder {
-        host: "/".into(),
-        guest: "/".into(),
-        writable: rootfs == Rootfs::Writable,
-    })
+/// The image's own folders, where the container asks for them. Never its /proc: a guest that could write to
+/// /proc/self/mem would leave its sandbox.
+pub fn image_folders(rootfs: Rootfs, names: impl Iterator<Item = String>) -> Vec<Folder> {
+    if rootfs == Rootfs::Hidden {
+        return Vec::new();
+    }
+    let paths = names.map(|name| format!("/{name}"));
+    let hidden = |path: &String| KERNEL_FOLDERS.contains(&path.as_str()) || path == "/.wasmdock";
+    paths
+        .filter(|path| !hidden(path))
+        .map(|path| Folder {
+            host: path.clone(),
+            guest: path,
+            writable: rootfs == Rootfs::Writable,
+        })
+        .collect()
 }
 
 /// A read-only bind mount of a file.

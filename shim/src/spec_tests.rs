@@ -149,3 +149,17 @@ fn a_granted_folder_can_have_another_name() {
     assert_eq!(grants.folders[0].guest, "/");
     assert!(grants.rename(&[("/other".into(), "/".into())]).is_err());
 }
+
+#[test]
+fn the_images_folders_are_shown_without_those_of_the_kernel() {
+    let names = || {
+        ["etc", "proc", "sys", "dev", "data"]
+            .map(String::from)
+            .into_iter()
+    };
+    assert!(image_folders(Rootfs::Hidden, names()).is_empty());
+    let shown = image_folders(Rootfs::ReadOnly, names());
+    let guests: Vec<_> = shown.iter().map(|folder| folder.guest.as_str()).collect();
+    assert_eq!(guests, ["/etc", "/data"]);
+    assert!(!shown[0].writable);
+}

@@ -112,6 +112,7 @@ fn serve(call: &Call, behind: &Behind, listener: &UnixListener) -> std::io::Resu
             &call.address,
         ])
         .env("GOMAXPROCS", "4")
+        .env("OTEL_SERVICE_NAME", format!("containerd-shim-{}", call.id))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
