@@ -148,7 +148,8 @@ def test_tool_that_fails_has_no_version() -> None:
 
 
 def test_folder_that_others_may_write_to_is_told(tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code").chmod(0o777)
     assert "others may write" in disk(tmp_path).trouble
 
 

@@ -166,9 +166,10 @@ def disk(path: Path) -> Disk:
     if not os.access(there, os.W_OK):
         trouble = f'"{there}" cannot be written to'
         return Disk(str(path), trouble=trouble, hint="set WASMDOCK_CACHE to a folder of yours")
-    if path.exists() and path.stat().st_mode & 0o022:
+    code = path / "code"
+    if code.exists() and code.stat().st_mode & 0o022:
         trouble = "others may write to it, so compiled code is not kept there"
-        return Disk(str(path), trouble=trouble, hint=f"chmod go-w '{path}'")
+        return Disk(str(code), trouble=trouble, hint=f"chmod go-w '{code}'")
     return Disk(str(path), shutil.disk_usage(there).free)
 
 

@@ -81,8 +81,9 @@ def _ask(folder: Path, environment: Mapping[str, str], runner: Runner) -> dict[s
     for words in (("-vV",), ("--print", "sysroot")):
         done = runner(["rustc", *words], timeout=_ASK_TIMEOUT, env=environment, cwd=folder)
         if done.code != 0 or done.timed_out:
-            last = done.stderr_text().splitlines()[-1:] or [f"exit code {done.code}"]
-            raise UnavailableError(f"rustc does not run: {last[0]}")
+            said = done.stderr_text().splitlines() or [f"exit code {done.code}"]
+            told = next((line for line in said if line.startswith("error")), said[-1])  # rustup adds a backtrace
+            raise UnavailableError(f"rustc does not run: {told}")
         answers.append(done.stdout.decode("utf-8", "replace").strip())
     return {"version": answers[0], "sysroot": answers[1]}
 
