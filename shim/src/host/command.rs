@@ -65,10 +65,10 @@ async fn call_module(
     p1::add_to_linker_async(&mut linker, |state: &mut ModuleState| &mut state.wasi)?;
     let instance = linker.instantiate_async(&mut *store, module).await?;
     let name = launch.export.as_deref().unwrap_or("_start");
-    if name != "_start" {
-        if let Some(initialize) = instance.get_func(&mut *store, "_initialize") {
-            initialize.call_async(&mut *store, &[], &mut []).await?;
-        }
+    if name != "_start"
+        && let Some(initialize) = instance.get_func(&mut *store, "_initialize")
+    {
+        initialize.call_async(&mut *store, &[], &mut []).await?;
     }
     let Some(function) = instance.get_func(&mut *store, name) else {
         return Err(missing(

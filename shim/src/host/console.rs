@@ -198,7 +198,7 @@ stdout_stream!(Marked);
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
     use std::io::Read;
     use std::os::fd::{AsRawFd, FromRawFd};
 

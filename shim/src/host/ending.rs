@@ -86,7 +86,7 @@ impl Ending {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     fn of(error: Error, budget: &Budget) -> Ending {
         Ending::of(&error, budget, "running app")

@@ -174,7 +174,7 @@ pub fn grant(builder: &mut WasiCtxBuilder, folders: &[Folder]) -> Result<(), Str
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     fn budget() -> Budget {
         Budget {
