@@ -12,6 +12,10 @@ from wasmdock.cli.context import Context
 
 def up(options: argparse.Namespace, context: Context) -> int:
     """Start the services and watch them, or leave them to a process of their own."""
+    if options.image:
+        from wasmdock.cli.compose_provider import provide
+
+        return provide(options, context)
     from wasmdock.cli.compose_up import start
 
     return start(load(options, context, options.services), options, context)
@@ -26,6 +30,10 @@ def run(options: argparse.Namespace, context: Context) -> int:
 
 def down(options: argparse.Namespace, context: Context) -> int:
     """Stop what runs in-process, then what docker compose runs."""
+    if options.provided:
+        from wasmdock.cli.compose_provider import withdraw
+
+        return withdraw(options.provided, options, context)
     from wasmdock.cli.compose_up import remove
 
     return remove(load(options, context, every=True), options, context)

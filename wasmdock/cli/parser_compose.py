@@ -22,8 +22,10 @@ def add_compose(verbs: Verbs) -> None:
     up.add_argument("-d", "--detach", action="store_true", help="come back once all have started; they run on")
     up.add_argument("--build", action="store_true", help="build again what the store has already")
     up.add_argument("services", nargs="*", metavar="SERVICE", help="these and what they need (default: all)")
+    _add_provided(up)
     down = _action(actions, "down", "stop and remove all of a project", "wasmdock compose -f compose/hello.yaml down")
     down.add_argument("-v", "--volumes", action="store_true", help="its named volumes too")
+    down.add_argument("provided", nargs="?", help=argparse.SUPPRESS)
     ps = _action(actions, "ps", "list the services and what they do", "wasmdock compose -f compose/hello.yaml ps")
     add_format(ps)
     logs = _action(actions, "logs", "show what the services printed", "wasmdock compose -f compose/hello.yaml logs -f")
@@ -39,6 +41,13 @@ def add_compose(verbs: Verbs) -> None:
     config = _action(actions, "config", "show the file as it is understood", "wasmdock compose config")
     config.add_argument(
         "--services", action="store_true", help="the names of the services alone, in the order they start"
+    )
+    verb(
+        actions,
+        "metadata",
+        "compose_provider:metadata",
+        "say which options a provided service takes",
+        "wasmdock compose metadata",
     )
     lint = _action(actions, "lint", "find what will go wrong, line by line", "wasmdock compose lint --format json")
     add_format(lint)
@@ -67,6 +76,14 @@ def _add_project(parser: argparse.ArgumentParser, first: bool) -> None:
     parser.add_argument(
         "--profile", dest="profiles", action="append", default=usual, metavar="NAME", help="turn a profile on"
     )
+
+
+def _add_provided(up: argparse.ArgumentParser) -> None:
+    """What docker compose passes to a provider (see compose_provider); people write it into their Compose file."""
+    for name in ("image", "restart"):
+        up.add_argument(f"--{name}", default="", help=argparse.SUPPRESS)
+    for name in ("port", "env", "volume", "arg"):
+        up.add_argument(f"--{name}", action="append", default=[], help=argparse.SUPPRESS)
 
 
 def _add_road(parser: argparse.ArgumentParser) -> None:
