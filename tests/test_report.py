@@ -10,18 +10,8 @@ import pytest
 
 from wasmdock.budget import judge, parse_budget
 from wasmdock.errors import UsageError
-from wasmdock.report import (
-    base_name,
-    contrasts,
-    regressions,
-    render_csv,
-    render_markdown,
-    render_text,
-    seconds,
-    sentences,
-    size,
-    tables,
-)
+from wasmdock.report import contrasts, regressions, render_csv, render_markdown, render_text, sentences
+from wasmdock.report_tables import base_name, seconds, size, tables
 from wasmdock.results import CaseResult, Density, LeftOut, Results, Throughput, read_results, to_json
 from wasmdock.stats import Sample
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from wasmdock.errors import UsageError
-from wasmdock.report import seconds, size, times
+from wasmdock.report_tables import seconds, size, times
 from wasmdock.results import CaseResult, Results
 
 _FORM = re.compile(r"(?P<figure>.+?)\s*(?P<sign><=|>=)\s*(?P<limit>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z%]*)")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wasmdock.errors import UnavailableError
 from wasmdock.plot_theme import GRID, INK, LIGHT, SERIES, VARIABLES, themed
-from wasmdock.report import phase_median, phase_names, seconds, size
+from wasmdock.report_tables import phase_median, phase_names, seconds, size
 from wasmdock.results import CaseResult, Results
 from wasmdock.stats import quantile, seconds_of
 

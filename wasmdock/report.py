@@ -1,29 +1,15 @@
-"""Results -> tables and sentences: text for a terminal, Markdown for a pull request, CSV for a spreadsheet."""
+"""Results -> sentences and whole reports: text for a terminal, Markdown for a pull request, CSV for a spreadsheet."""
 
 import csv
 import io
 import math
 import shlex
-import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from wasmdock.report_tables import Table, base_name, label, phase_names, seconds, tables, times
 from wasmdock.results import CaseResult, Results
 from wasmdock.stats import Comparison, Verdict, compare
-
-STARTS = ("cold", "warm", "hot")
-UNKNOWN = "unknown"
-_NONE = "-"
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of text under column names; the first column names the row, the rest are amounts."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,49 +19,6 @@ class Contrast:
     case: CaseResult
     base: CaseResult
     comparison: Comparison
-
-
-def seconds(value: float | None) -> str:
-    """Seconds for people, three digits: `58.2 us`, `4.31 ms`, `1.23 s`."""
-    if value is None:
-        return UNKNOWN
-    for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
-        if abs(value) >= 0.9995 * factor:
-            return f"{_three(value / factor)} {unit}"
-    return f"{value * 1e9:.0f} ns"
-
-
-def size(value: int | None) -> str:
-    """Bytes for people, in powers of 1000: `19.1 kB`, `30 MB`."""
-    if value is None:
-        return _NONE
-    for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if value >= factor:
-            return f"{_three(value / factor)} {unit}"
-    return f"{value} B"
-
-
-def times(ratio: float) -> str:
-    """A ratio for people: `4,310`, `12.3`, `1.05`."""
-    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.1f}" if ratio >= 10 else f"{ratio:.2f}"
-
-
-def _three(value: float) -> str:
-    return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
-
-
-def base_name(results: Results, wanted: str = "", subject: str = "") -> str:
-    """The case that the cases of a subject are compared with.
-
-    It is the one named, else the subject's first native one, else its first; a case of no subject takes the first of
-    all.
-    """
-    names = [case.name for case in results.cases]
-    if wanted in names:
-        return wanted
-    own = [case for case in results.cases if case.subject == subject] if subject else list(results.cases)
-    native = [case.name for case in own if case.program == "native" and case.summary]
-    return (native or [case.name for case in own] or [""])[0]
 
 
 def contrasts(results: Results, base: str = "") -> list[Contrast]:
@@ -110,7 +53,7 @@ def regressions(earlier: Results, now: Results, allowed: float) -> tuple[list[Co
 
 def sentence(contrast: Contrast) -> str:
     """What a comparison allows to say, in one line."""
-    comparison, case, base = contrast.comparison, _label(contrast.case), _label(contrast.base)
+    comparison, case, base = contrast.comparison, label(contrast.case), label(contrast.base)
     if comparison.verdict is Verdict.TOO_NOISY:
         return f"{case} and {base} cannot be told apart: {comparison.why}"
     if comparison.verdict is Verdict.NO_DIFFERENCE:
@@ -133,180 +76,11 @@ def _interval(comparison: Comparison) -> str:
     return f"ratio {comparison.ratio:.3f}, between {comparison.low:.3f} and {comparison.high:.3f}"
 
 
-def _label(case: CaseResult) -> str:
-    return f"{case.name} ({case.start})"
-
-
-def tables(results: Results, base: str = "") -> list[Table]:
-    """Every table there is something to say in, the main one first."""
-    made = [
-        _overview(results, base),
-        _details(results),
-        _phases(results),
-        _sizes(results),
-        _parts(results),
-        _memory(results),
-        _density(results),
-        _throughput(results),
-    ]
-    return [table for table in made if table.rows]
-
-
-def _overview(results: Results, wanted: str) -> Table:
-    """One row per case with size and median of each start."""
-    starts = [start for start in STARTS if any(case.start == start for case in results.cases)]
-    subjects = {case.name: case.subject for case in results.cases}
-    rows = []
-    for name in _names(results):
-        base = base_name(results, wanted, subjects[name])
-        against = _first_size(results, base, "packed")
-        packed = _first_size(results, name, "packed")
-        smaller = _share(packed, against) if against and packed and name != base else _NONE
-        cells = [_median(results.case(name, start)) for start in starts]
-        rows.append((name, size(packed), smaller, *cells))
-    columns = ("case", "image", "of base", *(f"{start} start" for start in starts))
-    has_sizes = any(row[1] != _NONE for row in rows)
-    if not has_sizes:
-        columns, rows = (columns[0], *columns[3:]), [(row[0], *row[3:]) for row in rows]
-    return Table(f"{results.subject}: medians", columns, tuple(rows), _explain(starts))
-
-
-def _share(packed: int, against: int) -> str:
-    """`1/1,460` of the base, or `2.50 x` where it is larger."""
-    return f"1/{times(against / packed)}" if packed <= against else f"{times(packed / against)} x"
-
-
-def _explain(starts: Sequence[str]) -> str:
-    words = {
-        "cold": "cold: image not loaded, code not compiled",
-        "warm": "warm: image loaded, compiled code kept",
-        "hot": "hot: a fresh instance in a running process",
-    }
-    return "; ".join(words[start] for start in starts)
-
-
-def _names(results: Results) -> list[str]:
-    return list(dict.fromkeys(case.name for case in results.cases))
-
-
-def _first_size(results: Results, name: str, what: str) -> int | None:
-    return next((case.sizes[what] for case in results.cases if case.name == name and what in case.sizes), None)
-
-
-def _median(case: CaseResult | None) -> str:
-    if case is None:
-        return _NONE
-    return seconds(case.summary.median) if case.summary else "failed"
-
-
-def _details(results: Results) -> Table:
-    rows = []
-    for case in results.cases:
-        found = case.summary
-        if found is None:
-            continue
-        marks = (str(found.n), str(found.failures), str(len(found.outliers)))
-        spread = (found.minimum, found.p5, found.median, found.p95, found.p99, found.maximum, found.mad)
-        rows.append((_label(case), *(seconds(value) for value in spread), *marks))
-    columns = ("case", "min", "5 %", "median", "95 %", "99 %", "max", "mad", "runs", "failed", "outliers")
-    return Table("Distributions", columns, tuple(rows), "outliers are marked and kept in every number")
-
-
-# In the order they happen; the last one is a moment, counted from the beginning.
-PHASES = ("load", "compile", "map", "create", "start", "instantiate", "run", "teardown", "first byte")
-
-
-def phase_names(results: Results) -> list[str]:
-    """Every phase that any case saw, in the order they happen."""
-    seen = dict.fromkeys(name for case in results.cases for sample in case.samples[:50] for name in sample.phases)
-    return [*(name for name in PHASES if name in seen), *(name for name in seen if name not in PHASES)]
-
-
-def phase_median(case: CaseResult, phase: str) -> float | None:
-    """The median seconds of one phase; None where it cannot be seen."""
-    found = [sample.phases.get(phase) for sample in case.samples if not sample.failure]
-    values = [value for value in found if value is not None]
-    return statistics.median(values) if values else None
-
-
-def _phases(results: Results) -> Table:
-    names = phase_names(results)
-    rows = tuple(
-        (_label(case), *(seconds(phase_median(case, name)) for name in names)) for case in results.cases if case.summary
-    )
-    return Table("Phases, medians", ("case", *names), rows if names else (), "unknown: this road does not show it")
-
-
-def _sizes(results: Results) -> Table:
-    names = list(dict.fromkeys(what for case in results.cases for what in case.sizes))
-    rows = []
-    for name in _names(results):
-        sizes = [_first_size(results, name, what) for what in names]
-        if any(value is not None for value in sizes):
-            packed = _first_size(results, name, "packed")
-            rows.append((name, *(size(value) for value in sizes), *_pull_times(packed)))
-    columns = ("case", *names, *(f"over {speed}" for speed, _ in _LINKS))
-    return Table("Sizes", columns, tuple(rows), "times over a link are computed from the packed size, not measured")
-
-
-def _parts(results: Results) -> Table:
-    rows = [
-        (f"{name}: {part}", size(value))
-        for name in _names(results)
-        for part, value in next((case.parts for case in results.cases if case.name == name), {}).items()
-    ]
-    return Table("Layers and sections", ("part", "bytes"), tuple(rows), "layers as they are sent, sections as they are")
-
-
-_LINKS = (("10 Mbit/s", 10e6 / 8), ("100 Mbit/s", 100e6 / 8), ("1 Gbit/s", 1e9 / 8))
-
-
-def _pull_times(packed: int | None) -> list[str]:
-    return [seconds(packed / speed) if packed is not None else _NONE for _, speed in _LINKS]
-
-
-def _memory(results: Results) -> Table:
-    rows = []
-    for case in results.cases:
-        values = sorted(sample.memory for sample in case.samples if sample.memory is not None and not sample.failure)
-        if values:
-            rows.append((_label(case), size(statistics.median_low(values)), size(values[-1])))
-    return Table("Peak memory", ("case", "median", "highest"), tuple(rows))
-
-
-def _density(results: Results) -> Table:
-    rows = tuple(
-        (
-            each.name,
-            f"{each.curve[-1][0]:,}" if each.curve else "0",
-            size(each.curve[-1][1] if each.curve else 0),
-            size(each.per_instance),
-            seconds(each.curve[-1][2] if each.curve else None),
-            each.ended,
-        )
-        for each in results.density
-    )
-    return Table("Density", ("case", "alive at once", "memory", "each", "to start them", "ended by"), rows)
-
-
-def _throughput(results: Results) -> Table:
-    rows = tuple(
-        (
-            f"{each.name}, {each.concurrency} at once",
-            f"{each.per_second:,.1f}",
-            *(seconds(value) for value in (each.p50, each.p95, each.p99)),
-            str(each.failures),
-        )
-        for each in results.throughput
-    )
-    return Table("Throughput", ("case", "per second", "50 %", "95 %", "99 %", "failed"), rows)
-
-
 def sentences(results: Results, base: str = "") -> list[str]:
     """Everything there is to say: comparisons, what was dropped or left out, what interrupted."""
     said = [sentence(contrast) for contrast in contrasts(results, base)]
     said += _busy(results)
-    said += [f"{_label(case)} was given up: {case.dropped}" for case in results.cases if case.dropped]
+    said += [f"{label(case)} was given up: {case.dropped}" for case in results.cases if case.dropped]
     said += [f"left out: {each.what}: {each.why}" for each in results.left_out]
     said += ["interrupted: these are the results so far"] if results.interrupted else []
     return said
@@ -331,7 +105,7 @@ def footing(results: Results) -> list[str]:
     return [
         *([f"machine: {machine}"] if machine else []),
         f"{order}; measuring adds {seconds(results.overhead)} to each run",
-        *(f"{_label(case)}: {case.detail}" for case in results.cases if case.detail and case.start == "cold"),
+        *(f"{label(case)}: {case.detail}" for case in results.cases if case.detail and case.start == "cold"),
         *([f"again: {shlex.join(results.command)}"] if results.command else []),
     ]
 

@@ -5,7 +5,8 @@ from html import escape
 
 from wasmdock.plot_theme import DARK, LIGHT
 from wasmdock.plots import Plot, draw_all, draw_history
-from wasmdock.report import Table, footing, seconds, sentences, tables
+from wasmdock.report import footing, sentences
+from wasmdock.report_tables import Table, seconds, tables
 from wasmdock.results import Results
 
 _STYLE = """

@@ -15,7 +15,7 @@ from wasmdock.cli.bench_list import Cases, volume_words
 from wasmdock.cli.bench_output import check_exports, deliver, export
 from wasmdock.cli.context import Context
 from wasmdock.errors import UsageError, WasmdockError
-from wasmdock.report import size
+from wasmdock.report_tables import size
 from wasmdock.results import CaseResult, LeftOut, Results, read_results, to_json
 from wasmdock.surroundings import surroundings
 

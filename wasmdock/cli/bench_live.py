@@ -8,7 +8,7 @@ from typing import Any
 
 from wasmdock.bench import Case, Plan
 from wasmdock.cli.context import Context
-from wasmdock.report import seconds
+from wasmdock.report_tables import seconds
 from wasmdock.results import Results
 from wasmdock.stats import Sample, quantile
 

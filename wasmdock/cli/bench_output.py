@@ -8,7 +8,6 @@ from wasmdock.budget import judge, render
 from wasmdock.cli.context import Context
 from wasmdock.errors import UsageError
 from wasmdock.report import (
-    Table,
     markdown_table,
     regressions,
     render_csv,
@@ -18,6 +17,7 @@ from wasmdock.report import (
     text_bars,
     text_table,
 )
+from wasmdock.report_tables import Table
 from wasmdock.results import Results, read_results, to_json
 
 ENDINGS = (".json", ".csv", ".md", ".html", ".png")
