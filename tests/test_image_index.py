@@ -1,6 +1,7 @@
 """One name for several platforms: made, stored, chosen from, pushed whole."""
 
 import json
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 
 from tests.images import hello, image_with, tar_of
 from wasmdock.errors import ImageError
+from wasmdock.oci.archive import read_archive, write_archive
 from wasmdock.oci.image import Image, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
-from wasmdock.oci.layout import usual_platforms
+from wasmdock.oci.layout import read_layout, usual_platforms, write_layout
 from wasmdock.oci.store import Store
 
 NAME = Reference.parse("hello:v1")
@@ -102,3 +104,24 @@ def test_the_repositories_that_have_a_blob_are_known(store: Store) -> None:
     blob = hello().layers[0].descriptor.digest
     assert store.repositories("localhost:5000", blob) == ["a/hello", "b/hello"]
     assert store.repositories("localhost:5000", native().layers[0].descriptor.digest) == ["a/hello"]
+
+
+@pytest.mark.parametrize("ending", ["folder", "file.tar"])
+def test_an_index_is_written_whole_and_read_by_platform(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / ending
+    if ending.endswith(".tar"):
+        write_archive(INDEX, path, NAME)
+        images = [read_archive(path, [platform])[0][1] for platform in INDEX.platforms]
+    else:
+        write_layout(INDEX, path, NAME)
+        images = [read_layout(path, NAME, [platform]) for platform in INDEX.platforms]
+    assert images == list(INDEX.images)
+
+
+def test_an_engine_that_knows_no_index_is_given_the_native_image(tmp_path: Path) -> None:
+    write_archive(INDEX, tmp_path / "file.tar")
+    with tarfile.open(tmp_path / "file.tar") as tar:
+        member = tar.extractfile("manifest.json")
+        assert member
+        [entry] = json.loads(member.read())
+    assert entry["Config"] == f"blobs/sha256/{native().config_descriptor.digest.hex}"

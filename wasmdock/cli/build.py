@@ -16,6 +16,7 @@ from wasmdock.cli.values import parse_env
 from wasmdock.errors import UsageError
 from wasmdock.guest import Artifact, Target, parse_target
 from wasmdock.oci.image import Image, Platform, Reference
+from wasmdock.oci.image_index import ImageIndex
 from wasmdock.pack import pack
 from wasmdock.shape import Shape
 from wasmdock.wasm_sniff import Form, form_of
@@ -42,8 +43,6 @@ def _build_for(
     platforms: Sequence[Platform], target: Target | None, options: argparse.Namespace, context: Context
 ) -> int:
     """One image for each platform; a single one is stored as itself, without an index around it."""
-    from wasmdock.oci.image_index import ImageIndex
-
     if len(platforms) > 1 and options.shape != Shape.ROOTFS.value:
         hint = "leave --shape out, or build for one platform"
         raise UsageError(f"building an index of {options.shape}: containerd's Wasm shims cannot read one", hint)
@@ -94,7 +93,7 @@ def pack_file(options: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def write_out(image: Image, output: Path, reference: Reference | None) -> None:
+def write_out(image: Image | ImageIndex, output: Path, reference: Reference | None) -> None:
     """Write a layout folder, or an archive where the name ends in .tar; `-` is stdout."""
     from wasmdock.oci.archive import write_archive
     from wasmdock.oci.layout import write_layout

@@ -44,9 +44,7 @@ def load(options: argparse.Namespace, context: Context) -> int:
     for reference, image in _read(options.input):
         name = Reference.parse(options.tag) if options.tag else reference
         if name is None:
-            raise UsageError(
-                f'loading "{options.input}": the image in it has no name', "give one with -t NAME"
-            )
+            raise UsageError(f'loading "{options.input}": the image in it has no name', "give one with -t NAME")
         context.store.put(image, name)
         print(f"{name.familiar}  {image.digest.short}  {image.platform}")
     return 0
@@ -55,7 +53,7 @@ def load(options: argparse.Namespace, context: Context) -> int:
 def save(options: argparse.Namespace, context: Context) -> int:
     """Write an image of the store as a layout folder or an archive."""
     line = context.store.resolve(options.image)
-    write_out(context.store.get(str(line.digest)), options.output, line.reference)
+    write_out(context.store.content(str(line.digest)), options.output, line.reference)
     return 0
 
 
@@ -76,7 +74,11 @@ def _read(path: Path) -> list[tuple[Reference | None, Image]]:
 def _row(line: StoredImage) -> tuple[str, ...]:
     stored = time.strftime("%Y-%m-%d %H:%M", time.localtime(line.stored))
     size = f"{line.packed_size / 1000:.1f} kB"
-    return (line.reference.familiar, line.digest.short, str(line.platform), size, stored)
+    return (line.reference.familiar, line.digest.short, _platforms(line), size, stored)
+
+
+def _platforms(line: StoredImage) -> str:
+    return ",".join(map(str, line.platforms or (line.platform,)))
 
 
 def _json(line: StoredImage) -> dict[str, object]:
@@ -84,6 +86,7 @@ def _json(line: StoredImage) -> dict[str, object]:
         "name": line.reference.familiar,
         "digest": str(line.digest),
         "platform": str(line.platform),
+        "platforms": [str(each) for each in line.platforms or (line.platform,)],
         "packed_size": line.packed_size,
         "created": line.created,
         "stored": line.stored,

@@ -13,6 +13,7 @@ from wasmdock.errors import ImageError, UnavailableError
 from wasmdock.oci.compression import unpack
 from wasmdock.oci.fields import DOCUMENT_CAP, Fields, parse_json, parse_object, shown
 from wasmdock.oci.image import Descriptor, Digest, Image, Index, Layer, Platform, Reference
+from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.layout import (
     LAYOUT_FILE,
     blobs_of,
@@ -43,8 +44,8 @@ _LINKS = 8
 Named = tuple[Reference | None, Image]
 
 
-def write_archive(image: Image, target: Path | BinaryIO, name: Reference | None = None) -> None:
-    """Write one image as a tar that both `docker load` and OCI tools take; same image, same bytes.
+def write_archive(image: Image | ImageIndex, target: Path | BinaryIO, name: Reference | None = None) -> None:
+    """Write one image, or a whole index, as a tar that `docker load` and OCI tools take; same image, same bytes.
 
     A path is written aside and renamed. Raises UnavailableError where the machine refuses.
     """
@@ -75,7 +76,7 @@ def read_archive(source: Path | BinaryIO, platforms: Sequence[Platform] | None =
         raise ImageError(f"reading {what}: {error.strerror or error}") from error
 
 
-def _write_path(image: Image, path: Path, name: Reference | None) -> None:
+def _write_path(image: Image | ImageIndex, path: Path, name: Reference | None) -> None:
     import tempfile
 
     handle, aside_name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -90,7 +91,7 @@ def _write_path(image: Image, path: Path, name: Reference | None) -> None:
         raise
 
 
-def _write_stream(image: Image, stream: BinaryIO, name: Reference | None) -> None:
+def _write_stream(image: Image | ImageIndex, stream: BinaryIO, name: Reference | None) -> None:
     with tarfile.open(fileobj=stream, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
         _add(tar, "oci-layout", LAYOUT_FILE)
         _add(tar, "index.json", index_document([index_entry(image, name)]))
@@ -109,8 +110,13 @@ def _blob_path(digest: Digest) -> str:
     return f"blobs/sha256/{digest.hex}"
 
 
-def _docker_manifest(image: Image, name: Reference | None) -> bytes:
-    """The manifest.json that `docker load` reads where the engine has no containerd image store."""
+def _docker_manifest(content: Image | ImageIndex, name: Reference | None) -> bytes:
+    """The manifest.json that `docker load` reads where the engine has no containerd image store.
+
+    Of an index it is the native image: such an engine runs no Wasm.
+    """
+    images = content.images if isinstance(content, ImageIndex) else (content,)
+    image = min(images, key=lambda each: each.platform.is_wasm)
     document = {
         "Config": _blob_path(image.config_descriptor.digest),
         "RepoTags": [f"{name.familiar_name}:{name.tag}"] if name and name.tag else None,
@@ -200,9 +206,7 @@ class _Archive:
                 named.setdefault(name_of(entry) or tag, []).append(entry)
         if not named:
             raise ImageError(f"reading {self._what}: its index has no image")
-        return [
-            (name_of(entries[0]), verify(load_image(self, entries, platforms))) for entries in named.values()
-        ]
+        return [(name_of(entries[0]), verify(load_image(self, entries, platforms))) for entries in named.values()]
 
     def _from_docker(self) -> list[Named]:
         """`docker save` before version 25: manifest.json, a config and a layer.tar for each layer."""

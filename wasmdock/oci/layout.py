@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Protocol, cast
 from wasmdock.errors import ImageError, UnavailableError, UsageError
 from wasmdock.oci.fields import DOCUMENT_CAP, parse_object, shown
 from wasmdock.oci.image import WASI, Descriptor, Digest, Image, Index, Platform, Reference
+from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.manifest import CONTAINERD_NAME, INDEXES, MANIFESTS, OCI_INDEX, REF_NAME, choose
 
 LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
@@ -31,24 +32,20 @@ def usual_platforms() -> tuple[Platform, ...]:
     return (WASI, Platform("linux", _MACHINES.get(machine, machine)))
 
 
-def write_layout(image: Image, folder: Path, ref: Reference | None = None) -> None:
-    """Write a layout with this one image to `folder`: new, empty, or a layout that is then replaced.
+def write_layout(image: Image | ImageIndex, folder: Path, ref: Reference | None = None) -> None:
+    """Write a layout with this image, or this whole index, to `folder`: new, empty, or a layout that is replaced.
 
     Raises UsageError where something else is there, UnavailableError where the machine refuses.
     """
     if folder.is_symlink() or (folder.exists() and not _is_replaceable(folder)):
-        raise UsageError(
-            f'writing layout "{folder}": something else is there', "name a new folder, or remove it first"
-        )
+        raise UsageError(f'writing layout "{folder}": something else is there', "name a new folder, or remove it first")
     try:
         _write_aside(image, folder, ref)
     except OSError as error:
         raise UnavailableError(f'writing layout "{folder}": {error.strerror or error}') from error
 
 
-def read_layout(
-    folder: Path, ref: Reference | str | None = None, platforms: Sequence[Platform] | None = None
-) -> Image:
+def read_layout(folder: Path, ref: Reference | str | None = None, platforms: Sequence[Platform] | None = None) -> Image:
     """Read the image named `ref` (or the only one) from a layout, verifying all of it. Raises ImageError."""
     index = read_index(folder)
     named = select(index.manifests, ref, f'layout "{folder}"')
@@ -74,7 +71,7 @@ def index_document(entries: Sequence[dict[str, Any]]) -> bytes:
     return json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
 
 
-def index_entry(image: Image, ref: Reference | None, **annotations: str) -> dict[str, Any]:
+def index_entry(image: Image | ImageIndex, ref: Reference | None, **annotations: str) -> dict[str, Any]:
     """The descriptor of an image for an index.json, named as BuildKit and containerd name it."""
     names = {CONTAINERD_NAME: ref.canonical, REF_NAME: ref.tag or str(ref.digest)} if ref else {}
     document = image.descriptor.document()
@@ -82,10 +79,13 @@ def index_entry(image: Image, ref: Reference | None, **annotations: str) -> dict
     return {**document, "annotations": found} if found else document
 
 
-def blobs_of(image: Image) -> Iterator[tuple[Digest, bytes]]:
-    """Every blob of an image once, sorted by digest, so that what is written does not vary."""
-    layers = {layer.descriptor.digest: layer for layer in image.layers}
-    documents = {image.digest: image.manifest, image.config_descriptor.digest: image.config}
+def blobs_of(content: Image | ImageIndex) -> Iterator[tuple[Digest, bytes]]:
+    """Every blob of an image, or of an index, once, sorted by digest, so that what is written does not vary."""
+    images = content.images if isinstance(content, ImageIndex) else (content,)
+    layers = {layer.descriptor.digest: layer for image in images for layer in image.layers}
+    documents = {content.digest: content.data} if isinstance(content, ImageIndex) else {}
+    for image in images:
+        documents |= {image.digest: image.manifest, image.config_descriptor.digest: image.config}
     for digest in sorted(layers.keys() | documents.keys(), key=str):
         yield digest, documents[digest] if digest in documents else layers[digest].data
 
@@ -261,7 +261,7 @@ def _is_replaceable(folder: Path) -> bool:
     return folder.is_dir() and ((folder / "oci-layout").is_file() or not any(folder.iterdir()))
 
 
-def _write_aside(image: Image, folder: Path, ref: Reference | None) -> None:
+def _write_aside(image: Image | ImageIndex, folder: Path, ref: Reference | None) -> None:
     """Everything goes to a folder beside the final one, which is renamed when it is complete."""
     import shutil
     import tempfile
@@ -278,7 +278,7 @@ def _write_aside(image: Image, folder: Path, ref: Reference | None) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write_files(image: Image, folder: Path, ref: Reference | None) -> None:
+def _write_files(image: Image | ImageIndex, folder: Path, ref: Reference | None) -> None:
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     for digest, data in blobs_of(image):
