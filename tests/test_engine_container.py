@@ -6,6 +6,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,18 @@ def test_first_time_it_is_built_created_filled_and_started(tmp_path: Path, recip
 
 def test_second_time_it_is_only_started(tmp_path: Path, recipe: Recipe, inner: FakeEngine) -> None:
     runner = FakeRunner()
-    answers = {CONTAINER: {**RUNNING, "Config": {"Image": recipe.reference}}, "/images/": {"Id": "sha256:1"}}
+    labels = {"dev.wasmdock.engine": recipe.identity}
+    answers = {CONTAINER: {**RUNNING, "Config": {"Labels": labels}}, "/images/": {"Id": "sha256:1"}}
     up(outer(tmp_path / "o", answers, runner), recipe)
     assert [call[1] for call in runner.calls] == ["start"]
 
 
 def test_container_of_an_older_recipe_is_made_anew(tmp_path: Path, recipe: Recipe, inner: FakeEngine) -> None:
     runner = FakeRunner()
-    answers = {CONTAINER: {**RUNNING, "Config": {"Image": "wasmdock/engine:old"}}, "/images/": {"Id": "sha256:1"}}
+    answers = {
+        CONTAINER: {**RUNNING, "Config": {"Labels": {"dev.wasmdock.engine": "old"}}},
+        "/images/": {"Id": "sha256:1"},
+    }
     up(outer(tmp_path / "o", answers, runner), recipe)
     assert [call[1] for call in runner.calls] == ["rm", "create", "cp", "start"]
 
@@ -97,6 +102,16 @@ def test_tls_is_published_on_this_machine_alone(recipe: Recipe) -> None:
     words = create_arguments(tls, {})
     assert [word for word in words if "--publish" in word] == ["--publish=127.0.0.1::2376"]
     assert "--env=TLS=1" in words
+
+
+def test_ports_of_the_engines_containers_can_be_published(recipe: Recipe) -> None:
+    assert "--publish=8080:8080" in create_arguments(replace(recipe, ports=("8080:8080",)), {})
+
+
+def test_other_wasm_runtime_other_way_or_other_ports_make_the_container_anew(recipe: Recipe) -> None:
+    identities = {recipe.identity, replace(recipe, tls=True).identity, replace(recipe, ports=("80:80",)).identity}
+    (recipe.programs / "wasmdock-host").write_bytes(b"newer")
+    assert len({*identities, recipe.identity}) == 4
 
 
 def test_wasm_runtime_and_ca_bundle_go_into_the_container(recipe: Recipe, tmp_path: Path) -> None:

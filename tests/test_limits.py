@@ -58,10 +58,13 @@ def test_refused_table_is_a_trap_where_only_the_trap_is_seen(road: Runtime) -> N
     assert (result.outcome, result.exit_code) == ((OUT_OF_MEMORY, 137) if seen else (TRAPPED, 134))
 
 
-def test_read_only_mount_cannot_be_written_to(road: Runtime, tmp_path: Path) -> None:
+@pytest.mark.parametrize("read_only, code, written", [(True, 63, []), (False, 0, ["out"])])
+def test_read_only_means_that_no_folder_can_be_written_to(
+    road: Runtime, tmp_path: Path, read_only: bool, code: int, written: list[str]
+) -> None:
     mounts = (Mount(tmp_path, "/data"),)
-    road.run(sample("write_file"), RunRequest(args=("/data/out",), mounts=mounts, read_only=True))
-    assert list(tmp_path.iterdir()) == []
+    result = road.run(sample("write_file"), RunRequest(args=("out",), mounts=mounts, read_only=read_only))
+    assert (result.exit_code, [path.name for path in tmp_path.iterdir()]) == (code, written)
 
 
 # In this process

@@ -21,6 +21,7 @@ NAME = "wasmdock-engine"
 VOLUME = "wasmdock-engine"
 CONTEXT = "wasmdock"
 _PORT = "2376"
+_LABEL = "dev.wasmdock.engine"
 _FILES = ("Dockerfile", "container.sh", "certificates.sh")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 _CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
@@ -36,6 +37,8 @@ class Recipe:
 
     state is the folder that holds the socket, the client's certificates and the note where the engine is.
     tls: listen on a port of 127.0.0.1 with certificates, where a Unix socket cannot be shared (not on Linux).
+    ports are published as `docker run -p` takes them: where the container's own address is out of reach, what the
+    engine's containers publish is reached through these.
     """
 
     folder: Path
@@ -43,12 +46,20 @@ class Recipe:
     state: Path
     ca_bundle: Path | None = None
     tls: bool = sys.platform != "linux"
+    ports: tuple[str, ...] = ()
 
     @property
     def reference(self) -> str:
         """The image's name; its tag tells one recipe from another."""
         digest = hashlib.sha256(b"".join((self.folder / name).read_bytes() for name in _FILES)).hexdigest()
         return f"wasmdock/engine:{digest[:12]}"
+
+    @property
+    def identity(self) -> str:
+        """Changes whenever the container has to be made anew."""
+        programs = [hashlib.sha256((self.programs / name).read_bytes()).hexdigest() for name in PROGRAMS]
+        facts = [self.reference, programs, str(self.state), self.tls, self.ports]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def up(outer: Docker, recipe: Recipe, progress: Callable[[bytes], None] | None = None) -> Host:
@@ -58,7 +69,7 @@ def up(outer: Docker, recipe: Recipe, progress: Callable[[bytes], None] | None =
     """
     _build(outer, recipe, progress)
     record = outer.inspect_container(NAME)
-    if record and (record.get("Config") or {}).get("Image") != recipe.reference:
+    if record and ((record.get("Config") or {}).get("Labels") or {}).get(_LABEL) != recipe.identity:
         _call(outer, "rm", "--force", NAME)
         record = {}
     if not record:
@@ -117,7 +128,8 @@ def _create(outer: Docker, recipe: Recipe) -> None:
 def create_arguments(recipe: Recipe, environment: Mapping[str, str]) -> list[str]:
     """The words of `docker create`: it comes back with the outer engine, and sees the user's folders."""
     words = ["create", f"--name={NAME}", "--privileged", "--restart=unless-stopped", "--hostname=wasmdock-engine"]
-    words += [f"--volume={VOLUME}:/var/lib/docker"]
+    words += [f"--volume={VOLUME}:/var/lib/docker", f"--label={_LABEL}={recipe.identity}"]
+    words += [f"--publish={port}" for port in recipe.ports]
     words += [f"--env={name}" for name in sorted(environment) if name.upper() in _PROXIES]
     if recipe.tls:
         words += ["--env=TLS=1", f"--publish=127.0.0.1::{_PORT}"]

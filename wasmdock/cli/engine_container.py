@@ -30,6 +30,7 @@ def up(options: argparse.Namespace, context: Context) -> int:
         context.data / "engine",
         ca_bundle(context),
         tls=options.tls,
+        ports=tuple(options.publish),
     )
     host = bring_up(outer, recipe, _pass_on if context.is_terminal and not context.quiet else None)
     _make_context(outer, host)

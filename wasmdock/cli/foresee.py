@@ -18,7 +18,7 @@ def foresee(image: Image, nature: Nature, options: argparse.Namespace, context: 
         image,
         nature,
         context.engine_facts,
-        shim=_shim(nature, context),
+        shim=ShimKind.UNKNOWN if nature is Nature.NATIVE else find_kind(context),
         proven=is_proven(context),
         tty=options.tty,
         interactive=options.interactive,
@@ -32,8 +32,7 @@ def foresee(image: Image, nature: Nature, options: argparse.Namespace, context: 
         context.say(f"wasmdock: {remark}")
 
 
-def _shim(nature: Nature, context: Context) -> ShimKind:
-    if nature is Nature.NATIVE:
-        return ShimKind.UNKNOWN
+def find_kind(context: Context) -> ShimKind:
+    """Whose Wasm runtime the engine has, as far as its files can be seen from here."""
     root = find_root(context.docker.host)
     return find_shim(root.path, versions=False).kind if root else ShimKind.UNKNOWN

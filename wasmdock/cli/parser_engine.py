@@ -51,6 +51,14 @@ def _add_container(actions: Verbs) -> None:
         default=sys.platform != "linux",
         help="reach it through TLS on 127.0.0.1 instead of a Unix socket (default: except on Linux)",
     )
+    up.add_argument(
+        "-p",
+        "--publish",
+        action="append",
+        default=[],
+        metavar="HOST:ENGINE",
+        help="reach a port that the engine's containers publish, where its own address cannot be reached",
+    )
     down = verb(actions, "down", f"{where}:down", "end that engine", "wasmdock engine down --volumes")
     down.add_argument("--volumes", action="store_true", help="remove its images and all it held, too")
     status = verb(actions, "status", f"{where}:engine_status", "say whether it answers", "wasmdock engine status")

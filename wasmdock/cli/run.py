@@ -16,7 +16,7 @@ from wasmdock.errors import GuestError, UnavailableError, UsageError, WasmdockEr
 from wasmdock.launch import Launch, Machine, Nature, Road, plan_launch
 from wasmdock.oci.image import Image
 from wasmdock.pack import entry, extract
-from wasmdock.runtime import CAPABILITIES_LABEL, Outcome, RunRequest, RunResult, Stdio
+from wasmdock.runtime import CAPABILITIES_LABEL, OUT_OF_MEMORY_CODE, TRAP_CODE, Outcome, RunRequest, RunResult, Stdio
 from wasmdock.wasm_sniff import Form, World, sniff
 
 
@@ -143,7 +143,19 @@ def _run_in_docker(
         raise
     if launch.runtime and result.outcome is Outcome.EXITED:
         record_proof(context)
+        if result.exit_code in (TRAP_CODE, OUT_OF_MEMORY_CODE):
+            _remark_silence(result.exit_code, context)
     return report_result(result)
+
+
+def _remark_silence(code: int, context: Context) -> None:
+    """Other Wasm runtimes than ours end every fault so, and do not say which."""
+    from wasmdock.cli.foresee import find_kind
+    from wasmdock.doctor_facts import ShimKind
+
+    if find_kind(context) is not ShimKind.OURS:
+        how = "wasmdock run --on process shows whether it trapped"
+        context.say(f"wasmdock: exit code {code}, and not a word from the Wasm runtime: {how}")
 
 
 def _runnable(image: Image) -> Image:
