@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import sample
+from tests.images import gzip_layer, image_of, tar_of
 from tests.shim_matrix import CASES, HELLO, RUNTIME, Case, binaries, check, cli, engine_root, image, run
+from wasmdock.docker import Docker
+from wasmdock.pack import extract
 
 pytestmark = pytest.mark.docker
 
@@ -171,6 +175,17 @@ def test_single_file_mount_is_the_only_file_in_its_folder(folder: Path) -> None:
     source.write_text("a secret\n")
     done = run(image("read_file"), f"--volume={source}:/data/input.txt:ro", arguments=["input.txt"])
     assert (done.returncode, done.stdout) == (0, "a secret\n"), done.stderr
+
+
+def test_images_own_folders_are_shown_only_where_asked_for() -> None:
+    engine_root()
+    layer = gzip_layer(tar_of({"app.wasm": extract(sample("read_file")), "data/x": b"own"}))
+    packed = image_of(layer, run={"Entrypoint": ["/app.wasm"]})
+    reference = "wasmdock-shim-test/own-folders:latest"
+    Docker.connect(os.environ).load(packed, reference)
+    assert run(reference, arguments=["x"]).returncode == 8
+    shown = run(reference, "--env=WASMDOCK_ROOTFS=ro", arguments=["x"])
+    assert (shown.returncode, shown.stdout) == (0, "own"), shown.stderr
 
 
 def test_settings_for_the_host_are_not_the_guests() -> None:
