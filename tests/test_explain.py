@@ -20,6 +20,7 @@ WASM = "io.containerd.wasmtime.v1"
 TRAP = RunResult(Outcome.TRAPPED, 134, message="wasm trap: wasm `unreachable` instruction executed\n  0: _start")
 FULL = RunResult(Outcome.OUT_OF_MEMORY, 137, message="out of memory: at most 64 MiB are allowed (--memory)")
 THREE = RunResult(Outcome.EXITED, 3, stderr=b"no such file\n")
+KILL = RunResult(Outcome.EXITED, 137)
 FINE = RunResult(Outcome.EXITED, 0)
 LONG = RunResult(Outcome.TIMED_OUT, 124, message="the time limit of 10 s is over (--timeout)")
 SAID = "noise\nwasmdock: running _start: wasm trap: unreachable\n  0: main\n"
@@ -40,6 +41,7 @@ ENDED: list[tuple[str, Container, dict[str, Any], str, str]] = [
     ("a trap told by nobody", container(), {"replay": TRAP}, "it trapped (this Wasm runtime ends it", "_start"),
     ("no memory, told by nobody", container(), {"replay": FULL}, "it ran out of memory (this Wasm runtime", ""),
     ("a component's failure", container(), {"replay": THREE}, "it ended itself with exit code 3", "no such file"),
+    ("its own 137", container(), {"replay": KILL}, "it ended itself with exit code 137, and does so again", ""),
     ("docker kill", container(), {"replay": FINE, "events": ["kill", "die"]}, "it was sent SIGKILL: the engine", ""),
     ("SIGKILL from outside", container(), {"replay": LONG}, "the same bytes go on running when run again here", ""),
     ("no replay", container(), {"replay": "it has no ENTRYPOINT"}, "could not be run again here: it has no ENTRY", ""),

@@ -125,6 +125,8 @@ def _by_replay(container: Container, events: Sequence[str], replay: RunResult) -
         return Explanation(f"it trapped ({told}): {cause.removeprefix('wasm trap: ')}", "", evidence)
     if replay.outcome is Outcome.OUT_OF_MEMORY:
         return Explanation(f"it ran out of memory ({told}): {cause}", "docker run --memory with more", evidence)
+    if replay.outcome is Outcome.EXITED and replay.exit_code == container.code:
+        return Explanation(f"it ended itself with exit code {container.code}, and does so again")
     if replay.outcome is Outcome.EXITED and replay.exit_code:
         text = replay.stderr.decode("utf-8", "replace").strip()
         return Explanation(f"it ended itself with exit code {replay.exit_code} ({told})", "", text[-2000:])
