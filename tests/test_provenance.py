@@ -13,8 +13,9 @@ from tests.faulty_registry import REPOSITORY, FaultyRegistry, answering, faulty_
 from tests.images import HELLO, hello
 from wasmdock.errors import GuestError, ImageError, UsageError
 from wasmdock.guest import Artifact, Target
-from wasmdock.oci.image import Image, Reference
+from wasmdock.oci.image import Descriptor, Image, Reference
 from wasmdock.oci.image_index import ImageIndex
+from wasmdock.oci.manifest import OCI_MANIFEST
 from wasmdock.oci.referrer import IN_TOTO, SPDX, Referrer
 from wasmdock.oci.registry_referrers import copy_referrers, pull_referrers, push_referrers
 from wasmdock.oci.registry_transfer import copy, pull, push
@@ -122,9 +123,19 @@ def test_a_lock_that_is_none_is_the_guests_fault(text: str) -> None:
         parse_lock(text)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"packages":[{}]}', '{"packages":7}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"spdxVersion":"SPDX-2.3","packages":[{}]}',
+        '{"spdxVersion":"SPDX-2.3","packages":7}',
+        "[" * 99_999,
+    ],
+)
 def test_an_sbom_that_is_none_is_one_error(text: str) -> None:
-    with pytest.raises(GuestError, match="not an SPDX document"):
+    with pytest.raises(ImageError, match="reading the SBOM"):
         crates_of(text.encode())
 
 
@@ -280,3 +291,33 @@ def test_documents_are_copied_with_what_they_are_about(registry: FaultyRegistry)
         sent = copy(registry.client(), name, other.client(), target)
         assert copy_referrers(registry.client(), name, other.client(), target, sent.manifests) == 1
         assert pull_referrers(other.client(), target, hello().digest) == [SBOM]
+
+
+def test_referrers_of_another_make_are_passed_over(registry: FaultyRegistry) -> None:
+    name = Reference(registry.name, REPOSITORY, "v1")
+    push(registry.client(), name, hello())
+    push_referrers(registry.client(), name, [SBOM])
+    tag = f"sha256-{hello().digest.hex}"
+    index = json.loads(registry.manifests[tag][1])
+    strange = {"mediaType": "application/x", "digest": f"sha256:{'0' * 64}", "size": 3}
+    empty = json.loads(SBOM.manifest) | {"layers": []}
+    data = json.dumps(empty).encode()
+    registry.hold_manifest(data, tag="empty")
+    index["manifests"] += [strange, Descriptor.of(OCI_MANIFEST, data).document()]
+    registry.hold_manifest(json.dumps(index).encode(), index["mediaType"], tag)
+    assert pull_referrers(registry.client(), name, hello().digest) == [SBOM]
+
+
+def test_a_document_beyond_the_cap_is_not_fetched(registry: FaultyRegistry) -> None:
+    name = Reference(registry.name, REPOSITORY, "v1")
+    push(registry.client(), name, hello())
+    push_referrers(registry.client(), name, [SBOM])
+    document = json.loads(SBOM.manifest)
+    document["layers"][0]["size"] = 1 << 30
+    data = json.dumps(document).encode()
+    registry.hold_manifest(data, tag="huge")
+    entry = Descriptor.of(OCI_MANIFEST, data).document()
+    listed = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
+    registry.hold_manifest(listed, "application/vnd.oci.image.index.v1+json", f"sha256-{hello().digest.hex}")
+    with pytest.raises(ImageError, match="a document has 1073741824 bytes"):
+        pull_referrers(registry.client(), name, hello().digest)

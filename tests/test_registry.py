@@ -119,9 +119,7 @@ def test_a_cut_blob_is_fetched_from_where_it_broke(registry: FaultyRegistry, sto
     assert store.get(str(name(registry))) == BIG
 
 
-def test_a_cut_blob_is_fetched_again_where_the_registry_knows_no_ranges(
-    registry: FaultyRegistry, store: Store
-) -> None:
+def test_a_cut_blob_is_fetched_again_where_the_registry_knows_no_ranges(registry: FaultyRegistry, store: Store) -> None:
     registry.hold(BIG)
     registry.resumes = False
     layer = BIG.layers[0]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from wasmdock import __version__
-from wasmdock.errors import GuestError
+from wasmdock.errors import GuestError, ImageError
 from wasmdock.guest import Artifact
+from wasmdock.oci.fields import parse_object
 from wasmdock.wasm import parse
 
 _CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
@@ -74,15 +75,14 @@ def make_sbom(artifact: Artifact, lock: str, created: str, toolchain: Sequence[s
 
 
 def crates_of(sbom: bytes) -> dict[str, str]:
-    """Package name -> versions, of what an SPDX document lists beside the guest itself. Raises GuestError."""
-    try:
-        packages = json.loads(sbom)["packages"]
-        found: dict[str, list[str]] = {}
-        for each in packages:
-            if each["SPDXID"] != _ROOT:
-                found.setdefault(str(each["name"]), []).append(str(each.get("versionInfo", "")))
-    except (ValueError, KeyError, TypeError) as error:
-        raise GuestError(f"reading an SBOM: not an SPDX document in JSON ({error})") from error
+    """Package name -> versions, of what an SPDX document lists beside the guest itself. Raises ImageError."""
+    fields = parse_object(sbom, "the SBOM")
+    if not fields.text("spdxVersion").startswith("SPDX-2"):
+        raise ImageError("reading the SBOM: not an SPDX 2 document in JSON")
+    found: dict[str, list[str]] = {}
+    for each in fields.children("packages"):
+        if each.text("SPDXID") != _ROOT:
+            found.setdefault(each.text("name", required=True), []).append(each.text("versionInfo"))
     return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
 
 

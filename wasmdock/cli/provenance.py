@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from wasmdock.cli.documents import documents
 from wasmdock.cli.source import Source, find_image, wanted_of
 from wasmdock.errors import ImageError, WasmdockError
 from wasmdock.guest import parse_target
+from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Digest
 from wasmdock.oci.layer import list_files
 from wasmdock.oci.layout import verify as verify_layers
@@ -32,10 +32,10 @@ def sbom(options: argparse.Namespace, context: Context) -> int:
     if not found:
         hint = "wasmdock build makes one from Cargo.lock and attaches it; push and pull keep it beside the image"
         raise ImageError(f'reading the SBOM of "{source.reference}": there is none', hint)
+    crates = {shown(name): shown(versions) for name, versions in crates_of(found[-1].data).items()}
     if options.format == "json":
-        sys.stdout.write(found[-1].data.decode())
+        print(json.dumps(json.loads(found[-1].data), indent=1))  # in ASCII: it may be a stranger's
         return 0
-    crates = crates_of(found[-1].data)
     width = max(map(len, crates), default=0)
     for name, versions in crates.items():
         print(f"{name:<{width}}  {versions}")
@@ -96,7 +96,7 @@ def _provenance(source: Source, about: Sequence[Referrer]) -> tuple[bool | None,
         return False, "it is about another image"
     if Digest.of(extract(source.image)) not in statement.subjects:
         return False, "it is about another program"
-    words = ", ".join(f"{key} {value}" for key, value in statement.parameters.items())
+    words = ", ".join(shown(f"{key} {value}", 60) for key, value in list(statement.parameters.items())[:8])
     return True, f"{words}{', signed' if statement.is_signed else ', not signed'}"
 
 

@@ -14,6 +14,7 @@ from wasmdock.cli.progress import progress_of
 from wasmdock.errors import ImageError, RegistryError, UsageError
 from wasmdock.oci import registry_transfer
 from wasmdock.oci.credentials import Credentials, Login
+from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Digest, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.registry import Registry
@@ -77,7 +78,7 @@ def tags(options: argparse.Namespace, context: Context) -> int:
     reference = Reference.parse(options.name)
     listed = connect(reference.registry, context, options.insecure).tags(reference.repository)
     found = [tag for tag in listed if not _STAND_IN.fullmatch(tag)]
-    print(json.dumps(found) if options.format == "json" else "\n".join(found))
+    print(json.dumps(found) if options.format == "json" else "\n".join(map(shown, found)))
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from wasmdock.errors import ImageError
 from wasmdock.oci.fields import DOCUMENT_CAP, parse_object
 from wasmdock.oci.image import Descriptor, Digest, Reference
-from wasmdock.oci.manifest import OCI_INDEX, OCI_MANIFEST
+from wasmdock.oci.manifest import MANIFESTS, OCI_INDEX, OCI_MANIFEST
 from wasmdock.oci.referrer import Referrer
 from wasmdock.oci.registry import Registry, referrers_tag
 from wasmdock.oci.registry_blobs import fetch_blob
@@ -40,7 +40,8 @@ def pull_referrers(registry: Registry, reference: Reference, subject: Digest) ->
     doing = f'looking for what refers to "{reference}"'
     with during(doing):
         entries = registry.referrers(reference.repository, subject, doing)[:_CAP]
-        found = [_fetch(registry, reference.repository, entry, doing) for entry in entries]
+        documents = [entry for entry in entries if entry.media_type in MANIFESTS]
+        found = [_fetch(registry, reference.repository, entry, doing) for entry in documents]
     return [each for each in found if each is not None and each.subject == subject]
 
 
