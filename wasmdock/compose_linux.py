@@ -50,9 +50,9 @@ def ports_of(stack: Stack, service: Service) -> list[int]:
     return sorted(found)
 
 
-def linux_document(stack: Stack, ground: Ground) -> dict[str, Any]:
+def linux_document(stack: Stack, ground: Ground, folder: Path) -> dict[str, Any]:
     """What docker compose is given: these services alone, the Wasm ones as hosts, ports to be reached by."""
-    whole = document(stack)
+    whole = with_files(document(stack), folder, stack.variables)
     linux = [each for each in stack.services if not each.is_wasm]
     wasm = [each.name for each in stack.services if each.is_wasm]
     services = {}
@@ -65,13 +65,34 @@ def linux_document(stack: Stack, ground: Ground) -> dict[str, Any]:
         entry["extra_hosts"] = [*entry.get("extra_hosts", ()), *hosts]
         if "network_mode" not in entry:
             host = _REACHABLE if ground.engine == _REACHABLE else "0.0.0.0"
+            there = {port.target for port in service.ports}
             inner = [
                 {"target": port, "host_ip": host, "protocol": "tcp", "mode": "ingress"}
                 for port in ports_of(stack, service)
+                if port not in there
             ]
             entry["ports"] = [*entry.get("ports", ()), *inner]
         services[service.name] = entry
     return {**escaped({**whole, "services": services}), "name": stack.name}
+
+
+def with_files(whole: dict[str, Any], folder: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+    """Configs and secrets given as text or by a variable -> files: compose 2.40 puts those in at `up` alone."""
+    found = dict(whole)
+    for kind in ("configs", "secrets"):
+        section = {}
+        for name, each in whole.get(kind, {}).items():
+            text = each.get("content", variables.get(each.get("environment", "")))
+            section[name] = each
+            if text is not None:
+                path = folder / "granted" / kind / name
+                path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+                path.chmod(0o444)  # read by whatever user the container has, as Docker's own are
+                section[name] = {"name": each["name"], "file": str(path)}
+        if section:
+            found[kind] = section
+    return found
 
 
 def create(stack: Stack, docker: Docker, file: Path, on_output: Callable[[bytes], None] | None) -> dict[str, list[str]]:
@@ -156,10 +177,11 @@ class _Published:
             template = f'{{{{json (index .NetworkSettings.Ports "{self.port}/tcp")}}}}'
             done = _docker(("inspect", "--format", template, self.container), self.env)
             bindings = json.loads(done or "null") or []
-            outer = [each["HostPort"] for each in bindings if each.get("HostPort")]
+            outer = [(each.get("HostIp", ""), int(each["HostPort"])) for each in bindings if each.get("HostPort")]
             if not outer:
                 raise OSError(f"{self.container} does not publish {self.port}")
-            self.found = (self.ground.engine, int(outer[-1]))
+            host, port = outer[0]
+            self.found = (self.ground.engine if host in ("", "0.0.0.0", "::") else host, port)
         return self.found
 
 

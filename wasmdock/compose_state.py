@@ -118,7 +118,15 @@ class State:
 
     def forget(self) -> None:
         """Remove all but named volumes."""
-        for name in ("state.json", "log.jsonl", "log.jsonl.old", "hosts"):
+        for name in (
+            "state.json",
+            "log.jsonl",
+            "log.jsonl.old",
+            "hosts",
+            "linux.json",
+            "override.json",
+            "provided.json",
+        ):
             with suppress(OSError):
                 (self.folder / name).unlink()
 

@@ -76,7 +76,7 @@ def plan(stack: "Stack", images: "Mapping[str, Image]", docker: "Docker | None",
 
         ground = find_ground(docker, context.environment.get("WASMDOCK_ENGINE_ADDRESS", ""))
         means = replace(means, containers_find_us=ground.listen)
-        file = write_override(state.folder, linux_document(stack, ground), "linux.json")
+        file = write_override(state.folder, linux_document(stack, ground, state.folder), "linux.json")
         assert file
         containers = create(stack, docker, file, pass_on if context.is_terminal and not context.quiet else None)
     found: list[Member] = []
