@@ -23,6 +23,10 @@ THREE = RunResult(Outcome.EXITED, 3, stderr=b"no such file\n")
 KILL = RunResult(Outcome.EXITED, 137)
 FINE = RunResult(Outcome.EXITED, 0)
 LONG = RunResult(Outcome.TIMED_OUT, 124, message="the time limit of 10 s is over (--timeout)")
+TRAPPED = (
+    "wasmdock: running /x: error while executing at wasm backtrace:\n    0: 0x1 - main\n\n"
+    "Caused by:\n    wasm trap: unreachable\n"
+)
 SAID = "noise\nwasmdock: running _start: wasm trap: unreachable\n  0: main\n"
 
 
@@ -38,6 +42,7 @@ ENDED: list[tuple[str, Container, dict[str, Any], str, str]] = [
     ("the kernel", container(oom=True, memory=64 * MIB), {}, "out of memory, at its limit of 64 MiB", ""),
     ("the kernel, by events", container(), {"events": ["oom", "die"]}, "out of memory", ""),
     ("our shim told it", container(134), {"log": SAID}, "running _start: wasm trap: unreachable", "0: main"),
+    ("our shim told a trap", container(134), {"log": TRAPPED}, "it trapped: wasm trap: unreachable", "0: 0x1 - main"),
     ("a trap told by nobody", container(), {"replay": TRAP}, "it trapped (this Wasm runtime ends it", "_start"),
     ("no memory, told by nobody", container(), {"replay": FULL}, "it ran out of memory (this Wasm runtime", ""),
     ("a component's failure", container(), {"replay": THREE}, "it ended itself with exit code 3", "no such file"),

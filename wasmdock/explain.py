@@ -104,11 +104,19 @@ def explain(
         return _out_of_memory(container)
     said = last_word(log)
     if said and container.code != 0:
-        cause, _, evidence = said.partition("\n")
-        return Explanation(cause, "", evidence)
+        return _told(said)
     if container.is_wasm and isinstance(replay, RunResult):
         return _by_replay(container, events, replay)
     return _by_code(container, events, replay if isinstance(replay, str) else "")
+
+
+def _told(said: str) -> Explanation:
+    """What our runtime said: its first line, or what it calls the cause where that line only begins a backtrace."""
+    first, _, rest = said.partition("\n")
+    frames, found, reasons = rest.partition("Caused by:")
+    if not found or not first.endswith("backtrace:"):
+        return Explanation(first, "", rest)
+    return Explanation(f"it trapped: {reasons.strip().splitlines()[-1].strip()}", "", frames.strip("\n"))
 
 
 def _out_of_memory(container: Container) -> Explanation:
