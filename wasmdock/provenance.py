@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from wasmdock import __version__
-from wasmdock.errors import ImageError, UnavailableError, UsageError
+from wasmdock.errors import ImageError
 from wasmdock.guest import Artifact
+from wasmdock.keys import sign_bytes, verify_bytes
 from wasmdock.oci.fields import parse_object
 from wasmdock.oci.image import Digest, Image
 from wasmdock.sbom import parse_lock
@@ -19,6 +20,7 @@ from wasmdock.sbom import parse_lock
 STATEMENT = "https://in-toto.io/Statement/v1"
 SLSA = "https://slsa.dev/provenance/v1"
 _BUILD_TYPE = "https://wasmdock.dev/build/v1"
+_SIGNATURES_CAP = 100  # in one envelope
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 
@@ -75,63 +77,16 @@ def read_statement(data: bytes) -> Statement:
 
 
 def sign(statement: bytes, private_key: bytes) -> bytes:
-    """The statement in a DSSE envelope, signed with an Ed25519 or ECDSA P-256 key (PEM, PKCS 8, unencrypted)."""
-    _need_library()
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-
-    try:
-        key = serialization.load_pem_private_key(private_key, password=None)
-    except (ValueError, TypeError) as error:
-        hint = "make one: openssl genpkey -algorithm ed25519 -out key.pem"
-        raise UsageError(
-            f"reading the signing key: not a private key in PEM without a password ({error})", hint
-        ) from error
-    message = _encoded(statement)
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        signature = key.sign(message)
-    elif isinstance(key, ec.EllipticCurvePrivateKey):
-        signature = key.sign(message, ec.ECDSA(hashes.SHA256()))
-    else:
-        raise UsageError("reading the signing key: neither Ed25519 nor ECDSA")
-    texts = [base64.b64encode(each).decode() for each in (statement, signature)]
+    """The statement in a DSSE envelope, signed as `keys.sign_bytes` does."""
+    texts = [base64.b64encode(each).decode() for each in (statement, sign_bytes(_encoded(statement), private_key))]
     envelope = {"payload": texts[0], "payloadType": _PAYLOAD_TYPE, "signatures": [{"sig": texts[1]}]}
     return json.dumps(envelope, separators=(",", ":")).encode()
 
 
 def check_signature(data: bytes, public_key: bytes) -> bool:
     """Whether one of a DSSE envelope's signatures is by that key (PEM). Raises UsageError for what is no key."""
-    _need_library()
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-
-    try:
-        key = serialization.load_pem_public_key(public_key)
-    except (ValueError, TypeError) as error:
-        raise UsageError("reading the key: not a public key in PEM", "openssl pkey -in key.pem -pubout") from error
     payload, signatures = _envelope(data)
-    for signature in signatures:
-        try:
-            if isinstance(key, ed25519.Ed25519PublicKey):
-                key.verify(signature, _encoded(payload))
-            elif isinstance(key, ec.EllipticCurvePublicKey):
-                key.verify(signature, _encoded(payload), ec.ECDSA(hashes.SHA256()))
-            else:
-                raise UsageError("reading the key: neither Ed25519 nor ECDSA")
-        except InvalidSignature:
-            continue
-        return True
-    return False
-
-
-def _need_library() -> None:
-    try:
-        import cryptography  # noqa: F401  # only to see whether it is there
-    except ImportError as error:
-        raise UnavailableError(
-            "signing and verifying: cryptography is missing", "pip install 'wasmdock[sign]'"
-        ) from error
+    return any(verify_bytes(_encoded(payload), signature, public_key) for signature in signatures[:_SIGNATURES_CAP])
 
 
 def _encoded(payload: bytes) -> bytes:

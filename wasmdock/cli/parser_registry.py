@@ -1,6 +1,7 @@
 """The grammar of what speaks to registries: push, pull, copy, tags, login, logout."""
 
 import argparse
+from pathlib import Path
 
 from wasmdock.cli.parser import Verbs, add_format, add_source, checked, verb
 from wasmdock.cli.parser_images import add_shape
@@ -44,6 +45,7 @@ def _add_push(verbs: Verbs) -> None:
     )
     parser.add_argument("image", help="a name or digest in the store")
     parser.add_argument("name", nargs="?", metavar=_NAME, help="the name there (default: the image's own)")
+    parser.add_argument("--sign", type=Path, metavar="KEY", help="sign it as cosign does: a private key in PEM")
     _add_insecure(parser)
     add_format(parser)
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from wasmdock.cli.attest import read_key
 from wasmdock.cli.context import Context
 from wasmdock.cli.documents import documents
-from wasmdock.cli.source import Source, find_image, wanted_of
+from wasmdock.cli.source import Source, Wanted, find_image, names_registry, wanted_of
+from wasmdock.cosign import is_signed
 from wasmdock.errors import ImageError, WasmdockError
 from wasmdock.guest import parse_target
 from wasmdock.oci.fields import shown
-from wasmdock.oci.image import Digest
+from wasmdock.oci.image import Digest, Reference
 from wasmdock.oci.layer import list_files
 from wasmdock.oci.layout import verify as verify_layers
 from wasmdock.oci.referrer import IN_TOTO, SPDX, Referrer
@@ -58,7 +59,7 @@ def verify(options: argparse.Namespace, context: Context) -> int:
     about = [each for each in documents(source, context, wanted) if each.artifact_type == IN_TOTO]
     checks = [_tried("digests", lambda: _digests(source)), _tried("provenance", lambda: _provenance(source, about))]
     if options.key:
-        checks.append(_tried("signature", lambda: _signature(about, read_key(options.key))))
+        checks.append(_tried("signature", lambda: _signature(source, about, read_key(options.key), context, wanted)))
     if options.rebuild:
         checks.append(_tried("rebuild", lambda: _rebuild(source, about, options.rebuild, context)))
     if options.format == "json":
@@ -100,11 +101,19 @@ def _provenance(source: Source, about: Sequence[Referrer]) -> tuple[bool | None,
     return True, f"{words}{', signed' if statement.is_signed else ', not signed'}"
 
 
-def _signature(about: Sequence[Referrer], key: bytes) -> tuple[bool, str]:
-    if not about:
-        return False, "there is no provenance that could be signed"
+def _signature(
+    source: Source, about: Sequence[Referrer], key: bytes, context: Context, wanted: Wanted
+) -> tuple[bool, str]:
+    """The provenance's own signature, or cosign's, which only a registry keeps."""
     if any(check_signature(each.data, key) for each in about):
-        return True, "by the key given"
+        return True, "the provenance, by the key given"
+    if wanted.pull != "never" and names_registry(source.reference):
+        from wasmdock.cli.registry import connect
+
+        reference = Reference.parse(source.reference)
+        registry = connect(reference.registry, context, wanted.insecure)
+        if is_signed(registry, reference, source.image.digest, key):
+            return True, "the image, as cosign signs, by the key given"
     return False, "none by the key given"
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from wasmdock.cli.attest import read_key
 from wasmdock.cli.context import Context
 from wasmdock.cli.progress import progress_of
+from wasmdock.cosign import push_signature
 from wasmdock.errors import ImageError, RegistryError, UsageError
 from wasmdock.oci import registry_transfer
 from wasmdock.oci.credentials import Credentials, Login
@@ -23,7 +25,7 @@ from wasmdock.oci.registry_referrers import copy_referrers, push_referrers
 from wasmdock.oci.registry_transfer import Sent
 from wasmdock.oci.store import StoredImage
 
-_STAND_IN = re.compile(r"sha256-[0-9a-f]{64}")
+_STAND_IN = re.compile(r"sha256-[0-9a-f]{64}(\.sig)?")
 _SECRET_CAP = 1 << 16  # bytes of a password or token
 
 
@@ -44,6 +46,8 @@ def push(options: argparse.Namespace, context: Context) -> int:
     images = content.images if isinstance(content, ImageIndex) else (content,)
     about = [referrer for image in images for referrer in context.store.referrers(image.digest)]
     _attach(lambda: push_referrers(registry, reference, about), context)
+    if options.sign:
+        push_signature(registry, reference, sent.digest, read_key(options.sign))
     _report_sent(reference, sent, options)
     return 0
 
@@ -74,7 +78,7 @@ def copy(options: argparse.Namespace, context: Context) -> int:
 
 
 def tags(options: argparse.Namespace, context: Context) -> int:
-    """List tags, one on a line; not those that stand in for the referrers API."""
+    """List tags, one on a line; not those that hold signatures and provenance."""
     reference = Reference.parse(options.name)
     listed = connect(reference.registry, context, options.insecure).tags(reference.repository)
     found = [tag for tag in listed if not _STAND_IN.fullmatch(tag)]

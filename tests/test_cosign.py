@@ -1,0 +1,89 @@
+"""Signatures as cosign keeps them: made, found, and not taken for more than they are."""
+
+import base64
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faulty_registry import REPOSITORY, FaultyRegistry, faulty_registry
+from tests.images import hello
+from tests.test_provenance import keys
+from wasmdock.cosign import is_signed, push_signature
+from wasmdock.oci.image import Reference
+from wasmdock.oci.registry_transfer import push
+
+DIGEST = hello().digest
+TAG = f"sha256-{DIGEST.hex}.sig"
+
+
+@pytest.fixture
+def registry() -> Iterator[FaultyRegistry]:
+    with faulty_registry() as found:
+        push(found.client(), Reference(found.name, REPOSITORY, "v1"), hello())
+        yield found
+
+
+def name(registry: FaultyRegistry) -> Reference:
+    return Reference(registry.name, REPOSITORY, "v1")
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "EC"])
+def test_a_signature_is_found_by_its_key_alone(kind: str, registry: FaultyRegistry, tmp_path: Path) -> None:
+    private, public = keys(tmp_path, kind)
+    (tmp_path / "other").mkdir()
+    assert not is_signed(registry.client(), name(registry), DIGEST, public)
+    push_signature(registry.client(), name(registry), DIGEST, private)
+    assert is_signed(registry.client(), name(registry), DIGEST, public)
+    assert not is_signed(registry.client(), name(registry), DIGEST, keys(tmp_path / "other", kind)[1])
+
+
+def test_a_second_signature_stands_beside_the_first(registry: FaultyRegistry, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    both = keys(tmp_path), keys(tmp_path / "other", "EC")
+    for private, _ in both:
+        push_signature(registry.client(), name(registry), DIGEST, private)
+    assert all(is_signed(registry.client(), name(registry), DIGEST, public) for _, public in both)
+
+
+def test_the_signature_is_what_cosign_keeps(registry: FaultyRegistry, tmp_path: Path) -> None:
+    """The payload's members, and a signature that openssl, too, finds right."""
+    private, public = keys(tmp_path, "EC")
+    push_signature(registry.client(), name(registry), DIGEST, private)
+    [layer] = json.loads(registry.manifests[TAG][1])["layers"]
+    assert layer["mediaType"] == "application/vnd.dev.cosign.simplesigning.v1+json"
+    payload = registry.blobs[layer["digest"]]
+    assert json.loads(payload)["critical"] == {
+        "identity": {"docker-reference": f"{registry.name}/{REPOSITORY}"},
+        "image": {"docker-manifest-digest": str(DIGEST)},
+        "type": "cosign container image signature",
+    }
+    signature = base64.b64decode(layer["annotations"]["dev.cosignproject.cosign/signature"])
+    files = {"key": public, "signature": signature, "payload": payload}
+    for file, data in files.items():
+        (tmp_path / file).write_bytes(data)
+    argv = ["openssl", "dgst", "-sha256", "-verify", "key", "-signature", "signature", "payload"]
+    assert subprocess.run(argv, cwd=tmp_path, capture_output=True, check=True).stdout == b"Verified OK\n"
+
+
+def test_a_signature_of_another_image_is_none_of_this(registry: FaultyRegistry, tmp_path: Path) -> None:
+    private, public = keys(tmp_path)
+    other = hello(args=["x"]).digest
+    push_signature(registry.client(), name(registry), other, private)
+    registry.manifests[TAG] = registry.manifests[f"sha256-{other.hex}.sig"]
+    assert not is_signed(registry.client(), name(registry), DIGEST, public)
+
+
+def test_signatures_that_are_none_are_passed_over(registry: FaultyRegistry, tmp_path: Path) -> None:
+    private, public = keys(tmp_path)
+    push_signature(registry.client(), name(registry), DIGEST, private)
+    document = json.loads(registry.manifests[TAG][1])
+    good = document["layers"][0]
+    note = "dev.cosignproject.cosign/signature"
+    bad = [{**good, "annotations": {note: "!"}}, {**good, "annotations": {}}, {**good, "size": 1 << 30}]
+    registry.hold_manifest(json.dumps({**document, "layers": bad}).encode(), tag=TAG)
+    assert not is_signed(registry.client(), name(registry), DIGEST, public)
+    registry.hold_manifest(json.dumps({**document, "layers": [*bad, good]}).encode(), tag=TAG)
+    assert is_signed(registry.client(), name(registry), DIGEST, public)

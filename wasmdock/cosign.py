@@ -1,0 +1,101 @@
+"""Signatures of images as cosign keeps them in a registry: made and checked with a key, offline.
+
+Source: github.com/sigstore/cosign, specs/SIGNATURE_SPEC.md: the tag `sha256-<hex>.sig` holds an image whose layers are
+"simple signing" payloads, the signature of each in its annotation.
+"""
+
+import base64
+import binascii
+import io
+import json
+
+from wasmdock.errors import ImageError, RegistryError
+from wasmdock.keys import sign_bytes, verify_bytes
+from wasmdock.oci.fields import Fields, parse_object
+from wasmdock.oci.image import Descriptor, Digest, Reference
+from wasmdock.oci.manifest import OCI_CONFIG, OCI_MANIFEST
+from wasmdock.oci.registry import Registry
+from wasmdock.oci.registry_blobs import fetch_blob, send_blob
+
+_PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
+_SIGNATURE = "dev.cosignproject.cosign/signature"
+_TYPE = "cosign container image signature"
+_PAYLOAD_CAP = 64 << 10  # bytes
+_SIGNATURES_CAP = 100  # of one image
+
+
+def push_signature(registry: Registry, reference: Reference, digest: Digest, private_key: bytes) -> None:
+    """Sign an image that a registry has, beside the signatures there are. Raises UsageError, RegistryError."""
+    doing = f'signing "{reference}"'
+    payload = _payload(reference, digest)
+    signature = base64.b64encode(sign_bytes(payload, private_key)).decode()
+    layer = Descriptor.of(_PAYLOAD, payload, annotations={_SIGNATURE: signature})
+    layers = [each.document() for each in _layers(registry, reference, digest, doing)] + [layer.document()]
+    config = _config([str(each["digest"]) for each in layers])
+    for data in (payload, config):
+        send_blob(registry, reference.repository, Descriptor.of("", data), lambda data=data: io.BytesIO(data), doing)  # type: ignore[misc]  # mypy cannot type defaults of a lambda
+    described = Descriptor.of(OCI_CONFIG, config).document()
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described, "layers": layers}
+    data = json.dumps(document, separators=(",", ":")).encode()
+    registry.put_manifest(reference.repository, _tag(digest), OCI_MANIFEST, data, doing)
+
+
+def is_signed(registry: Registry, reference: Reference, digest: Digest, public_key: bytes) -> bool:
+    """Whether a registry has a signature of the image by that key. Raises UsageError, RegistryError, ImageError."""
+    doing = f'looking for signatures of "{reference}"'
+    for layer in _layers(registry, reference, digest, doing):
+        if layer.media_type != _PAYLOAD or layer.size > _PAYLOAD_CAP:
+            continue
+        data = io.BytesIO()
+        fetch_blob(registry, reference.repository, layer, data, doing)
+        if _names(data.getvalue(), digest) and _holds(layer, data.getvalue(), public_key):
+            return True
+    return False
+
+
+def _layers(registry: Registry, reference: Reference, digest: Digest, doing: str) -> list[Descriptor]:
+    """The signatures a registry has of an image; none where it knows no such tag."""
+    try:
+        _, data = registry.manifest(reference.repository, _tag(digest), doing)
+    except RegistryError as error:
+        if error.status == 404:
+            return []
+        raise
+    return [Descriptor.parse(each) for each in parse_object(data, "the signatures").children("layers")][
+        :_SIGNATURES_CAP
+    ]
+
+
+def _tag(digest: Digest) -> str:
+    return f"sha256-{digest.hex}.sig"
+
+
+def _payload(reference: Reference, digest: Digest) -> bytes:
+    critical = {
+        "identity": {"docker-reference": reference.name},
+        "image": {"docker-manifest-digest": str(digest)},
+        "type": _TYPE,
+    }
+    return json.dumps({"critical": critical, "optional": None}, separators=(",", ":")).encode()
+
+
+def _config(digests: list[str]) -> bytes:
+    rootfs = {"type": "layers", "diff_ids": digests}
+    return json.dumps({"architecture": "", "os": "", "config": {}, "rootfs": rootfs}, separators=(",", ":")).encode()
+
+
+def _names(payload: bytes, digest: Digest) -> bool:
+    try:
+        critical: Fields = parse_object(payload, "the signature", _PAYLOAD_CAP).child("critical")
+        named = critical.child("image").text("docker-manifest-digest")
+        return critical.text("type") == _TYPE and named == str(digest)
+    except ImageError:
+        return False
+
+
+def _holds(layer: Descriptor, payload: bytes, public_key: bytes) -> bool:
+    try:
+        signature = base64.b64decode(layer.annotations.get(_SIGNATURE, ""), validate=True)
+    except binascii.Error:
+        return False
+    return verify_bytes(payload, signature, public_key)
