@@ -40,6 +40,11 @@ class Stack:
         return frozenset(each.name for each in self.services)
 
 
+def image_name(stack: Stack, service: Service) -> str:
+    """The name of a service's image: its own, or the one docker compose gives what it builds."""
+    return service.image or f"{stack.name}-{service.name}"
+
+
 def load_stack(
     sources: Sources,
     *,

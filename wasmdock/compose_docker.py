@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from wasmdock.compose import Stack
-from wasmdock.compose_service import Service
+from wasmdock.compose import Stack, image_name
 from wasmdock.errors import CommandError, UnavailableError
 from wasmdock.launch import WASM_PLATFORM, WASM_RUNTIME
 from wasmdock.process import Completed
@@ -28,11 +27,6 @@ def override(stack: Stack) -> dict[str, Any]:
         if changes:
             services[service.name] = changes
     return {"services": services} if services else {}
-
-
-def image_name(stack: Stack, service: Service) -> str:
-    """The name of a service's image: its own, or the one docker compose gives what it builds."""
-    return service.image or f"{stack.name}-{service.name}"
 
 
 def compose_words(stack: Stack, extra: Path | None, profiles: Iterable[str] = ()) -> list[str]:

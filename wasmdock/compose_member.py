@@ -54,6 +54,7 @@ class Member:
     after_start: Callable[[], Iterable[Job]] | None = None
     ports: str = ""
     road: str = "process"
+    is_guest: bool = False  # it runs in a copy of this process
 
 
 @dataclass(slots=True)

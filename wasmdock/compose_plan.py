@@ -6,18 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wasmdock.compose import Stack
 from wasmdock.compose_child import Guest, Job, Program, Task
 from wasmdock.compose_host import DEFAULT_PORT, MISSING, SERVING, compile_for_host, launch_environment
 from wasmdock.compose_member import Member
 from wasmdock.compose_service import Health, Port, Service
-from wasmdock.compose_wire import Address, Wire, open_wire, relay
 from wasmdock.errors import UnavailableError, UsageError
 from wasmdock.oci.image import Image
 from wasmdock.pack import Entry, entry, extract
 from wasmdock.runtime import Limits, Mount, RunRequest, Stdio
 from wasmdock.wasm_sniff import Form, World, sniff
+
+if TYPE_CHECKING:
+    from wasmdock.compose_wire import Address, Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ def wasm_members(stack: Stack, service: Service, image: Image, means: Means) -> 
         settings = launch_environment(code, tuning, env, mounts, "0.0.0.0:0", service.memory)
         words = (str(means.host), *start.argv(service.command or ())[1:])
         job = Program((words[0], start.path, *words[1:]), settings, hosts=means.hosts)
-    return [replace(shared, name=name, job=lambda: job, check=_check(service.health, guest)) for name in names]
+    shared = replace(shared, check=_check(service.health, guest), is_guest=isinstance(job, Guest))
+    return [replace(shared, name=name, job=lambda: job) for name in names]
 
 
 def _nothing() -> Job:
@@ -107,6 +111,8 @@ def _wires(service: Service, address: str, port: int, means: Means) -> list[Job]
     target = ("127.0.0.1" if host == "0.0.0.0" else host.strip("[]"), int(actual))
     wanted = {(means.addresses.get(service.name, ""), port), (means.containers_find_us, port)}
     what = f'{service.where}: service "{service.name}"'
+    from wasmdock.compose_wire import open_wire  # sockets cost 5 ms of a start
+
     wires = [
         open_wire(each, number, partial(_same, target), what)
         for each, number in sorted(wanted)
@@ -115,15 +121,17 @@ def _wires(service: Service, address: str, port: int, means: Means) -> list[Job]
     return [Task(partial(_relay, wires), partial(_close, wires))] if wires else []
 
 
-def _same(address: Address) -> Address:
+def _same(address: "Address") -> "Address":
     return address
 
 
-def _relay(wires: list[Wire]) -> int:
+def _relay(wires: "list[Wire]") -> int:
+    from wasmdock.compose_wire import relay
+
     return relay(wires)
 
 
-def _close(wires: list[Wire]) -> None:
+def _close(wires: "list[Wire]") -> None:
     for wire in wires:
         wire.listener.close()
 

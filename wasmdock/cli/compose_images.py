@@ -18,7 +18,7 @@ _PREFIXES = ("/usr/local", "/usr")
 
 def image_of(stack: "Stack", service: "Service", context: Context, rebuild: bool = False) -> Image:
     """A service's image: from the store, built from its folder, or wherever its name leads. Raises with its line."""
-    from wasmdock.compose_docker import image_name
+    from wasmdock.compose import image_name
 
     name = image_name(stack, service)
     try:
@@ -58,7 +58,7 @@ def _build(service: "Service", context: Context) -> Image:
 
 def load_into_engine(stack: "Stack", context: Context, rebuild: bool = False) -> None:
     """Put the images of Wasm services with a build into the engine under their names, unless they are there."""
-    from wasmdock.compose_docker import image_name
+    from wasmdock.compose import image_name
 
     for service in stack.services:
         if service.is_wasm and service.context is not None and (service.context / "Cargo.toml").is_file():

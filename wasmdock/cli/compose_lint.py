@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from wasmdock.cli.compose_project import sources_of
 from wasmdock.cli.context import Context
-from wasmdock.compose import load_stack
-from wasmdock.compose_docker import image_name
+from wasmdock.compose import image_name, load_stack
 from wasmdock.compose_lint import ERROR, Finding, View, find_traps
 from wasmdock.errors import UsageError, WasmdockError
 from wasmdock.wasm_sniff import World, sniff

@@ -14,12 +14,10 @@ from wasmdock.cli.compose_images import find_host_program, image_of
 from wasmdock.cli.compose_output import Colours
 from wasmdock.cli.compose_project import now, state_of
 from wasmdock.cli.context import Context
-from wasmdock.compose_docker import write_override
 from wasmdock.compose_member import Line
 from wasmdock.compose_plan import Means, wasm_members
 from wasmdock.compose_state import Entry, LogWriter, State
 from wasmdock.compose_supervisor import Supervisor
-from wasmdock.compose_wire import addresses, write_hosts
 from wasmdock.errors import UnavailableError, WasmdockError
 
 if TYPE_CHECKING:
@@ -69,9 +67,12 @@ def plan(stack: "Stack", images: "Mapping[str, Image]", docker: "Docker | None",
     means = Means(state.folder, context.code_cache, find_host_program(context))
     containers: dict[str, list[str]] = {}
     if len(stack.services) > 1 and sys.platform == "linux":
+        from wasmdock.compose_wire import addresses, write_hosts  # sockets cost 5 ms of a start
+
         known = addresses(stack.name, (each.name for each in stack.services))
         means = replace(means, addresses=known, hosts=write_hosts(state.folder / "hosts", known))
     if docker:
+        from wasmdock.compose_docker import write_override
         from wasmdock.compose_linux import create, find_ground, linux_document, linux_members
 
         ground = find_ground(docker, context.environment.get("WASMDOCK_ENGINE_ADDRESS", ""))
@@ -169,6 +170,9 @@ def supervise(
     def take(line: Line) -> None:
         log.write(Entry(now(), line.name, line.stream, line.text.decode("utf-8", "replace")))
         show(line)
+
+    if sum(member.is_guest for member in members) > 1:
+        import wasmdock.inprocess  # noqa: F401  # imported once, shared by all that are forked
 
     supervisor = Supervisor(members, take, lambda known: state.write(describe(known)), on_ready)
     supervisor.run()
