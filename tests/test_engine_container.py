@@ -14,6 +14,8 @@ import pytest
 
 from tests.fakes import FakeEngine, FakeRunner
 from wasmdock.cli import run_cli
+from wasmdock.cli.context import Context
+from wasmdock.cli.engine_container import _outer
 from wasmdock.docker import Docker
 from wasmdock.docker_host import find_host, own_engine
 from wasmdock.engine_container import NAME, Recipe, address, create_arguments, down, pack_files, status, up
@@ -184,6 +186,15 @@ def test_broken_note_is_no_engine(tmp_path: Path, text: str) -> None:
 def test_env_says_that_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli(["engine", "env"]) == 1
     assert "none of ours is up\n    try: wasmdock engine up" in capsys.readouterr().err
+
+
+def test_engine_of_ours_never_runs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `eval "$(wasmdock engine env)"` every verb would find the inner engine first."""
+    for name, value in {**note(tmp_path / "h", '{"url": "unix:///inner"}'), "DOCKER_HOST": "unix:///inner"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UnavailableError) as raised:
+        _outer(Context(os.environ))
+    assert "unix:///inner" not in raised.value.message
 
 
 @pytest.mark.docker

@@ -13,7 +13,7 @@ from wasmdock.docker_host import Host, own_engine
 from wasmdock.engine_container import CONTEXT, Recipe, address, status
 from wasmdock.engine_container import down as bring_down
 from wasmdock.engine_container import up as bring_up
-from wasmdock.errors import UnavailableError
+from wasmdock.errors import UnavailableError, WasmdockError
 from wasmdock.shim import find_programs
 
 _CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -68,14 +68,29 @@ def env(options: argparse.Namespace, context: Context) -> int:
     host = own_engine(context.environment)
     if host is None:
         raise UnavailableError("naming the engine's address: none of ours is up", "wasmdock engine up")
-    for name, value in host.environment.items():
-        print(f"export {name}={shlex.quote(value)}")
+    exported = {**host.environment, "WASMDOCK_ENGINE_ADDRESS": _address(context)}
+    for name, value in exported.items():
+        if value:
+            print(f"export {name}={shlex.quote(value)}")
     return 0
 
 
+def _address(context: Context) -> str:
+    """Where ports that the engine's containers publish answer; empty where nobody tells."""
+    try:
+        return address(_outer(context))
+    except WasmdockError:
+        return ""
+
+
 def _outer(context: Context) -> Docker:
-    """The engine that is to run ours: the user's own, never ours itself."""
-    return Docker.connect({**context.environment, "WASMDOCK_ENGINE": "none"})
+    """The engine that is to run ours: the user's own, never ours itself, also after `eval` of `engine env`."""
+    environment = dict(context.environment)
+    ours = own_engine(environment)
+    if ours is not None and environment.get("DOCKER_HOST") == ours.url:
+        for name in ours.environment:
+            environment.pop(name, None)
+    return Docker.connect({**environment, "WASMDOCK_ENGINE": "none"})
 
 
 def _make_context(outer: Docker, host: Host) -> None:
