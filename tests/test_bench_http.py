@@ -7,6 +7,7 @@ import pytest
 from tests.fakes import FakeRunner
 from wasmdock.bench_http import PATIENCE, answer_run, load_test, parse_oha, parse_wrk
 from wasmdock.bench_load import Stop
+from wasmdock.cli.bench_service import hosts_of
 from wasmdock.errors import CommandError, UnavailableError
 from wasmdock.process import Completed
 from wasmdock.runtime import Outcome
@@ -102,3 +103,9 @@ def test_load_tool_that_fails_is_named() -> None:
     runner = FakeRunner({("oha",): Completed(("oha",), 1, stderr=b"unable to connect")})
     with pytest.raises(CommandError, match="unable to connect"):
         load_test(FakeService(answers_after=0), "case", 1, 1.0, runner)
+
+
+def test_published_port_is_looked_for_where_the_engine_is_and_here() -> None:
+    assert hosts_of("unix:///run/docker.sock", {}) == ["127.0.0.1"]
+    assert hosts_of("tcp://far:2376", {}) == ["far", "127.0.0.1"]
+    assert hosts_of("unix:///x", {"WASMDOCK_ENGINE_ADDRESS": "10.0.0.2"}) == ["10.0.0.2", "127.0.0.1"]

@@ -46,6 +46,13 @@ def test_whole_program_is_measured_too(wasmdock: CommandLine, tmp_path: Path) ->
     assert (case["name"], case["start"], case["samples"][0]["failure"]) == ("wasm, wasmdock run", "warm", "")
 
 
+def test_several_apps_are_measured_each_as_itself(wasmdock: CommandLine, tmp_path: Path) -> None:
+    args = (guest("hello"), guest("args"), "--roads", "process,cli", "--rounds", "1", "--no-cold")
+    cases = bench(wasmdock, tmp_path / "r.json", *args)["cases"]
+    assert {case["subject"] for case in cases} == {"hello", "args"}
+    assert not [each["failure"] for case in cases for each in case["samples"] if each["failure"]]
+
+
 def test_without_an_engine_containers_are_left_out_with_the_reason(wasmdock: CommandLine) -> None:
     done = wasmdock("bench", guest("hello"), "--roads", "process,docker", "--rounds", "1", "--no-cold")
     assert done.code == 0

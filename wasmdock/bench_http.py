@@ -15,7 +15,7 @@ from wasmdock.process import Runner, run_command
 from wasmdock.results import Throughput
 from wasmdock.runtime import TIMED_OUT_CODE, Outcome, RunResult
 
-PATIENCE = 60.0  # seconds until a service must have answered
+PATIENCE = 20.0  # seconds until a service must have answered
 _POLL = 0.001
 _DURATIONS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 _TOOLS_HINT = "install wrk or oha"

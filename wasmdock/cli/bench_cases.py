@@ -148,7 +148,7 @@ def _add_cli(
     from wasmdock.oci.reference import Reference
     from wasmdock.oci.store import Store
 
-    home = cases.folder / "home"
+    home = cases.folder / "home" / source.image.digest.hex[:16]
     Store(home / "images").put(source.image, Reference.parse("subject"))
     argv = [sys.executable, "-m", "wasmdock", "run", "--on", "process"]
     argv += [*(["-i"] if request.stdin is not None else []), *volume_words(request.mounts), "subject", *request.args]

@@ -20,7 +20,7 @@ class DockerService:
     def __init__(self, docker: Docker, words: Sequence[str], args: Sequence[str], port: int, path: str) -> None:
         """words are what `docker run` is given up to the image's name; port and path are the service's own."""
         self._docker, self._words, self._args, self._port, self._path = docker, words, args, port, path
-        self._host = host_of(docker.host.url, docker.environment)
+        self._hosts = hosts_of(docker.host.url, docker.environment)
         self._published = 0
 
     def start(self) -> Callable[[], None]:
@@ -38,13 +38,17 @@ class DockerService:
         return stop
 
     def answers(self) -> bool:
-        """Whether a GET is answered."""
-        return ask(self._host, self._published, self._path)
+        """Whether a GET is answered; the address that does is asked first from then on."""
+        for host in self._hosts:
+            if ask(host, self._published, self._path):
+                self._hosts.sort(key=lambda each: each != host)
+                return True
+        return False
 
     @property
     def url(self) -> str:
         """Where the last container answers."""
-        return f"http://{self._host}:{self._published}{self._path}"
+        return f"http://{self._hosts[0]}:{self._published}{self._path}"
 
 
 class ServiceRuntime:
@@ -65,6 +69,7 @@ class ServiceRuntime:
         return self._run()
 
 
-def host_of(url: str, environment: Mapping[str, str]) -> str:
-    """The name at which an engine's published ports answer."""
-    return environment.get(_ADDRESS) or urlsplit(url).hostname or "127.0.0.1"
+def hosts_of(url: str, environment: Mapping[str, str]) -> list[str]:
+    """Where an engine's published ports may answer, likeliest first."""
+    known = (environment.get(_ADDRESS), urlsplit(url).hostname, "127.0.0.1")
+    return list(dict.fromkeys(filter(None, known)))
