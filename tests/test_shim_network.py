@@ -14,8 +14,8 @@ from tests.requirements import require_cargo
 from tests.shim_matrix import RUNTIME, cli, engine_root
 from wasmdock.build import build_guest
 from wasmdock.builder import Builder
-from wasmdock.cli.toolchain import builder_folder, ca_bundle
 from wasmdock.cli.context import Context
+from wasmdock.cli.toolchain import builder_folder, ca_bundle
 from wasmdock.docker import Docker
 from wasmdock.guest import Target, load_guest
 from wasmdock.pack import pack

@@ -31,6 +31,9 @@ fn main() -> ExitCode {
 
 /// Runs the container's guest and ends this process.
 fn host(arguments: &[String]) -> ! {
+    std::panic::set_hook(Box::new(|panic| {
+        Ending::broken(format!("a bug of the host: {panic}")).finish()
+    }));
     let ending = match launch() {
         Ok(Launch {
             fault: Some(fault), ..
