@@ -24,8 +24,8 @@ LAYERS = {
         runtime grants stack launch process attach relay guest guest_files results surroundings code_cache watch
         oci.*""",
     "3 the ends of the pipeline": """
-        shape pack convert sbom keys cosign provenance difference optimize cargo host_cargo docker* builder build shim engine.*
-        engine serve report_tables report plot_theme plots report_html""",
+        shape pack convert sbom keys cosign provenance difference optimize
+        cargo host_cargo docker* builder build shim engine.* engine serve report_tables report plot_theme plots report_html""",
     "4 what stands on them": """
         explain child inprocess child_main compose* bench* budget doctor_facts engine_files foresight doctor*
         engine_container testing""",
