@@ -15,6 +15,7 @@ from wasmdock.compose_child import Job, Program
 from wasmdock.compose_member import Line, Member, Patience
 from wasmdock.compose_service import COMPLETED, HEALTHY, STARTED, Dependency, Health
 from wasmdock.compose_supervisor import Supervisor
+from wasmdock.errors import UnavailableError
 
 PATIENCE = Patience(first=0.01, longest=0.05, crashes=3)
 FOREVER = "trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done"
@@ -173,6 +174,14 @@ def test_program_that_is_not_there_ends_with_its_reason() -> None:
     watched = Watched(nowhere).run()
     assert watched.codes() == {"a-1": 125}
     assert "No such file" in watched.lines[0]
+
+
+def test_job_that_cannot_be_made_is_the_projects_error() -> None:
+    def refuse() -> Job:
+        raise UnavailableError("c.yaml:3: the port is in use")
+
+    watched = Watched(Member("a-1", "a", refuse)).run()
+    assert watched.error == "c.yaml:3: the port is in use"
 
 
 def test_many_lines_come_whole() -> None:

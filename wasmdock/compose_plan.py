@@ -99,10 +99,22 @@ def _http(
     job = Program((str(means.host), service.name), settings, hosts=means.hosts)
     wires = partial(_wires, service, address, port, means)
     ports = f"{address}->{port}/tcp"
-    return [
-        replace(shared, name=name, job=lambda: job, ready_line=SERVING, ports=ports, after_start=wires)
-        for name in names
-    ]
+    shared = replace(shared, job=partial(_serving, service, job, address), ready_line=SERVING)
+    return [replace(shared, name=name, ports=ports, after_start=wires) for name in names]
+
+
+def _serving(service: Service, job: Job, address: str) -> Job:
+    """The job, once its port is found free: one line now says more than the program's own later."""
+    from wasmdock.compose_wire import free_port
+
+    host, _, port = address.rpartition(":")
+    if not free_port(host.strip("[]"), int(port)):
+        line = next((each.line for each in service.ports if each.published == port), service.node.line)
+        raise UnavailableError(
+            f'{service.node.file}:{line}: service "{service.name}": port {port} of {host} is in use',
+            "publish another port, or end what listens there",
+        )
+    return job
 
 
 def _wires(service: Service, address: str, port: int, means: Means) -> list[Job]:

@@ -88,6 +88,7 @@ class Supervisor:
                 self._step()
             except WasmdockError as error:
                 self._fail(error)
+                continue  # to stopping, not to sleep
             if all(life.done for life in self.lives.values()):
                 self._drain()
                 self._on_change(self)

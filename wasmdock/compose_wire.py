@@ -21,9 +21,9 @@ Address = tuple[str, int]
 Find = Callable[[], Address]
 
 
-def addresses(project: str, services: Iterable[str]) -> dict[str, str]:
-    """An address of the loopback network for each service; two projects rarely share one."""
-    digest = hashlib.sha256(project.encode()).digest()
+def addresses(key: str, services: Iterable[str]) -> dict[str, str]:
+    """An address of the loopback network for each service; projects of other keys rarely share one."""
+    digest = hashlib.sha256(key.encode()).digest()
     return {name: f"127.{64 + digest[0] % 128}.{digest[1]}.{index}" for index, name in enumerate(services, 2)}
 
 

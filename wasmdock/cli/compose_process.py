@@ -69,7 +69,7 @@ def plan(stack: "Stack", images: "Mapping[str, Image]", docker: "Docker | None",
     if len(stack.services) > 1 and sys.platform == "linux":
         from wasmdock.compose_wire import addresses, write_hosts  # sockets cost 5 ms of a start
 
-        known = addresses(stack.name, (each.name for each in stack.services))
+        known = addresses(str(state.folder), (each.name for each in stack.services))
         means = replace(means, addresses=known, hosts=write_hosts(state.folder / "hosts", known))
     if docker:
         from wasmdock.compose_docker import write_override
