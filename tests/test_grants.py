@@ -71,7 +71,7 @@ def test_guest_that_asks_for_more_is_refused_with_the_names() -> None:
     with pytest.raises(GuestError) as raised:
         check_grant(binary("sleep_hour"), Grant(frozenset({STDIO}), "--allow"))
     assert raised.value.message == "running a guest that asks for clocks: not granted by --allow"
-    assert raised.value.hint == "--allow stdio,clocks grants what it asks for\nclocks: imported as poll_oneoff"
+    assert raised.value.hint == "--allow stdio,clocks grants it\nclocks: imported as poll_oneoff"
 
 
 def test_guest_that_asks_for_less_is_not() -> None:

@@ -61,11 +61,10 @@ def check_grant(binary: WasmBinary, grant: Grant) -> None:
     if not missing:
         return
     lines = [f"{each}: imported as {_few(asked[each])}" for each in missing]
-    wanted = label_text({*asked, *grant.capabilities})
-    raise GuestError(
-        f"running a guest that asks for {', '.join(missing)}: not granted by {grant.source}",
-        "\n".join([f"--allow {wanted} grants what it asks for", *lines]),
-    )
+    denied = grant.source == "--deny"
+    cure = "without --deny it runs" if denied else f"--allow {label_text({*asked, *grant.capabilities})} grants it"
+    doing = f"running a guest that asks for {', '.join(missing)}"
+    raise GuestError(f"{doing}: not granted by {grant.source}", "\n".join([cure, *lines]))
 
 
 def _few(names: tuple[str, ...]) -> str:
@@ -79,7 +78,7 @@ GRANTED: dict[Capability, tuple[str, str]] = {
     Capability.ENVIRONMENT: ("the image's, -e, --env-file", "the same, and Docker's PATH, HOME, HOSTNAME"),
     Capability.STDIO: ("stdout, stderr; stdin with -i", "the same"),
     Capability.FILES: ("the folders of -v, :ro read-only", "the same"),
-    Capability.SOCKETS: ("none; this machine's with --network host", "the container's network"),
+    Capability.SOCKETS: ("none", "the container's network"),
     Capability.HTTP: ("none", "requests in, on port 8080"),
     Capability.CLOCKS: ("yes", "yes"),
     Capability.RANDOM: ("yes", "yes"),

@@ -127,6 +127,7 @@ def run_here(
     prepared: Prepared, env: dict[str, str], request: RunRequest, on_stuck: OnStuck | None = None
 ) -> RunResult:
     """Run a prepared program to its end in this thread, or in one whose stack is large enough."""
+    check_network(request)
     limits = request.limits
     pipes = (Pipe(limits.output), Pipe(limits.output)) if request.stdio is Stdio.CAPTURE else ()
     stuck = (lambda guard: _report_stuck(guard, request, on_stuck)) if on_stuck else None
@@ -144,7 +145,6 @@ def run_here(
         memory=limits.memory,
         tables=limits.tables,
         fuel=limits.fuel,
-        network=grants_network(request),
     )
     started = time.perf_counter()
     try:
@@ -175,16 +175,12 @@ def granted_mounts(request: RunRequest) -> tuple[Mount, ...]:
     return tuple(replace(mount, read_only=True) for mount in request.mounts)
 
 
-def grants_network(request: RunRequest) -> bool:
-    """Whether the guest gets this machine's network. Raises UsageError for one that only Docker has."""
-    if request.network in ("", "none"):
-        return False
-    if request.network == "host":
-        return True
-    raise UsageError(
-        f'granting network "{request.network}": in this process there are only none and host',
-        "networks of Docker are there with --on docker",
-    )
+def check_network(request: RunRequest) -> None:
+    """Raise UsageError for any network: wasmtime's C API has a call that grants one, and it grants none (50.0.1)."""
+    if request.network not in ("", "none"):
+        raise UsageError(
+            f'granting network "{request.network}": in this process a guest has none', "run it with --on docker"
+        )
 
 
 class _CtrlCStops:

@@ -56,7 +56,7 @@ def _add_run(verbs: Verbs) -> None:
         "--network",
         default="",
         metavar="NAME",
-        help="none or host, in Docker any (default: the road's own)",
+        help="none, or in Docker any of its networks (default: its own)",
     )
     capabilities = checked(_capabilities)
     parser.add_argument(

@@ -23,7 +23,7 @@ class Grants:
     """All that one instance gets. stdout and stderr are paths to open for writing, None to share ours.
 
     stdin is given whole; None is the empty stream, or ours where `interactive`. memory is bytes,
-    tables is elements, fuel is instructions; None lifts the limit. network is this machine's, all of it.
+    tables is elements, fuel is instructions; None lifts the limit.
     """
 
     argv: tuple[str, ...] = ()
@@ -36,7 +36,6 @@ class Grants:
     memory: int | None = None
     tables: int | None = None
     fuel: int | None = None
-    network: bool = False
 
 
 class FreshStore:
@@ -99,9 +98,6 @@ def _wasi(grants: Grants) -> wasmtime.WasiConfig:
                 f'granting directory "{mount.host}": it cannot be opened',
                 "check that it exists and is readable",
             ) from error
-    if grants.network:
-        raw.wasi_config_inherit_network(config.ptr())
-        raw.wasi_config_allow_ip_name_lookup(config.ptr(), True)
     if grants.stdin is not None:
         raw.wasi_config_set_stdin_bytes(config.ptr(), byref(_byte_vector(grants.stdin)))
     elif grants.interactive:
