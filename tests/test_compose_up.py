@@ -276,6 +276,11 @@ def test_down_of_nothing_says_so(project: Project) -> None:
     assert (done.code, "was not running" in done.stderr) == (0, True)
 
 
+def test_logs_of_nothing_say_so(project: Project) -> None:
+    done = project.write("a: {image: x}")("logs")
+    assert (done.code, "has not run" in done.stderr) == (0, True)
+
+
 def test_lint_prints_findings_with_lines_and_cures(project: Project) -> None:
     (project.folder / "compose.yaml").write_text("services:\n  a:\n    image: x\n    platform: wasi/wasm\n")
     done = project("lint")

@@ -174,6 +174,9 @@ def docker_rows(stack: "Stack", context: Context, known: Iterable[dict[str, Any]
 
 def docker_logs(stack: "Stack", options: argparse.Namespace, context: Context) -> int:
     """docker compose's own logs."""
+    if not _containers(stack, context):
+        context.say(f'wasmdock: project "{stack.name}" has not run')
+        return 0
     docker = context.docker
     words = ["compose", "-p", stack.name, "logs", *(["--follow"] if options.follow else [])]
     words += ["--timestamps"] if options.timestamps else []
