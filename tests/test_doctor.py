@@ -14,6 +14,7 @@ from tests.requirements import require_docker
 from wasmdock.cli import run_cli
 from wasmdock.docker import Docker
 from wasmdock.docker_host import Host
+from wasmdock.docker_run import own_name
 from wasmdock.doctor import fix, fixes, judge, to_json
 from wasmdock.doctor_facts import Facts, Shim, ShimKind, Tool
 from wasmdock.doctor_findings import findings
@@ -205,4 +206,5 @@ def test_doctor_proves_the_docker_road_and_remembers_it(
     form = json.loads(capsys.readouterr().out)
     assert form["facts"]["docker"]["works"] is (form["facts"]["shim"]["kind"] == "ours")
     assert any((tmp_path / "cache" / "proven-engines").iterdir()) is form["facts"]["docker"]["works"]
+    assert Docker.connect(os.environ).find_image(own_name(tiny_image())) is None
     assert os.environ.get("DOCKER_HOST", form["facts"]["address"]) == form["facts"]["address"]

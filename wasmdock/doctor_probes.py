@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -108,9 +109,12 @@ def _docker_trial(docker: Docker, facts: Facts) -> Trial:
     reason = reason_not_to_try(facts)
     if reason is not None:
         return reason
-    from wasmdock.docker_run import prove
+    from wasmdock.docker_run import own_name, prove
 
-    proof = prove(docker, tiny_image(), timeout=_TRIAL)
+    image = tiny_image()
+    proof = prove(docker, image, timeout=_TRIAL)
+    with suppress(WasmdockError):  # nothing of ours stays in the engine
+        docker.remove(own_name(image), force=True)
     return Trial(proof.works, proof.seconds, proof.cause, proof.hint)
 
 
