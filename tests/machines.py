@@ -53,5 +53,10 @@ def machine(**changes: Any) -> Facts:
 
 
 def engine(**changes: Any) -> EngineFacts:
-    """A healthy engine but for these facts."""
+    """A healthy engine but for these facts; a version brings the API it speaks."""
+    if "version" in changes:
+        changes = {"api_version": _APIS[changes["version"].partition(".")[0]], **changes}
     return replace(ENGINE, **changes)
+
+
+_APIS = {"20": "1.41", "26": "1.45", "27": "1.47", "28": "1.51", "29": "1.52", "2": "1.56"}

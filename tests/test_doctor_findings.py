@@ -31,6 +31,8 @@ BROKEN: list[tuple[str, Facts, str, Severity, str, str]] = [
      "engine", PROBLEM, REFUSED.trouble, "usermod"),
     ("a Docker too old to take shims", machine(engine=engine(version="20.10.24+dfsg1")),
      "engine", PROBLEM, "does not take containerd shims by name; 24 and later do", "wasmdock engine up"),
+    ("the newest engine, with runwasi's shim", machine(shim=RUNWASI, engine=engine(version="2.0.0-beta.24")),
+     "Wasm runtime", PROBLEM, "it hangs Docker 2.0.0-beta.24", "wasmdock engine install"),
     ("Windows containers", machine(engine=engine(os="windows")),
      "engine", PROBLEM, "runs windows containers, Wasm needs Linux ones", "switch to Linux containers"),
     ("Docker's own image store", machine(engine=NO_STORE),
@@ -152,7 +154,14 @@ def test_container_is_not_tried_where_it_cannot_work_or_may_hang(facts: Facts, w
 
 
 @pytest.mark.parametrize(
-    "facts", [HEALTHY, machine(shim=RUNWASI), machine(shim=Shim()), machine(engine=engine(version="28.5.2"))]
+    "facts",
+    [
+        HEALTHY,
+        machine(shim=RUNWASI),
+        machine(shim=RUNWASI, engine=engine(version="27.5.1")),
+        machine(shim=Shim()),
+        machine(engine=engine(version="28.5.2")),
+    ],
 )
 def test_container_is_tried_where_it_is_safe(facts: Facts) -> None:
     assert reason_not_to_try(facts) is None
@@ -193,6 +202,11 @@ def test_launch_decides_by_the_doctors_facts(
         return
     with pytest.raises(answer):
         plan_launch(nature, machine_of(facts), wanted)
+
+
+@pytest.mark.parametrize("version", ["26.1.5", "28.5.2", "2.0.0-beta.24"])
+def test_engine_of_any_age_that_takes_shims_is_fine(version: str) -> None:
+    assert the("engine", machine(engine=engine(version=version))).severity is OK
 
 
 def test_machine_of_facts_tells_the_trouble_without_an_engine() -> None:

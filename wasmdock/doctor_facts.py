@@ -6,7 +6,9 @@ from enum import StrEnum
 from wasmdock.docker import EngineFacts
 from wasmdock.launch import Machine
 
-HANGS_FROM = 28  # the Docker from which shims that answer with their own pid hang (moby/moby#51673)
+# Engines by the API they speak: builds of the newest call themselves 2.0.0-beta.
+HANGS_FROM = (1, 48)  # Docker 28: shims that answer with their own pid hang it (moby/moby#51673)
+SHIMS_FROM = (1, 43)  # Docker 24: takes any containerd shim by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +99,19 @@ class Facts:
     is_root: bool = False
 
 
-def major(version: str) -> int:
-    """The first number of a version such as `28.5.2+dfsg1`; 0 where there is none."""
-    digits = version.partition(".")[0].lstrip("v")
-    return int(digits) if digits.isdigit() else 0
+def may_hang(engine: EngineFacts) -> bool:
+    """Whether a Wasm runtime other than ours can hang this engine; one that does not tell its API may be any."""
+    return not _api(engine) or _api(engine) >= HANGS_FROM
+
+
+def takes_shims(engine: EngineFacts) -> bool:
+    """Whether this engine takes containerd shims by name."""
+    return not _api(engine) or _api(engine) >= SHIMS_FROM
+
+
+def _api(engine: EngineFacts) -> tuple[int, ...]:
+    parts = engine.api_version.split(".")
+    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
 
 
 def reason_not_to_try(facts: Facts) -> Trial | None:
@@ -116,7 +127,7 @@ def reason_not_to_try(facts: Facts) -> Trial | None:
         return Trial(cause="the engine's image store cannot hold Wasm images")
     if facts.shim.kind is ShimKind.ABSENT:
         return Trial(cause="the engine has no Wasm runtime")
-    if facts.shim.kind is not ShimKind.OURS and major(engine.version) >= HANGS_FROM:
+    if facts.shim.kind is not ShimKind.OURS and may_hang(engine):
         whose = "a Wasm runtime that is not ours" if facts.shim.kind is ShimKind.FOREIGN else "an unknown Wasm runtime"
         return Trial(cause=f"{whose} may hang Docker {engine.version} for ever")
     return None

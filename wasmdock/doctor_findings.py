@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from wasmdock.doctor_facts import HANGS_FROM, Disk, Facts, ShimKind, major
+from wasmdock.doctor_facts import Disk, Facts, ShimKind, may_hang, takes_shims
 from wasmdock.launch import WASM_RUNTIME
 
 LOW_DISK = 2 << 30  # bytes; the builder image and one build fit into this
-LEAST_DOCKER = 24  # the first Docker that takes any containerd shim by name
 LEAST_WASMTIME = (50, 0, 1)  # of the Python package: older wheels miss security fixes
 # The last patch of each wasmtime line that still gets them, and the first line's number that is not out yet here.
 PATCHES = {24: (24, 0, 13), 36: (36, 0, 20), 48: (48, 0, 8), 49: (49, 0, 5), 50: (50, 0, 1)}
@@ -91,8 +90,8 @@ def _engine(facts: Facts) -> Iterator[Finding]:
     if engine.os not in ("", "linux"):
         cure = "docker desktop: switch to Linux containers"
         yield Finding(subject, Severity.PROBLEM, f"{where} runs {engine.os} containers, Wasm needs Linux ones", cure)
-    elif 0 < major(engine.version) < LEAST_DOCKER:
-        text = f"{where} does not take containerd shims by name; {LEAST_DOCKER} and later do"
+    elif not takes_shims(engine):
+        text = f"{where} does not take containerd shims by name; 24 and later do"
         yield Finding(subject, Severity.PROBLEM, text, f"update Docker, or `{_UP}` gives you a current engine")
     else:
         rootless = ", rootless" if engine.rootless else ""
@@ -127,7 +126,7 @@ def _shim(facts: Facts) -> Iterator[Finding]:
         text = "the engine finds no containerd-shim-wasmtime-v1 on its PATH"
         yield Finding("Wasm runtime", Severity.PROBLEM, text, _install_cure(facts), _install_fix(facts))
     elif shim.kind is ShimKind.FOREIGN:
-        hangs = major(version) >= HANGS_FROM
+        hangs = may_hang(facts.engine)
         cause = f"it hangs Docker {version}" if hangs else "it compiles at every start and ends silently with 137"
         severity = Severity.PROBLEM if hangs else Severity.WARNING
         text = f"{shim.path} is not ours (wasmtime {shim.wasmtime or 'unknown'}): {cause}"

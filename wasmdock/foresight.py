@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wasmdock.docker import EngineFacts
-from wasmdock.doctor_facts import HANGS_FROM, ShimKind, major
+from wasmdock.doctor_facts import ShimKind, may_hang
 from wasmdock.errors import ImageError, UnavailableError, UsageError, WasmdockError
 from wasmdock.launch import WASM_RUNTIME, Nature
 from wasmdock.oci.image import Image
@@ -102,7 +102,7 @@ def _no_shim(start: Start) -> WasmdockError | None:
 
 
 def _hanging_shim(start: Start) -> WasmdockError | None:
-    hangs = start.shim is ShimKind.FOREIGN and major(start.engine.version) >= HANGS_FROM
+    hangs = start.shim is ShimKind.FOREIGN and may_hang(start.engine)
     if start.nature is Nature.NATIVE or not hangs:
         return None
     return UnavailableError(
