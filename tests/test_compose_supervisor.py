@@ -101,6 +101,11 @@ def test_service_that_never_becomes_healthy_stops_all() -> None:
     assert watched.codes()["a-1"] == 0
 
 
+def test_waiting_for_the_health_of_one_without_check_is_an_error() -> None:
+    watched = Watched(member("a", FOREVER), member("b", "true", ("a", HEALTHY))).run()
+    assert watched.error == 'c.yaml:7: service "b" waits for "a" to be healthy, which has no health check here'
+
+
 def test_health_check_that_hangs_counts_as_failed() -> None:
     health = Health(("CMD", "x"), interval=0.01, timeout=0.05, retries=2)
     first = member("a", FOREVER, health=health, check=shell("sleep 60"))

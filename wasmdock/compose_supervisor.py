@@ -134,6 +134,10 @@ class Supervisor:
                 if not (other.status is Status.EXITED and (other.done or not wanted.required)):
                     return False
             elif wanted.condition == HEALTHY:
+                if not (other.member.health and other.member.check) and wanted.required:
+                    raise CommandError(
+                        f"{what} to be healthy, which has no health check here", "wait for service_started"
+                    )
                 if other.healthy is False and wanted.required:
                     raise CommandError(f"{what}, which never became healthy", other.last_words)
                 if other.done and not other.healthy and wanted.required:
