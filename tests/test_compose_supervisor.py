@@ -136,7 +136,8 @@ def test_crash_loop_is_an_error_with_the_last_words() -> None:
 
 def test_services_stop_in_the_reverse_order_of_their_start() -> None:
     script = "trap 'echo down; exit 0' TERM; echo up; while :; do sleep 0.01; done"
-    watched = Watched(member("a", script), member("b", script, ("a", STARTED)), on={"b-1: up": stop}).run()
+    first = member("a", script, ready_line="up")
+    watched = Watched(first, member("b", script, ("a", STARTED)), on={"b-1: up": stop}).run()
     assert watched.lines[-2:] == ["b-1: down", "a-1: down"]
 
 

@@ -124,31 +124,11 @@ class Supervisor:
 
     def _satisfied(self, life: Life, wanted: Dependency) -> bool:
         """Whether a dependency is there. Raises CommandError where it never will be."""
+        place = f"{life.member.where.rpartition(':')[0]}:{wanted.line}"
+        what = f'{place}: service "{life.member.service}" waits for "{wanted.service}"'
+        test = {COMPLETED: _has_completed, HEALTHY: _is_healthy}.get(wanted.condition, _has_started)
         others = [each for each in self.lives.values() if each.member.service == wanted.service]
-        for other in others:
-            place = f"{life.member.where.rpartition(':')[0]}:{wanted.line}"
-            what = f'{place}: service "{life.member.service}" waits for "{wanted.service}"'
-            if wanted.condition == COMPLETED:
-                if other.done and other.code != 0 and wanted.required:
-                    raise CommandError(f"{what} to complete, which ended with exit code {other.code}", other.last_words)
-                if not (other.status is Status.EXITED and (other.done or not wanted.required)):
-                    return False
-            elif wanted.condition == HEALTHY:
-                if not (other.member.health and other.member.check) and wanted.required:
-                    raise CommandError(
-                        f"{what} to be healthy, which has no health check here", "wait for service_started"
-                    )
-                if other.healthy is False and wanted.required:
-                    raise CommandError(f"{what}, which never became healthy", other.last_words)
-                if other.done and not other.healthy and wanted.required:
-                    raise CommandError(
-                        f"{what} to be healthy, which ended with exit code {other.code}", other.last_words
-                    )
-                if not other.healthy and not (other.done and not wanted.required):
-                    return False
-            elif other.status is Status.WAITING or other.member.ready_line and not other.ready and not other.done:
-                return False
-        return True
+        return all(test(other, wanted.required, what) for other in others)
 
     def _start(self, life: Life) -> None:
         life.pid = self._spawn(life.member.job(), life)
@@ -348,6 +328,30 @@ class Supervisor:
             os.waitpid(pid, 0)
         except ChildProcessError:
             return
+
+
+def _has_started(other: Life, _required: bool, _what: str) -> bool:
+    if other.status is Status.WAITING:
+        return False
+    return other.ready or other.done or not other.member.ready_line
+
+
+def _has_completed(other: Life, required: bool, what: str) -> bool:
+    if other.done and other.code != 0 and required:
+        raise CommandError(f"{what} to complete, which ended with exit code {other.code}", other.last_words)
+    return other.done or (other.status is Status.EXITED and not required)
+
+
+def _is_healthy(other: Life, required: bool, what: str) -> bool:
+    if not required:
+        return bool(other.healthy) or other.done
+    if not (other.member.health and other.member.check):
+        raise CommandError(f"{what} to be healthy, which has no health check here", "wait for service_started")
+    if other.healthy is False:
+        raise CommandError(f"{what}, which never became healthy", other.last_words)
+    if other.done and not other.healthy:
+        raise CommandError(f"{what} to be healthy, which ended with exit code {other.code}", other.last_words)
+    return bool(other.healthy)
 
 
 def _kill(pid: int, number: int) -> None:
