@@ -125,15 +125,12 @@ def _other_platform(architecture: str) -> bytes:
 def _index_of(*platforms: str) -> bytes:
     entry = hello().descriptor.document()
     entries = [
-        {**entry, "platform": dict(zip(("os", "architecture"), text.split("/"), strict=True))}
-        for text in platforms
+        {**entry, "platform": dict(zip(("os", "architecture"), text.split("/"), strict=True))} for text in platforms
     ]
     return json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
 
 
-_MANY = [
-    {**hello().descriptor.document(), "annotations": {"org.opencontainers.image.ref.name": n}} for n in "ab"
-]
+_MANY = [{**hello().descriptor.document(), "annotations": {"org.opencontainers.image.ref.name": n}} for n in "ab"]
 _MANY[1] = {**_MANY[1], "digest": str(Digest.of(b"another"))}
 
 HOSTILE: dict[str, tuple[Spoil, str]] = {

@@ -78,9 +78,7 @@ def test_any_text_is_a_name_or_an_image_error(text: str) -> None:
         assert "\n" not in error.message
 
 
-@pytest.mark.parametrize(
-    "text", [HEX, f"sha256:{HEX.upper()}", f"sha512:{HEX}", f"{DIGEST}\n", "sha256:", ""]
-)
+@pytest.mark.parametrize("text", [HEX, f"sha256:{HEX.upper()}", f"sha512:{HEX}", f"{DIGEST}\n", "sha256:", ""])
 def test_only_lower_case_sha256_is_a_digest(text: str) -> None:
     with pytest.raises(ImageError, match="not a sha256 digest"):
         Digest.parse(text)
@@ -269,15 +267,11 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-_KEYS = st.sampled_from(
-    ["mediaType", "config", "layers", "manifests", "annotations", "digest", "size", "platform"]
-)
+_KEYS = st.sampled_from(["mediaType", "config", "layers", "manifests", "annotations", "digest", "size", "platform"])
 
 
 @settings(deadline=None, max_examples=40)
-@given(
-    st.dictionaries(_KEYS, _JSON | st.dictionaries(_KEYS, _JSON) | st.lists(st.dictionaries(_KEYS, _JSON)))
-)
+@given(st.dictionaries(_KEYS, _JSON | st.dictionaries(_KEYS, _JSON) | st.lists(st.dictionaries(_KEYS, _JSON))))
 def test_any_json_is_a_manifest_an_index_or_an_image_error(document: dict[str, object]) -> None:
     data = json.dumps({"schemaVersion": 2, **document}).encode()
     for parse in (Manifest.parse, Index.parse):
@@ -307,9 +301,7 @@ def _index(*platforms: str | None, **annotations: str) -> Index:
         ([None], ["wasi/wasm"], 0),
     ],
 )
-def test_an_index_gives_the_first_platform_wanted(
-    there: list[str | None], wanted: list[str], chosen: int
-) -> None:
+def test_an_index_gives_the_first_platform_wanted(there: list[str | None], wanted: list[str], chosen: int) -> None:
     index = _index(*there)
     assert index.choose([Platform.parse(text) for text in wanted]) == index.manifests[chosen]
 

@@ -112,9 +112,7 @@ def test_a_missing_file_is_named() -> None:
 
 
 @pytest.mark.parametrize(("data", "cause"), HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_layer_is_one_error(
-    data: bytes, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hostile_layer_is_one_error(data: bytes, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     image = image_of((Layer.of(OCI_LAYER, data), Digest.of(data)))
     with pytest.raises(ImageError) as caught:

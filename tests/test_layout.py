@@ -40,9 +40,7 @@ def test_a_layout_names_its_image_as_buildkit_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ref", [None, NAME, "hello:1", "1", str(hello().digest), f"hello@{hello().digest}"])
-def test_an_image_of_a_layout_is_found_by_name_tag_or_digest(
-    tmp_path: Path, ref: Reference | str | None
-) -> None:
+def test_an_image_of_a_layout_is_found_by_name_tag_or_digest(tmp_path: Path, ref: Reference | str | None) -> None:
     write_layout(hello(), tmp_path / "layout", NAME)
     assert read_layout(tmp_path / "layout", ref) == hello()
 
@@ -94,9 +92,7 @@ def _add_to_index(folder: Path, *images: Image, attested: bool = False) -> None:
     if attested:
         platform = {"os": "unknown", "architecture": "unknown"}
         notes = {"vnd.docker.reference.type": "attestation-manifest"}
-        entries.append(
-            {**entries[0], "platform": platform, "annotations": notes, "digest": str(Digest.of(b""))}
-        )
+        entries.append({**entries[0], "platform": platform, "annotations": notes, "digest": str(Digest.of(b""))})
     for image in images:
         for digest, data in blobs_of(image):
             (blobs / digest.hex).write_bytes(data)
@@ -254,9 +250,7 @@ def test_a_hostile_archive_is_one_error_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-_SMALL = {
-    name: spoil for name, (spoil, _) in HOSTILE.items() if name not in ("index of two GB", "layer longer")
-}
+_SMALL = {name: spoil for name, (spoil, _) in HOSTILE.items() if name not in ("index of two GB", "layer longer")}
 
 
 @pytest.mark.parametrize("spoil", _SMALL.values(), ids=_SMALL.keys())
@@ -292,9 +286,7 @@ def test_docker_load_takes_an_archive(tmp_path: Path) -> None:
 
     def docker(*args: str) -> str:
         command = ["docker", *args]
-        return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=60, check=True
-        ).stdout
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
 
     try:
         assert "wasmdock-test-load:1" in docker("load", "-i", str(tmp_path / "a.tar"))

@@ -33,9 +33,7 @@ def test_the_same_artifact_gives_the_same_bytes_in_every_process() -> None:
     for seed in ("1", "2"):
         environment = {"PYTHONHASHSEED": seed, "TZ": "Asia/Tokyo"}
         command = [sys.executable, "-c", code]
-        output = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-        ).stdout
+        output = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
         assert output.strip() == str(hello(env={"B": "1", "A": "2"}).digest)
 
 
@@ -78,9 +76,7 @@ def test_what_the_caller_says_wins_over_what_the_guest_says() -> None:
     assert image.annotations["org.opencontainers.image.title"] == "mine"
 
 
-@pytest.mark.parametrize(
-    ("machine", "platform"), [(62, "linux/amd64"), (183, "linux/arm64"), (243, "linux/riscv64")]
-)
+@pytest.mark.parametrize(("machine", "platform"), [(62, "linux/amd64"), (183, "linux/arm64"), (243, "linux/riscv64")])
 def test_a_native_artifact_is_for_the_machine_in_its_header(machine: int, platform: str) -> None:
     image = pack(Artifact("hello", Target.NATIVE, _elf(machine)))
     assert (str(image.platform), image.entrypoint) == (platform, ("/hello",))
@@ -194,9 +190,7 @@ def test_an_entrypoint_that_leads_out_of_the_image_is_refused() -> None:
 
 def _bare(count: int) -> Image:
     layers = tuple(Layer.of("application/wasm", WASM) for _ in range(count))
-    config = json.dumps(
-        {"os": "wasip1", "architecture": "wasm", "config": {"Entrypoint": ["app.wasm"]}}
-    ).encode()
+    config = json.dumps({"os": "wasip1", "architecture": "wasm", "config": {"Entrypoint": ["app.wasm"]}}).encode()
     return Image(manifest_of(config, layers), config, layers)
 
 

@@ -70,9 +70,7 @@ class UnavailableError(WasmdockError):
 class CommandError(WasmdockError):
     """Another program failed: its argv, exit code (negative: signal) and the end of its stderr."""
 
-    def __init__(
-        self, message: str, hint: str = "", argv: Sequence[str] = (), code: int = 0, stderr: str = ""
-    ) -> None:
+    def __init__(self, message: str, hint: str = "", argv: Sequence[str] = (), code: int = 0, stderr: str = "") -> None:
         """Keep how the program was called and how it ended."""
         super().__init__(message, hint)
         self.argv = tuple(argv)
