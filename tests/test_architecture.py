@@ -25,7 +25,8 @@ LAYERS = {
         oci.*""",
     "3 the ends of the pipeline": """
         shape pack convert sbom keys cosign provenance difference optimize
-        cargo host_cargo docker* builder build shim engine.* engine serve report_tables report plot_theme plots report_html""",
+        cargo host_cargo docker* builder build shim engine.* engine serve
+        report_tables report plot_theme plots report_html""",
     "4 what stands on them": """
         explain child inprocess child_main compose* bench* budget doctor_facts engine_files foresight doctor*
         engine_container testing""",
