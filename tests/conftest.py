@@ -1,5 +1,6 @@
 """Fixtures and options for all tests."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: children would inherit deafness
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     requirements.REQUIRED.update(filter(None, config.getoption("--require").split(",")))
 
 
