@@ -58,3 +58,12 @@ def sample(name: str) -> Image:
     data = assemble((GUESTS / f"{name}.wat").read_bytes(), name)
     target = Target.WASIP2 if form_of(data) is Form.COMPONENT else Target.WASIP1
     return pack(Artifact(name.replace("_", "-"), target, data))
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """A command line called in this very process sets signals as a program does: not beyond its test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGPIPE, signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
