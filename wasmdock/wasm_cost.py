@@ -2,9 +2,8 @@
 
 from wasmdock.errors import GuestError
 from wasmdock.wasm_reader import Reader
-from wasmdock.wasm_sniff import COMPONENT_SECTIONS, CORE_SECTIONS, Form, form_of
+from wasmdock.wasm_sniff import CORE_SECTIONS, core_modules
 
-_CORE_MODULE, _COMPONENT = 1, 4  # section codes of component-model/design/mvp/Binary.md
 _CODE = 10  # section code of the core specification, 5.5.13
 _TYPED_REFERENCES = (0x63, 0x64)  # (ref null ht) and (ref ht): the only value types of more than a byte
 # In bytes of straight code, which wasmtime 50 compiles at some 300 kB a second on one core (measured): a function costs
@@ -22,14 +21,7 @@ def estimate_cost(data: bytes, enough: int) -> int:
 
 def _estimate(data: bytes, enough: int) -> int:
     total = len(data)
-    components = [Reader(data, 8)] if form_of(data) is Form.COMPONENT else []
-    modules = [] if components else [Reader(data, 8)]
-    while components:
-        for section, _, contents in components.pop().sections(COMPONENT_SECTIONS):
-            if section in (_CORE_MODULE, _COMPONENT):
-                contents.skip(8)
-                (modules if section == _CORE_MODULE else components).append(contents)
-    for module in modules:
+    for module in core_modules(data):
         for section, _, contents in module.sections(CORE_SECTIONS):
             if section == _CODE:
                 total += _code_cost(contents, enough - total)

@@ -11,6 +11,7 @@ from wasmdock.wasm_reader import Reader
 MAGIC = b"\0asm"
 CORE_SECTIONS = 13
 COMPONENT_SECTIONS = 12
+_CORE_MODULE, _COMPONENT = 1, 4  # section codes of component-model/design/mvp/Binary.md
 
 _OTHER = (
     (b"\x7fELF", "an ELF file: a Linux program, not Wasm", ""),
@@ -73,6 +74,18 @@ def form_of(data: bytes) -> Form:
         what = f"a component in the draft format {version}; 13 is the one in use"
         raise GuestError(f"not a Wasm binary we know: {what}", "build it again with current tools")
     raise GuestError(f"not a Wasm binary we know: version {version} of layer {layer}")
+
+
+def core_modules(data: bytes) -> list[Reader]:
+    """The sections of a core module, or of every core module nested in a component. Raises GuestError."""
+    components = [Reader(data, 8)] if form_of(data) is Form.COMPONENT else []
+    modules = [] if components else [Reader(data, 8)]
+    while components:
+        for section, _, contents in components.pop().sections(COMPONENT_SECTIONS):
+            if section in (_CORE_MODULE, _COMPONENT):
+                contents.skip(8)
+                (modules if section == _CORE_MODULE else components).append(contents)
+    return modules
 
 
 def recognise(data: bytes) -> tuple[str, str]:
