@@ -21,11 +21,11 @@ LAYERS = {
         errors stats wit values wit_values wasm_* capabilities wasm inspection http_message
         oci oci.fields oci.reference oci.manifest oci.compression oci.image oci.image_index oci.tar oci.layer""",
     "2 one concern each": """
-        runtime grants stack launch process attach relay guest guest_files results surroundings code_cache watch
-        oci.*""",
+        runtime grants stack launch process lifeline attach relay guest guest_files results surroundings code_cache
+        watch oci.*""",
     "3 the ends of the pipeline": """
         shape pack convert sbom keys cosign provenance difference optimize
-        cargo host_cargo docker* builder build shim engine.* engine serve
+        cargo host_cargo docker* builder build shim engine.* engine http_host serve
         report_tables report plot_theme plots report_html""",
     "4 what stands on them": """
         explain child inprocess child_main compose* bench* budget doctor_facts engine_files foresight doctor*
@@ -63,6 +63,7 @@ SPEAKERS = {
     ("child", "os.environ"): "the child starts with our own environment; the guest in it gets none of it",
     ("engine.compile_child", "os.environ"): "the child starts with our own environment; no guest runs in it",
     ("testing", "os.environ"): "it stands in for the command line in other people's tests",
+    ("lifeline", "os._exit"): "a child whose parent died before it could ask to die with it",
     ("compose_child", "os._exit"): "it is forked: what its parent registered for its own end must not run twice",
 }
 OF_A_PROGRAM = ("os._exit", "sys.exit", "sys.argv", "sys.stdin", "sys.stdout", "sys.stderr")

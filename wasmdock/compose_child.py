@@ -3,19 +3,16 @@
 import ctypes
 import os
 import signal
-import sys
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 from wasmdock.errors import WasmdockError
+from wasmdock.lifeline import die_with
 from wasmdock.pack import Entry
 from wasmdock.runtime import RunRequest
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000  # linux/sched.h
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18  # linux/mount.h
 _FAILED, _INTERRUPTED = 125, 130  # exit codes
@@ -89,22 +86,6 @@ def _become_child(job: Job, parent: int, stdout: int, stderr: int, stdin: int | 
     source = os.open(os.devnull, os.O_RDONLY) if stdin is None else stdin
     for stream, descriptor in enumerate((source, stdout, stderr)):
         os.dup2(descriptor, stream)
-
-
-def die_with(parent: int, number: int) -> None:
-    """Have the kernel send us this signal when our parent is gone; elsewhere a thread looks for that."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
-    else:
-        threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()
-    if os.getppid() != parent:  # it died before we asked
-        os._exit(128 + signal.SIGKILL)
-
-
-def _watch_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os._exit(128 + signal.SIGKILL)
 
 
 def _run(job: Job) -> int:

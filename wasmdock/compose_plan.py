@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from wasmdock.compose import Stack
 from wasmdock.compose_child import Guest, Job, Program, Task
-from wasmdock.compose_host import DEFAULT_PORT, MISSING, SERVING, compile_for_host, launch_environment
 from wasmdock.compose_member import Member
 from wasmdock.compose_service import Health, Port, Service
 from wasmdock.errors import UnavailableError, UsageError
+from wasmdock.http_host import DEFAULT_PORT, MISSING, SERVING, Launch, compile_for_host
 from wasmdock.oci.image import Image
 from wasmdock.pack import Entry, entry, extract
 from wasmdock.runtime import Limits, Mount, RunRequest, Stdio
@@ -64,10 +64,10 @@ def wasm_members(stack: Stack, service: Service, image: Image, means: Means) -> 
     guest = Guest(data, start, env, _request(service, mounts), means.cache)
     job: Job = guest
     if form is Form.COMPONENT and means.host:  # it may open sockets there, as in a container
-        code, tuning = compile_for_host(means.host, data, means.cache)
-        settings = launch_environment(code, tuning, env, mounts, "0.0.0.0:0", service.memory)
-        words = (str(means.host), *start.argv(service.command or ())[1:])
-        job = Program((words[0], start.path, *words[1:]), settings, hosts=means.hosts)
+        code = compile_for_host(means.host, data, means.cache)
+        launch = Launch(code, env, mounts, limits=Limits(memory=service.memory))
+        words = (str(means.host), start.path, *start.argv(service.command or ())[1:])
+        job = Program(words, launch.variables(), hosts=means.hosts)
     shared = replace(shared, check=_check(service.health, guest), is_guest=isinstance(job, Guest))
     return [replace(shared, name=name, job=lambda: job) for name in names]
 
@@ -87,7 +87,7 @@ def _http(
 ) -> list[Member]:
     if means.host is None:
         raise UnavailableError(f'{service.where}: service "{service.name}": {MISSING.message}', MISSING.hint)
-    code, tuning = compile_for_host(means.host, data, means.cache)
+    code = compile_for_host(means.host, data, means.cache)
     if len(names) > 1:
         raise UsageError(
             f'{service.where}: service "{service.name}": {len(names)} instances cannot share one address in-process',
@@ -95,8 +95,8 @@ def _http(
         )
     port = int(env.get("WASMDOCK_HTTP_ADDRESS", f":{DEFAULT_PORT}").rpartition(":")[2] or DEFAULT_PORT)
     address = http_address(service, port, means)
-    settings = launch_environment(code, tuning, env, mounts, address, service.memory)
-    job = Program((str(means.host), service.name), settings, hosts=means.hosts)
+    launch = Launch(code, env, mounts, address, Limits(memory=service.memory))
+    job = Program((str(means.host), service.name), launch.variables(), hosts=means.hosts)
     wires = partial(_wires, service, address, port, means)
     ports = f"{address}->{port}/tcp"
     shared = replace(shared, job=partial(_serving, service, job, address), ready_line=SERVING)

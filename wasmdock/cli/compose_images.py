@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from wasmdock.compose import Stack
     from wasmdock.compose_service import Service
 
-_HOST = "wasmdock-host"
-_PREFIXES = ("/usr/local", "/usr")
-
 
 def image_of(stack: "Stack", service: "Service", context: Context, rebuild: bool = False) -> Image:
     """A service's image: from the store, built from its folder, or wherever its name leads. Raises with its line."""
@@ -69,14 +66,7 @@ def load_into_engine(stack: "Stack", context: Context, rebuild: bool = False) ->
 
 
 def find_host_program(context: Context) -> Path | None:
-    """wasmdock-host: in WASMDOCK_SHIM, this environment, installed, or built by scripts/shim; None where it is not."""
-    folders = [Path(sys.executable).parent]
-    if context.environment.get("WASMDOCK_SHIM"):
-        folders.insert(0, Path(context.environment["WASMDOCK_SHIM"]))
-    folders += [Path(prefix, "libexec/wasmdock") for prefix in _PREFIXES]
-    built = context.cache / "shim"
-    if built.is_dir():
-        folders += sorted(
-            (each for each in built.iterdir() if each.name != "target"), key=lambda each: -each.stat().st_mtime
-        )
-    return next((folder / _HOST for folder in folders if (folder / _HOST).is_file()), None)
+    """wasmdock-host, None where it is not."""
+    from wasmdock.http_host import find_host
+
+    return find_host(Path(sys.executable).parent, context.cache, context.environment.get("WASMDOCK_SHIM", ""))
