@@ -16,6 +16,7 @@ from wasmdock.errors import CommandError, GuestError, UnavailableError, UsageErr
 from wasmdock.guest import Artifact, Target
 from wasmdock.inprocess import InProcessRuntime
 from wasmdock.pack import pack
+from wasmdock.programs import Programs
 from wasmdock.runtime import MIB, Limits, Mount, Outcome, RunRequest
 
 EXITED, TRAPPED, OUT_OF_MEMORY = Outcome.EXITED, Outcome.TRAPPED, Outcome.OUT_OF_MEMORY
@@ -168,11 +169,11 @@ def test_prepared_image_is_not_compiled_again(tmp_path: Path, monkeypatch: pytes
 
 
 def test_most_prepared_images_are_kept_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wasmdock.inprocess._MOST_PROGRAMS", 2)
-    runtime = InProcessRuntime()
+    monkeypatch.setattr("wasmdock.programs._MOST_PROGRAMS", 2)
+    programs = Programs(None)
     for name in ("hello", "trap", "args", "hello"):
-        runtime.prepare(sample(name))
-    assert [digest for digest, _ in runtime._prepared] == [str(sample(name).digest) for name in ("args", "hello")]
+        programs.of_image(sample(name), Limits())
+    assert [digest for digest, _ in programs._prepared] == [sample(name).digest for name in ("args", "hello")]
 
 
 def test_mount_that_is_no_folder_is_a_usage_error(runtime: InProcessRuntime, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.conftest import sample
 from tests.wat import image_of
 from wasmdock.inprocess import InProcessRuntime, needs_own_process
 from wasmdock.pack import Entry, entry, extract
+from wasmdock.programs import Programs
 from wasmdock.runtime import MIB, Limits, Mount, Outcome, RunRequest, RunResult, Stdio
 
 SOON = 20.0  # seconds; generous: what is limited to a fraction of a second must not take for ever
@@ -54,9 +55,9 @@ def test_start_function_is_stopped_at_the_time_limit(runtime: InProcessRuntime) 
     assert runtime.run(image, RunRequest(limits=Limits(timeout=0.1))).outcome is Outcome.TIMED_OUT
 
 
-def test_guest_that_cannot_wait_needs_no_process_of_its_own(runtime: InProcessRuntime, tmp_path: Path) -> None:
-    spin = runtime.ready(*_parts("spin"), metered=False).program
-    sleep = runtime.ready(*_parts("sleep_hour"), metered=False).program
+def test_guest_that_cannot_wait_needs_no_process_of_its_own(tmp_path: Path) -> None:
+    programs = Programs(None)
+    spin, sleep = (programs.load(*_parts(name), Limits()).program for name in ("spin", "sleep_hour"))
     limits = Limits(timeout=1)
     assert not needs_own_process(spin, RunRequest(limits=limits))
     assert not needs_own_process(sleep, RunRequest())

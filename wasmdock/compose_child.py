@@ -104,9 +104,10 @@ def _replaced_by(program: Program) -> NoReturn:
 
 def _run_guest(guest: Guest) -> int:
     """Run it in this thread: a signal ends the process at once, even in a host call."""
-    from wasmdock.inprocess import InProcessRuntime, run_here
+    from wasmdock.inprocess import run_here
+    from wasmdock.programs import Programs
 
-    prepared = InProcessRuntime(guest.cache).ready(guest.data, guest.entry, guest.request.limits.fuel is not None)
+    prepared = Programs(guest.cache).load(guest.data, guest.entry, guest.request.limits)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     result = run_here(prepared, dict(guest.env), guest.request)
     if result.message:

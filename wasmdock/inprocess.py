@@ -5,17 +5,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wasmdock.code_cache import CodeCache
-from wasmdock.engine import COMPILE_TIME, Ending, EndKind, Engine, Grants, Program, load_command
-from wasmdock.errors import GuestError, UnavailableError, UsageError
+from wasmdock.engine import COMPILE_TIME, BusyError, Ending, EndKind, Grants, Program
+from wasmdock.errors import UsageError
 from wasmdock.oci.image import Image
-from wasmdock.pack import Entry, entry, extract
+from wasmdock.programs import Prepared, Programs
 from wasmdock.runtime import (
-    DEFAULT_STACK,
     MIB,
     OUT_OF_MEMORY_CODE,
     TIMED_OUT_CODE,
@@ -28,7 +26,6 @@ from wasmdock.runtime import (
     Stdio,
 )
 from wasmdock.stack import with_stack
-from wasmdock.wasm_sniff import Form, World, sniff
 from wasmdock.watch import Guard, Pipe
 
 if TYPE_CHECKING:
@@ -39,15 +36,6 @@ OnStuck = Callable[[RunResult], None]
 _INTERRUPT = "interrupt"
 _PRINTED = "printed"
 _MOST_PROGRAMS = 64  # prepared images kept ready; the oldest goes first
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An image made ready: its Wasm binary, what it starts, and the compiled program."""
-
-    data: bytes
-    entry: Entry
-    program: Program
 
 
 class InProcessRuntime:
@@ -65,16 +53,13 @@ class InProcessRuntime:
         self, cache: Path | None = None, on_stuck: OnStuck | None = None, compile_time: float | None = COMPILE_TIME
     ) -> None:
         """Start nothing yet: an engine is made when the first image needs it. compile_time: seconds, None: no limit."""
-        self._folder = cache
         self._on_stuck = on_stuck
-        self._compile_time = compile_time
-        self._engines: dict[_Kind, Engine] = {}
-        self._prepared: dict[tuple[str, _Kind], Prepared] = {}
-        self._lock = threading.Lock()  # over both; never held while something compiles
+        self._cache = cache
+        self._programs = Programs(cache, compile_time, pooled=on_stuck is None)  # else one guest is all it runs
 
     def prepare(self, image: Image) -> None:
         """Compile the image's binary, or fetch its compiled code. Raises GuestError, ImageError."""
-        self._ready(image, _kind(Limits()))
+        self._programs.of_image(image, Limits())
 
     def run(self, image: Image, request: RunRequest) -> RunResult:
         """Run a fresh instance to its end and say how it ended; see RunRequest for what it gets.
@@ -82,45 +67,16 @@ class InProcessRuntime:
         Raises GuestError for a binary that is no command, ImageError, UsageError for a mount that is no folder.
         """
         check_mounts(request)
-        prepared = self._ready(image, _kind(request.limits))
+        prepared = self._programs.of_image(image, request.limits)
+        env = {**prepared.env, **request.env}
         if self._on_stuck is None and needs_own_process(prepared.program, request):
             from wasmdock.child import Task, run_in_child  # imported late: most runs need no second process
 
-            env = environment(image, request)
-            return run_in_child(Task(prepared.data, prepared.entry, env, request, self._folder))
-        return run_here(prepared, environment(image, request), request, self._on_stuck)
-
-    def _ready(self, image: Image, kind: "_Kind") -> Prepared:
-        key = (str(image.digest), kind)
-        found = self._prepared.get(key)
-        if found is None:
-            found = self.ready(extract(image), entry(image), *kind)
-            with self._lock:
-                while len(self._prepared) >= _MOST_PROGRAMS:
-                    self._prepared.pop(next(iter(self._prepared)))
-                self._prepared[key] = found
-        return found
-
-    def ready(self, data: bytes, start: Entry, metered: bool, stack: int = DEFAULT_STACK) -> Prepared:
-        """Compile one binary, or fetch its compiled code. Raises GuestError, UnavailableError."""
-        form, world = sniff(data)
-        _check_world(form, world, start)
-        program = load_command(self._engine((metered, stack)), data, form is Form.COMPONENT, start.export or "_start")
-        return Prepared(data, start, program)
-
-    def _engine(self, kind: "_Kind") -> Engine:
-        with self._lock:
-            if kind not in self._engines:
-                cache = CodeCache(self._folder) if self._folder else None
-                self._engines[kind] = Engine(cache, *kind, self._compile_time)
-            return self._engines[kind]
-
-
-_Kind = tuple[bool, int]  # of an engine: whether it meters fuel, and its stack in bytes
-
-
-def _kind(limits: Limits) -> _Kind:
-    return (limits.fuel is not None, limits.stack)
+            return run_in_child(Task(prepared.data, prepared.entry, env, request, self._cache))
+        try:
+            return run_here(prepared, env, request, self._on_stuck)
+        except BusyError:
+            return run_here(self._programs.of_image(image, request.limits, apart=True), env, request)
 
 
 def run_here(
@@ -207,8 +163,7 @@ class _CtrlCStops:
 
 def run_task(task: "Task", on_stuck: OnStuck) -> RunResult:
     """The child's half of a run in a process of its own."""
-    runtime = InProcessRuntime(task.cache, on_stuck)
-    prepared = runtime.ready(task.data, task.entry, *_kind(task.request.limits))
+    prepared = Programs(task.cache).load(task.data, task.entry, task.request.limits)
     return run_here(prepared, task.env, task.request, on_stuck)
 
 
@@ -234,6 +189,9 @@ def _verdict(ending: Ending, limits: Limits, stderr: bytes) -> tuple[Outcome, in
         return Outcome.EXITED, ending.code, ""
     if ending.kind is EndKind.REFUSED_MEMORY:
         message = f"out of memory: {ending.message} ({_size(limits.memory)}, set by --memory)"
+        return Outcome.OUT_OF_MEMORY, OUT_OF_MEMORY_CODE, message
+    if ending.kind is EndKind.REFUSED_TABLE:
+        message = f"out of memory: {ending.message} ({limits.tables} elements, set by --tables)"
         return Outcome.OUT_OF_MEMORY, OUT_OF_MEMORY_CODE, message
     if ending.kind is EndKind.TRAPPED:
         if _ran_out_of_memory(ending, limits, stderr):
@@ -284,11 +242,6 @@ def needs_own_process(program: Program, request: RunRequest) -> bool:
     return bool(program.may_block or shared or request.mounts)
 
 
-def environment(image: Image, request: RunRequest) -> dict[str, str]:
-    """The image's environment with the request's over it."""
-    return {**image.env, **request.env}
-
-
 def check_mounts(request: RunRequest) -> None:
     """Raise UsageError for a mount whose host side is no folder."""
     for mount in request.mounts:
@@ -297,24 +250,6 @@ def check_mounts(request: RunRequest) -> None:
                 f'mounting "{mount.host}" at "{mount.guest}": no such folder',
                 "a Wasm guest is given folders only",
             )
-
-
-def _check_world(form: Form, world: World, start: Entry) -> None:
-    if world is World.HTTP:
-        raise UnavailableError(
-            f'starting "{start.path}": it answers HTTP requests (wasi:http), which this process cannot serve',
-            "run it on an engine with the Wasm runtime: wasmdock run --on docker",
-        )
-    if world is World.LIBRARY and not start.export:
-        raise GuestError(
-            f'starting "{start.path}": it is a library, not a command',
-            "call one of its exports: wasmdock invoke",
-        )
-    if start.export and form is Form.COMPONENT:
-        raise GuestError(
-            f'starting "{start.path}#{start.export}": only a core module\'s export can be an entrypoint',
-            "call it with wasmdock invoke",
-        )
 
 
 def _size(count: int | None) -> str:

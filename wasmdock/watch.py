@@ -10,9 +10,7 @@ from weakref import WeakSet
 TICK = 0.005  # seconds; a loop in a guest notices its deadline within two of these
 _IDLE = 1.0  # seconds without a guest before the thread rests; waking it costs more than a tick
 _CHUNK = 1 << 16
-
-
-_SPARE: list[tuple[int, int]] = []  # emptied pipes, used again: making two costs a sixth of a fresh instance
+_SPARE: list[tuple[int, int, str]] = []  # emptied pipes, used again: making two costs a sixth of a fresh instance
 _MOST_SPARE = 16
 
 
@@ -20,66 +18,61 @@ class Pipe:
     """One output stream of a guest on its way into memory, at most `cap` bytes of it (None: no cap).
 
     The guest's thread and the watching thread both empty it, one at a time. What it holds is whole once the
-    guest's store is closed: nothing else writes to it.
+    guest's store is closed: nothing else writes to it. `path` opens the writing end anew; `reader` is the
+    reading end's descriptor, for poll, -1 once finished.
     """
 
+    __slots__ = ("_chunks", "_lock", "_room", "_writer", "overflowed", "path", "reader")
+
     def __init__(self, cap: int | None) -> None:
-        """Take an empty pipe; `path` is what wasmtime opens for writing."""
-        self._reader, self._writer = _SPARE.pop() if _SPARE else _new_pipe()
+        """Take an empty pipe."""
+        self.reader, self._writer, self.path = _SPARE.pop() if _SPARE else _new_pipe()
         self._lock = threading.Lock()
         self._chunks: list[bytes] = []
         self._room = cap
         self.overflowed = False
 
-    @property
-    def path(self) -> str:
-        """A path that opens the writing end anew."""
-        return f"/dev/fd/{self._writer}"
-
-    @property
-    def reader(self) -> int:
-        """The reading end's descriptor, for poll; -1 once finished."""
-        return self._reader
-
     def drain(self) -> bool:
         """Take one chunk without waiting; False where there is none."""
         with self._lock:
-            return self._take()
+            return self._take() > 0
 
     def finish(self) -> bytes:
         """Take what is left, give the pipe back and the whole of what came."""
         with self._lock:
-            while self._take():
-                pass
-            if self._reader >= 0:
-                _give_back(self._reader, self._writer)
-                self._reader = -1
+            if self.reader >= 0:
+                while self._take() == _CHUNK:  # less is all there was
+                    pass
+                _give_back(self.reader, self._writer, self.path)
+                self.reader = -1
         return b"".join(self._chunks)
 
-    def _take(self) -> bool:
-        if self._reader < 0:
-            return False
+    def _take(self) -> int:
+        if self.reader < 0:
+            return 0
         try:
-            chunk = os.read(self._reader, _CHUNK)
+            chunk = os.read(self.reader, _CHUNK)
         except BlockingIOError:
-            return False
+            return 0
+        size = len(chunk)
         if self._room is not None:
-            self.overflowed |= len(chunk) > self._room
-            chunk = chunk[: self._room]
+            if size > self._room:
+                self.overflowed = True
+                chunk = chunk[: self._room]
             self._room -= len(chunk)
         self._chunks.append(chunk)
-        return True
+        return size
 
 
-def _new_pipe() -> tuple[int, int]:
+def _new_pipe() -> tuple[int, int, str]:
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
-    return reader, writer
+    return reader, writer, f"/dev/fd/{writer}"
 
 
-def _give_back(reader: int, writer: int) -> None:
+def _give_back(reader: int, writer: int, path: str) -> None:
     if len(_SPARE) < _MOST_SPARE:
-        _SPARE.append((reader, writer))
+        _SPARE.append((reader, writer, path))
     else:
         os.close(reader)
         os.close(writer)
@@ -204,7 +197,7 @@ _WATCHES: WeakSet[Watch] = WeakSet()
 def _after_fork() -> None:
     """Leave our parent's pipes to it: used by both, they would mix the output of its guests and ours."""
     while _SPARE:
-        reader, writer = _SPARE.pop()
+        reader, writer, _ = _SPARE.pop()
         os.close(reader)
         os.close(writer)
     for watch in _WATCHES:

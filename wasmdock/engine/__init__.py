@@ -7,7 +7,18 @@ is why the dependency is pinned to one major version.
 
 from wasmdock.engine.command import Program, load_command
 from wasmdock.engine.compiler import COMPILE_TIME, Engine, assemble, version
-from wasmdock.engine.endings import Ending, EndKind
+from wasmdock.engine.endings import BusyError, Ending, EndKind
 from wasmdock.engine.instance import Grants
 
-__all__ = ["COMPILE_TIME", "EndKind", "Ending", "Engine", "Grants", "Program", "assemble", "load_command", "version"]
+__all__ = [
+    "COMPILE_TIME",
+    "BusyError",
+    "EndKind",
+    "Ending",
+    "Engine",
+    "Grants",
+    "Program",
+    "assemble",
+    "load_command",
+    "version",
+]

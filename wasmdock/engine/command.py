@@ -7,9 +7,9 @@ import wasmtime
 from wasmtime import _bindings as raw
 
 from wasmdock.engine.compiler import Engine
-from wasmdock.engine.endings import Ending, ending_of, import_error
+from wasmdock.engine.endings import BusyError, Ending, ending_of, import_error
 from wasmdock.engine.exits import define_exit
-from wasmdock.engine.instance import FreshStore, Grants
+from wasmdock.engine.instance import FreshContext, Grants
 from wasmdock.errors import GuestError
 from wasmdock.wasm_holdings import count_holdings
 from wasmdock.watch import Guard
@@ -46,7 +46,7 @@ class ModuleCommand:
 
     def __init__(self, engine: Engine, data: bytes, export: str = "_start") -> None:
         """Compile it and resolve its imports. Raises GuestError, also for one that WASI preview 1 does not have."""
-        self._engine, self._export = engine, export
+        self._engine, self._start = engine, export.encode()
         module = engine.module(data)
         self._holdings = count_holdings(data)
         self.may_block = any(each.name in _WAITING_FUNCTIONS for each in module.imports)
@@ -55,22 +55,31 @@ class ModuleCommand:
         linker.define_wasi()
         define_exit(linker)
         try:
-            self._pre = linker.instantiate_pre(module)
+            self._pre = linker.instantiate_pre(module)  # kept: the pointer is its own
+            self._pre_pointer = self._pre.ptr()
         except wasmtime.WasmtimeError as error:
             raise import_error(error) from error
 
     def run(self, grants: Grants, guard: Guard) -> Ending:
-        """Run `_start` of a fresh instance to its end, in this thread."""
-        with FreshStore(self._engine, grants, guard, self._holdings) as store:
-            context = store._context()
-            instance, trap = raw.wasmtime_instance_t(), POINTER(raw.wasm_trap_t)()
-            error = raw.wasmtime_instance_pre_instantiate(self._pre.ptr(), context, byref(instance), byref(trap))
+        """Run `_start` of a fresh instance to its end, in this thread. Raises BusyError on a pooled engine."""
+        with FreshContext(self._engine, grants, guard, self._holdings) as context:
+            instance, trap, item = raw.wasmtime_instance_t(), POINTER(raw.wasm_trap_t)(), raw.wasmtime_extern_t()
+            here = byref(instance)
+            error = raw._wasmtime_instance_pre_instantiate(self._pre_pointer, context, here, byref(trap))
             if error or trap:
-                return ending_of(_failure(error, trap), guard, instantiating=True)
-            start = _export(context, instance, self._export.encode())
-            error = raw.wasmtime_func_call(context, byref(start.of.func), None, 0, None, 0, byref(trap))
-            memory = _memory_size(context, instance)
+                return ending_of(self._not_for_now(_failure(error, trap)), guard, instantiating=True)
+            raw._wasmtime_instance_export_get(context, here, self._start, len(self._start), byref(item))
+            error = raw._wasmtime_func_call(context, byref(item.of.func), None, 0, None, 0, byref(trap))
+            memory = _memory_size(context, here, item)
             return ending_of(_failure(error, trap), guard, memory)
+
+    def _not_for_now(self, failure: Exception | None) -> Exception | None:
+        if self._engine.pooled:
+            from wasmdock.engine.pool import is_busy
+
+            if failure is not None and is_busy(failure):
+                raise BusyError
+        return failure
 
 
 def _check_startable(module: wasmtime.Module, export: str) -> None:
@@ -85,17 +94,12 @@ def _check_startable(module: wasmtime.Module, export: str) -> None:
         )
 
 
-def _export(context: Any, instance: Any, name: bytes) -> Any:
-    item = raw.wasmtime_extern_t()
-    found = raw.wasmtime_instance_export_get(context, byref(instance), name, len(name), byref(item))
-    return item if found else None
-
-
-def _memory_size(context: Any, instance: Any) -> int | None:
-    item = _export(context, instance, b"memory")
-    if item is None or item.kind != _MEMORY_KIND:
+def _memory_size(context: Any, instance: Any, item: Any) -> int | None:
+    """Bytes of the export called memory; `item` is room for an export."""
+    found = raw._wasmtime_instance_export_get(context, instance, b"memory", 6, byref(item))
+    if not found or item.kind != _MEMORY_KIND:
         return None
-    return int(raw.wasmtime_memory_data_size(context, byref(item.of.memory)))
+    return int(raw._wasmtime_memory_data_size(context, byref(item.of.memory)))
 
 
 def _failure(error: Any, trap: Any) -> Exception | None:

@@ -41,12 +41,17 @@ class Engine:
         metered: bool = False,
         stack: int = DEFAULT_STACK,
         compile_time: float | None = COMPILE_TIME,
+        pooled: bool = False,
     ) -> None:
-        """Configure wasmtime; nothing is compiled yet. stack is bytes; compile_time is seconds, None: no limit."""
-        self._engine = configured(metered, stack)
+        """Configure wasmtime; nothing is compiled yet. stack is bytes; compile_time is seconds, None: no limit.
+
+        pooled: instances come from a pool (see pool), for binaries that fit it.
+        """
+        self._engine = configured(metered, stack, pooled)
+        self.pointer = self._engine.ptr()
         self._compile_time = compile_time
         self._cache = cache
-        self.metered = metered
+        self.metered, self.pooled = metered, pooled
         self.watch = Watch(self._engine.increment_epoch)
 
     def module(self, data: bytes) -> wasmtime.Module:
@@ -73,7 +78,7 @@ class Engine:
         cached = self._cache.get(key) if self._cache else None
         if self._cache and cached is not None:
             try:
-                return kind.deserialize(self._engine, cached)
+                return self._load_code(cached, kind)
             except wasmtime.WasmtimeError:  # another wasmtime or CPU wrote it under the same key: compile again
                 self._cache.drop(key)
         if not self._is_dear(data):
@@ -83,10 +88,19 @@ class Engine:
             from wasmdock.engine.compile_child import compile_in_child  # most runs need no second process
 
             code = compile_in_child(data, kind is not wasmtime.Module, self.metered, self._compile_time or COMPILE_TIME)
-            compiled = kind.deserialize(self._engine, code)
+            compiled = self._load_code(code, kind)
         if self._cache:
             self._cache.put(key, code)
         return compiled
+
+    def _load_code(self, code: bytes, kind: Any) -> Any:
+        """Raises GuestError where the pool has no room for it (the same code runs outside)."""
+        try:
+            return kind.deserialize(self._engine, code)
+        except wasmtime.WasmtimeError as error:
+            if self.pooled and "pooling allocator" in str(error):
+                raise GuestError(f"compiling: {one_line(error)}") from error
+            raise
 
     def _is_dear(self, data: bytes) -> bool:
         """Whether compiling it could take so long that it has to be done where it can be ended."""
@@ -101,7 +115,7 @@ class Engine:
         return hashlib.sha256(host.encode() + hashlib.sha256(data).digest()).hexdigest()
 
 
-def configured(metered: bool, stack: int = DEFAULT_STACK) -> wasmtime.Engine:
+def configured(metered: bool, stack: int = DEFAULT_STACK, pooled: bool = False) -> wasmtime.Engine:
     """wasmtime's own engine as we want it."""
     config = wasmtime.Config()
     config.epoch_interruption = True
@@ -110,6 +124,10 @@ def configured(metered: bool, stack: int = DEFAULT_STACK) -> wasmtime.Engine:
         # wasmtime aborts where its stacks for async calls, which we do not use, are smaller than this one.
         raw.wasmtime_config_async_stack_size_set(config.ptr(), stack + (2 << 20))
         config.max_wasm_stack = stack
+    if pooled:
+        from wasmdock.engine.pool import use_pool  # programs that run one guest need none
+
+        use_pool(config)
     return wasmtime.Engine(config)
 
 

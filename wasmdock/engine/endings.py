@@ -1,8 +1,8 @@
 """wasmtime's errors and traps -> how a guest's code came to its end."""
 
 import re
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 import wasmtime
 
@@ -16,6 +16,10 @@ _QUOTED = re.compile(r"\d*\s*\|")  # a line of the text form, or the mark under 
 _PLACE = re.compile(r": --> .*?:(\d+):(\d+)")
 
 
+class BusyError(Exception):
+    """No room for one more instance in the pool at this moment; nothing of it has run."""
+
+
 class EndKind(Enum):
     """How a guest's code came to its end."""
 
@@ -23,10 +27,10 @@ class EndKind(Enum):
     TRAPPED = "trapped"
     STOPPED = "stopped"
     REFUSED_MEMORY = "refused memory"
+    REFUSED_TABLE = "refused table"
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """The end of one instance: `code` of an exit, `message` of anything else (cause, then Wasm backtrace).
 
     memory is the final size of the linear memory in bytes, None where it cannot be seen.
@@ -54,6 +58,8 @@ def ending_of(
         return Ending(EndKind.STOPPED, message=guard.reason, memory=memory)
     if instantiating and ("exceeds memory limits" in text or "memory count too high" in text):
         return Ending(EndKind.REFUSED_MEMORY, message=one_line(failure), memory=0)
+    if instantiating and ("exceeds table limits" in text or "table count too high" in text):
+        return Ending(EndKind.REFUSED_TABLE, message=one_line(failure), memory=0)
     return Ending(EndKind.TRAPPED, message=explain_trap(text), memory=memory)
 
 

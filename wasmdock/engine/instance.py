@@ -2,9 +2,9 @@
 
 import ctypes
 from collections.abc import Mapping
-from ctypes import POINTER, byref
-from dataclasses import dataclass
-from typing import Any
+from ctypes import POINTER, byref, c_char, c_char_p, cast
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import wasmtime
 from wasmtime import _bindings as raw
@@ -18,8 +18,7 @@ from wasmdock.watch import Guard
 _PLENTY = 1 << 62  # fuel of a guest without a limit, on an engine that meters
 
 
-@dataclass(frozen=True, slots=True)
-class Grants:
+class Grants(NamedTuple):
     """All that one instance gets. stdout and stderr are paths to open for writing, None to share ours.
 
     stdin is given whole; None is the empty stream, or ours where `interactive`. memory is bytes,
@@ -38,79 +37,145 @@ class Grants:
     fuel: int | None = None
 
 
-class FreshStore:
-    """A store that holds exactly what is granted and asks `guard` at every tick whether to go on.
+class _Granted:
+    """What both stores share: the grants, and the watch over the guest from entering to leaving.
 
     holdings are the memories and tables that the guest defines: wasmtime limits each, so they share the grant.
-    Entering raises GuestError for a grant that wasmtime refuses, such as a directory that is not there. (A class,
-    not a generator: this is the path whose microseconds count.)
+    Entering raises GuestError for a grant that wasmtime refuses, such as a directory that is not there. (Classes,
+    not generators, and C functions without wasmtime's wrappers: this is the path whose microseconds count.)
     """
 
+    __slots__ = ("_engine", "_grants", "_guard", "_holdings", "_store")
+
     def __init__(self, engine: Engine, grants: Grants, guard: Guard, holdings: tuple[int, int]) -> None:
-        """Make the store and grant nothing yet."""
+        """Grant nothing yet."""
         self._engine, self._grants, self._guard, self._holdings = engine, grants, guard, holdings
-        self._store = wasmtime.Store(engine.raw_engine)
+
+    def _begin(self, pointer: Any, context: Any) -> None:
+        self._limit(pointer, context)
+        _check(raw._wasmtime_context_set_wasi(context, _wasi(self._grants)))
+        guard = self._guard
+        _GUARDS[id(guard)] = guard
+        raw._wasmtime_store_epoch_deadline_callback(pointer, _CALLBACK, id(guard), _NO_FINALIZER)
+        self._engine.watch.add(guard)
+
+    def _end(self) -> None:
+        self._engine.watch.remove(self._guard)
+        del _GUARDS[id(self._guard)]
+
+    def _limit(self, pointer: Any, context: Any) -> None:
+        memory, tables, fuel = self._grants.memory, self._grants.tables, self._grants.fuel
+        own_memories, own_tables = (max(1, count) for count in self._holdings)
+        raw._wasmtime_context_set_epoch_deadline(context, 1)
+        raw._wasmtime_store_limiter(
+            pointer,
+            -1 if memory is None else memory // own_memories,
+            -1 if tables is None else tables // own_tables,
+            -1,
+            -1 if tables is None else own_tables,
+            -1 if memory is None else own_memories,
+        )
+        if self._engine.metered:
+            _check(raw._wasmtime_context_set_fuel(context, _PLENTY if fuel is None else fuel))
+
+
+class FreshStore(_Granted):
+    """A store that holds exactly what is granted and asks `guard` at every tick whether to go on."""
+
+    __slots__ = ()
 
     def __enter__(self) -> wasmtime.Store:
         """Grant, and put the guest under watch."""
-        store, key = self._store, id(self._guard)
+        self._store = store = wasmtime.Store(self._engine.raw_engine)
         try:
-            self._limit(store)
-            store.set_wasi(_wasi(self._grants))
+            self._begin(store.ptr(), store._context())
         except BaseException:
             store.close()
             raise
-        _GUARDS[key] = self._guard
-        raw.wasmtime_store_epoch_deadline_callback(store.ptr(), _CALLBACK, key, _NO_FINALIZER)
-        self._engine.watch.add(self._guard)
         return store
 
     def __exit__(self, *_: object) -> None:
         """End the watch and the store."""
-        self._engine.watch.remove(self._guard)
-        del _GUARDS[id(self._guard)]
+        self._end()
         self._store.close()
 
-    def _limit(self, store: wasmtime.Store) -> None:
-        grants = self._grants
-        memories, tables = (max(1, count) for count in self._holdings)
-        store.set_epoch_deadline(1)
-        store.set_limits(
-            memory_size=-1 if grants.memory is None else grants.memory // memories,
-            table_elements=-1 if grants.tables is None else grants.tables // tables,
-            memories=-1 if grants.memory is None else memories,
-            tables=-1 if grants.tables is None else tables,
-        )
-        if self._engine.metered:
-            store.set_fuel(_PLENTY if grants.fuel is None else grants.fuel)
 
+class FreshContext(_Granted):
+    """The same for who calls C functions only: entering gives the store's context."""
 
-def _wasi(grants: Grants) -> wasmtime.WasiConfig:
-    config = wasmtime.WasiConfig()
-    config.argv = list(grants.argv)
-    if grants.env:
-        config.env = list(grants.env.items())
-    for mount in grants.mounts:
+    __slots__ = ()
+
+    def __enter__(self) -> Any:
+        """Grant, and put the guest under watch."""
+        self._store = pointer = raw._wasmtime_store_new(self._engine.pointer, None, _NO_FINALIZER)
+        context = raw._wasmtime_store_context(pointer)
         try:
-            config.preopen_dir(str(mount.host), mount.guest, not mount.read_only)
-        except wasmtime.WasmtimeError as error:
-            raise GuestError(
-                f'granting directory "{mount.host}": it cannot be opened',
-                "check that it exists and is readable",
-            ) from error
-    if grants.stdin is not None:
-        raw.wasi_config_set_stdin_bytes(config.ptr(), byref(_byte_vector(grants.stdin)))
-    elif grants.interactive:
-        config.inherit_stdin()
-    if grants.stdout is None:
-        config.inherit_stdout()
-    else:
-        config.stdout_file = grants.stdout
-    if grants.stderr is None:
-        config.inherit_stderr()
-    else:
-        config.stderr_file = grants.stderr
+            self._begin(pointer, context)
+        except BaseException:
+            raw._wasmtime_store_delete(pointer)
+            raise
+        return context
+
+    def __exit__(self, *_: object) -> None:
+        """End the watch and the store."""
+        self._end()
+        raw._wasmtime_store_delete(self._store)
+
+
+def _check(error: Any) -> None:
+    if error:
+        raise wasmtime.WasmtimeError._from_ptr(error)
+
+
+def _wasi(grants: Grants) -> Any:
+    """The C configuration, for the store to take over."""
+    config = raw._wasi_config_new()
+    try:
+        _fill(config, grants)
+    except BaseException:
+        raw._wasi_config_delete(config)
+        raise
     return config
+
+
+def _fill(config: Any, grants: Grants) -> None:
+    argv, env = grants.argv, grants.env
+    _granted(raw._wasi_config_set_argv(config, len(argv), _texts(argv)), "arguments", "they are not UTF-8 text")
+    if env:
+        names, values = _texts(tuple(env)), _texts(tuple(env.values()))
+        _granted(raw._wasi_config_set_env(config, len(env), names, values), "environment", "it is not UTF-8 text")
+    for mount in grants.mounts:
+        error = raw._wasi_config_preopen_dir(config, _text(str(mount.host)), _text(mount.guest), not mount.read_only)
+        _granted(error, f'directory "{mount.host}"', "it cannot be opened", "check that it exists and is readable")
+    if grants.stdin is not None:
+        raw._wasi_config_set_stdin_bytes(config, byref(_byte_vector(grants.stdin)))
+    elif grants.interactive:
+        raw._wasi_config_inherit_stdin(config)
+    if grants.stdout is None:
+        raw._wasi_config_inherit_stdout(config)
+    else:
+        _granted(raw._wasi_config_set_stdout_file(config, _text(grants.stdout)), "stdout", "it cannot be opened")
+    if grants.stderr is None:
+        raw._wasi_config_inherit_stderr(config)
+    else:
+        _granted(raw._wasi_config_set_stderr_file(config, _text(grants.stderr)), "stderr", "it cannot be opened")
+
+
+def _granted(done: bool, what: str, wrong: str, hint: str = "") -> None:
+    if not done:
+        raise GuestError(f"granting {what}: {wrong}", hint)
+
+
+@lru_cache(maxsize=64)
+def _text(text: str) -> Any:
+    """A C string; wasmtime copies what it is given."""
+    return cast(c_char_p(text.encode()), POINTER(c_char))
+
+
+@lru_cache(maxsize=16)
+def _texts(texts: tuple[str, ...]) -> Any:
+    """An array of C strings, kept for the next instance with the same arguments."""
+    return cast((c_char_p * len(texts))(*(text.encode() for text in texts)), POINTER(POINTER(c_char)))
 
 
 def _byte_vector(data: bytes) -> Any:
@@ -137,4 +202,4 @@ _EPOCH_FUNCTION = ctypes.CFUNCTYPE(
     ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, POINTER(ctypes.c_uint64), ctypes.c_void_p
 )(_on_epoch)
 _CALLBACK = ctypes.cast(_EPOCH_FUNCTION, _ARGUMENT_TYPES[1])
-_NO_FINALIZER = ctypes.cast(0, _ARGUMENT_TYPES[3])  # FreshStore forgets the guard
+_NO_FINALIZER = ctypes.cast(0, _ARGUMENT_TYPES[3])  # leaving the store forgets the guard
