@@ -68,6 +68,9 @@ pub struct Launch {
     pub settings: Settings,
     /// Where the guest cannot be started: the reason, to be printed before exit 126.
     pub fault: Option<String>,
+    /// Seconds until the compiled code was there, taken from the cache or made.
+    #[serde(default)]
+    pub compiled: Option<f64>,
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 /// Becomes the real runtime; returns only where something fails.
 pub fn main() -> ExitCode {
@@ -129,11 +130,14 @@ fn edit(spec: &mut Value, rootfs: &Path, (program, form): Found) -> Result<(), S
         folders: grants.folders,
         settings,
         fault: None,
+        compiled: None,
     };
-    match form
+    let began = Instant::now();
+    let code = form
         .map_err(Failure::Guest)
-        .and_then(|_| compile::compiled(program.file, &program.name, tuning))
-    {
+        .and_then(|_| compile::compiled(program.file, &program.name, tuning));
+    launch.compiled = Some(began.elapsed().as_secs_f64());
+    match code {
         Ok(code) => mounts.push(spec::file_mount(
             &code.to_string_lossy(),
             &launch.code,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// Environment variable, annotation, meaning: the documented names. The first two of a row are the same setting.
-pub const NAMES: [(&str, &str); 10] = [
+pub const NAMES: [(&str, &str); 11] = [
     ("WASMDOCK_MEMORY", "wasmdock.memory"),
     ("WASMDOCK_TABLES", "wasmdock.tables"),
     ("WASMDOCK_TIMEOUT", "wasmdock.timeout"),
@@ -15,6 +15,7 @@ pub const NAMES: [(&str, &str); 10] = [
     ("WASMDOCK_HTTP_BACKLOG", "wasmdock.http.backlog"),
     ("WASMDOCK_HTTP_CONCURRENCY", "wasmdock.http.concurrency"),
     ("WASMDOCK_HTTP_DRAIN", "wasmdock.http.drain"),
+    ("WASMDOCK_MARKS", "wasmdock.marks"),
 ];
 
 /// Names of the runwasi shim, taken as well: images written for it keep working.
@@ -50,6 +51,9 @@ pub struct Settings {
     pub backlog: u32,
     pub concurrency: u32,
     pub drain: u64,
+    /// Whether process 1 says how long each of its steps took.
+    #[serde(default)]
+    pub marks: bool,
 }
 
 impl Default for Settings {
@@ -65,6 +69,7 @@ impl Default for Settings {
             backlog: 1024,
             concurrency: 128,
             drain: 8_000,
+            marks: false,
         }
     }
 }
@@ -142,6 +147,7 @@ impl Settings {
                     _ => return Err(wrong("a number from 1 to 10000")),
                 }
             }
+            "WASMDOCK_MARKS" => self.marks = value == "1",
             _ => self.drain = milliseconds(value).ok_or_else(|| wrong("a time like 2s"))?,
         }
         Ok(())

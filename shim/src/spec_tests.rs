@@ -16,6 +16,7 @@ fn launch() -> Launch {
         folders: Vec::new(),
         settings: Settings::default(),
         fault: None,
+        compiled: None,
     }
 }
 

@@ -69,6 +69,7 @@ fn host(code: &Code, change: impl FnOnce(&mut Launch)) -> Command {
         folders: Vec::new(),
         settings: Settings::default(),
         fault: None,
+        compiled: None,
     };
     change(&mut launch);
     let mut command = Command::new(HOST);
@@ -94,6 +95,21 @@ fn named_export_is_called_instead() {
         launch.export = Some("other".into())
     });
     assert_eq!(status, Some(43));
+}
+
+#[test]
+fn steps_are_said_where_marks_are_asked_for() {
+    let (status, said) = run(&code(EXIT, false), |launch| {
+        launch.settings.marks = true;
+        launch.compiled = Some(0.5);
+    });
+    assert_eq!(status, Some(42));
+    let text = said.strip_prefix("wasmdock-marks: ").unwrap();
+    let marks: serde_json::Map<_, _> = serde_json::from_str(text).unwrap();
+    let mut names: Vec<_> = marks.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["compile", "instantiate", "map", "run"]);
+    assert_eq!(marks["compile"], 0.5);
 }
 
 #[test]

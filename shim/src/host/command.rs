@@ -2,6 +2,7 @@
 
 use crate::console::Console;
 use crate::ending::Ending;
+use crate::marks;
 use crate::state::{self, Budget, ComponentState, ModuleState};
 use wasmdock_shim::launch::Launch;
 use wasmtime::component::{self, Component};
@@ -64,6 +65,7 @@ async fn call_module(
     let mut linker = Linker::new(engine);
     p1::add_to_linker_async(&mut linker, |state: &mut ModuleState| &mut state.wasi)?;
     let instance = linker.instantiate_async(&mut *store, module).await?;
+    marks::step("instantiate");
     let name = launch.export.as_deref().unwrap_or("_start");
     if name != "_start"
         && let Some(initialize) = instance.get_func(&mut *store, "_initialize")
@@ -126,9 +128,11 @@ async fn call_component(
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     if let Some(name) = &launch.export {
         let instance = linker.instantiate_async(&mut *store, component).await?;
+        marks::step("instantiate");
         return call_export(&instance, store, name).await;
     }
     let command = Command::instantiate_async(&mut *store, component, &linker).await?;
+    marks::step("instantiate");
     Ok(command.wasi_cli_run().call_run(store).await?.is_ok())
 }
 

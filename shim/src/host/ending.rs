@@ -1,6 +1,7 @@
 //! How a guest ended: an exit code and what to say about it on stderr.
 
 use crate::console::line_end;
+use crate::marks;
 use crate::signals;
 use crate::state::Budget;
 use wasmtime::{Error, Trap};
@@ -76,6 +77,8 @@ impl Ending {
     /// Says the message and ends this process.
     pub fn finish(self) -> ! {
         signals::stop_clock();
+        marks::step("run");
+        marks::say();
         if let Some(message) = self.message {
             eprintln!("{}wasmdock: {}", line_end(), message.trim_end());
         }

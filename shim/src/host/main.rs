@@ -4,6 +4,7 @@ mod command;
 mod console;
 mod ending;
 mod engine;
+mod marks;
 mod serve;
 mod signals;
 mod state;
@@ -38,7 +39,10 @@ fn host(arguments: &[String]) -> ! {
         Ok(Launch {
             fault: Some(fault), ..
         }) => Ending::refused(fault),
-        Ok(launch) => run(&launch, arguments),
+        Ok(launch) => {
+            marks::begin(&launch);
+            run(&launch, arguments)
+        }
         Err(reason) => Ending::broken(reason),
     };
     ending.finish()
@@ -60,14 +64,20 @@ fn run(launch: &Launch, arguments: &[String]) -> Ending {
         Form::Module => {
             // SAFETY: the OCI runtime wrote this file outside the container and mounted it read-only.
             match unsafe { Module::deserialize_file(&engine, &launch.code) } {
-                Ok(module) => command::run_module(launch, &engine, &module, arguments),
+                Ok(module) => {
+                    marks::step("map");
+                    command::run_module(launch, &engine, &module, arguments)
+                }
                 Err(error) => unusable(launch, &error),
             }
         }
         Form::Component => {
             // SAFETY: as above.
             match unsafe { Component::deserialize_file(&engine, &launch.code) } {
-                Ok(component) => run_component(launch, &engine, &component, arguments),
+                Ok(component) => {
+                    marks::step("map");
+                    run_component(launch, &engine, &component, arguments)
+                }
                 Err(error) => unusable(launch, &error),
             }
         }

@@ -3,6 +3,7 @@
 use crate::console::Marked;
 use crate::ending::Ending;
 use crate::engine;
+use crate::marks;
 use crate::state::{self, Budget, ComponentState};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -88,6 +89,8 @@ async fn serve(launch: &Launch) -> Result<Ending, String> {
         running,
     });
     eprintln!("wasmdock: serving on http://{address}/");
+    marks::step("listen");
+    marks::say();
     let (draining, _) = watch::channel(false);
     let signal = accept(&listener, &server, &draining, &mut stop).await;
     drop(listener);
