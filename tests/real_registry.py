@@ -1,7 +1,6 @@
 """A registry and other tools as they are in the world: what is here, how it is started, or the end of the test.
 
-docker-registry and skopeo come from Debian; crane, oras and regctl by `go install`. Where none is on PATH, the
-variable WASMDOCK_TEST_TOOLS may name a folder that has them.
+docker-registry and skopeo come from Debian, the others from scripts/peers, whose cache is looked through after PATH.
 """
 
 import os
@@ -25,9 +24,6 @@ _SERVERS = ("docker-registry", "registry")
 _INSTALL = {
     "registry": "apt-get install docker-registry",
     "skopeo": "apt-get install skopeo",
-    "crane": "go install github.com/google/go-containerregistry/cmd/crane@latest",
-    "oras": "go install oras.land/oras/cmd/oras@latest",
-    "regctl": "go install github.com/regclient/regclient/cmd/regctl@latest",
 }
 _CONFIG = """version: 0.1
 log: {{level: error}}
@@ -58,8 +54,16 @@ def require_tool(name: str) -> str:
     """The program's path, or the end of the test."""
     found = shutil.which(name, path=_path())
     if not found:
-        _missing(f"{name} is not here: {_INSTALL.get(name, 'install it')}")
+        _missing(f"{name} is not here: {_INSTALL.get(name, f'scripts/peers {name}')}")
     return found
+
+
+def require_schemas() -> Path:
+    """The folder of the image specification's JSON schemas, or the end of the test."""
+    found = _peers("image-spec-*")
+    if not found:
+        _missing("the schemas of the image specification are not here: scripts/peers image-spec")
+    return found[0]
 
 
 def require_registry() -> str:
@@ -109,8 +113,14 @@ def _free_port() -> int:
 
 
 def _path() -> str:
-    extra = os.environ.get("WASMDOCK_TEST_TOOLS", "")
-    return os.pathsep.join(filter(None, (os.environ.get("PATH", ""), extra)))
+    return os.pathsep.join((os.environ.get("PATH", ""), *map(str, _peers("*"))))
+
+
+def _peers(pattern: str) -> list[Path]:
+    """What scripts/peers has made, the newest first."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(os.environ.get("WASMDOCK_CACHE") or home / "wasmdock")
+    return sorted((cache / "peers").glob(pattern), key=lambda each: each.stat().st_mtime, reverse=True)
 
 
 def _missing(why: str) -> NoReturn:
