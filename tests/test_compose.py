@@ -7,9 +7,10 @@ import pytest
 
 from wasmdock.compose import Stack, load_stack
 from wasmdock.compose_file import find_sources
+from wasmdock.compose_reader import read_documents
 from wasmdock.compose_text import interpolate, parse_env_text
 from wasmdock.compose_units import parse_duration, show_duration
-from wasmdock.compose_yaml import Node, read_documents
+from wasmdock.compose_yaml import Node
 from wasmdock.errors import UsageError
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

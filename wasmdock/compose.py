@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wasmdock.compose_file import Loader, Sources, project_name, read_bytes
+from wasmdock.compose_file import Loader, Parse, Sources, project_name, read_bytes, read_yaml
 from wasmdock.compose_keys import Problem
 from wasmdock.compose_service import Service, read_dependencies, read_service, text_of
 from wasmdock.compose_shape import put, update
@@ -54,12 +54,13 @@ def load_stack(
     home: str = "/",
     lenient: bool = False,
     read: Callable[[Path], bytes] = read_bytes,
+    parse: Parse = read_yaml,
 ) -> Stack:
     """Read a project. `only` names services to take, with all they depend on; lenient takes unknown keys.
 
     Raises UsageError with file and line.
     """
-    loader = Loader(sources.variables, home, read)
+    loader = Loader(sources.variables, home, read, parse)
     root = loader.project(sources.files, sources.folder)
     if loader.problems and not lenient:
         first = loader.problems[0]

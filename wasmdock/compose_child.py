@@ -1,6 +1,5 @@
 """One guest or program as a child process that ends when we do, whatever ends us."""
 
-import ctypes
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -121,6 +120,8 @@ def _say(text: str) -> None:
 
 def _see_as_hosts(file: Path) -> None:
     """Show the program this file in place of /etc/hosts, in a mount namespace of its own."""
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     user, group = os.geteuid(), os.getegid()
     flags = _CLONE_NEWNS if user == 0 else _CLONE_NEWNS | _CLONE_NEWUSER

@@ -10,7 +10,7 @@ from wasmdock.compose_merge import merge, merge_files, without_resets
 from wasmdock.compose_shape import Place, shape_file, texts, update
 from wasmdock.compose_text import interpolate, parse_env_text
 from wasmdock.compose_units import resolve
-from wasmdock.compose_yaml import LARGEST, Node, read_documents
+from wasmdock.compose_yaml import LARGEST, Node
 from wasmdock.errors import UsageError
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -18,6 +18,7 @@ _OVERRIDES = ("compose.override.yaml", "compose.override.yml", "docker-compose.o
 _MOST_FILES = 100
 
 Read = Callable[[Path], bytes]
+Parse = Callable[[bytes, str], tuple[Node, ...]]
 OnUnset = Callable[[str], None]
 
 
@@ -28,6 +29,13 @@ def read_bytes(path: Path) -> bytes:
             return file.read(LARGEST + 1)
     except OSError as error:
         raise UsageError(f'reading "{path}": {error.strerror}') from error
+
+
+def read_yaml(data: bytes, file: str) -> tuple[Node, ...]:
+    """The documents of a YAML file. Raises UsageError with file and line."""
+    from wasmdock.compose_reader import read_documents  # PyYAML is an eighth of a start
+
+    return read_documents(data, file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +96,7 @@ class Loader:
     variables: Mapping[str, str]
     home: str
     read: Read = read_bytes
+    parse: Parse = read_yaml
     shown: Path = field(default_factory=Path.cwd)
     problems: list[Problem] = field(default_factory=list)
     unset: dict[str, str] = field(default_factory=dict)
@@ -124,7 +133,7 @@ class Loader:
         self._count += 1
         if self._count > _MOST_FILES:
             raise UsageError(f'reading "{self._name(path)}": more than {_MOST_FILES} files')
-        documents = read_documents(self.read(path), self._name(path))
+        documents = self.parse(self.read(path), self._name(path))
         for document in documents:
             if not isinstance(document.value, dict) and not document.is_null:
                 raise UsageError(f"{document.where}: a Compose file is a mapping", "begin with `services:`")

@@ -3,7 +3,6 @@
 Written after the Compose specification's pages on services, build, deploy, networks, volumes, configs and secrets.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -95,6 +94,8 @@ def _check_map(node: Node, table: str, path: str) -> Iterator[Problem]:
 
 
 def _unknown(node: Node, key: str, below: str, known: dict[str, str]) -> Problem:
+    import difflib
+
     near = difflib.get_close_matches(key.replace("-", "_"), known, 1)
     hint = f"did you mean {near[0]}?" if near else "keys of your own begin with x-"
     return Problem(node.file, node.line_of(key), f'unknown key "{below}"', hint)

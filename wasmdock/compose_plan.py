@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,6 @@ from wasmdock.compose_child import Guest, Job, Program, Task
 from wasmdock.compose_member import Member
 from wasmdock.compose_service import Health, Port, Service
 from wasmdock.errors import UnavailableError, UsageError
-from wasmdock.http_host import DEFAULT_PORT, MISSING, SERVING, Launch, compile_for_host
 from wasmdock.oci.image import Image
 from wasmdock.pack import Entry, entry, extract
 from wasmdock.runtime import Limits, Mount, RunRequest, Stdio
@@ -25,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What the in-process road has: folders for state and compiled code, wasmdock-host where it is, names of services.
+    """What the in-process road has: folders for state and compiled code, how to find wasmdock-host, names of services.
 
     hosts is a file that guests see as /etc/hosts, None where nothing has to be found by name.
     """
 
     folder: Path
     cache: Path
-    host: Path | None = None
+    find_host: Callable[[], Path | None] = lambda: None
     hosts: Path | None = None
     addresses: Mapping[str, str] = field(default_factory=dict)  # by service, where it listens for the others
     containers_find_us: str = ""  # the address at which containers reach what listens here
@@ -63,10 +62,12 @@ def wasm_members(stack: Stack, service: Service, image: Image, means: Means) -> 
         return _http(service, names, shared, data, env, mounts, means)
     guest = Guest(data, start, env, _request(service, mounts), means.cache)
     job: Job = guest
-    if form is Form.COMPONENT and means.host:  # it may open sockets there, as in a container
-        code = compile_for_host(means.host, data, means.cache)
+    if form is Form.COMPONENT and (host := means.find_host()):  # it may open sockets there, as in a container
+        from wasmdock.http_host import Launch, compile_for_host
+
+        code = compile_for_host(host, data, means.cache)
         launch = Launch(code, env, mounts, limits=Limits(memory=service.memory))
-        words = (str(means.host), start.path, *start.argv(service.command or ())[1:])
+        words = (str(host), start.path, *start.argv(service.command or ())[1:])
         job = Program(words, launch.variables(), hosts=means.hosts)
     shared = replace(shared, check=_check(service.health, guest), is_guest=isinstance(job, Guest))
     return [replace(shared, name=name, job=lambda: job) for name in names]
@@ -85,9 +86,12 @@ def _http(
     mounts: tuple[Mount, ...],
     means: Means,
 ) -> list[Member]:
-    if means.host is None:
+    from wasmdock.http_host import DEFAULT_PORT, MISSING, SERVING, Launch, compile_for_host
+
+    host = means.find_host()
+    if host is None:
         raise UnavailableError(f'{service.where}: service "{service.name}": {MISSING.message}', MISSING.hint)
-    code = compile_for_host(means.host, data, means.cache)
+    code = compile_for_host(host, data, means.cache)
     if len(names) > 1:
         raise UsageError(
             f'{service.where}: service "{service.name}": {len(names)} instances cannot share one address in-process',
@@ -96,7 +100,7 @@ def _http(
     port = int(env.get("WASMDOCK_HTTP_ADDRESS", f":{DEFAULT_PORT}").rpartition(":")[2] or DEFAULT_PORT)
     address = http_address(service, port, means)
     launch = Launch(code, env, mounts, address, Limits(memory=service.memory))
-    job = Program((str(means.host), service.name), launch.variables(), hosts=means.hosts)
+    job = Program((str(host), service.name), launch.variables(), hosts=means.hosts)
     wires = partial(_wires, service, address, port, means)
     ports = f"{address}->{port}/tcp"
     shared = replace(shared, job=partial(_serving, service, job, address), ready_line=SERVING)

@@ -27,7 +27,7 @@ def _run(argv: Sequence[str]) -> int:
     from wasmdock.cli.context import Context
     from wasmdock.cli.parser import build_parser
 
-    options = build_parser(argv[0] if argv else "").parse_args(argv)
+    options = build_parser(argv).parse_args(argv)
     try:
         code = int(options.verb(options, Context(os.environ, options.quiet)))
         sys.stdout.flush()

@@ -1,6 +1,7 @@
 """wasmdock compose in-process: a supervisor here, or one that goes on without us."""
 
 import argparse
+import gc
 import json
 import os
 import signal
@@ -64,7 +65,7 @@ def _engine_for(linux: "list[Service]", context: Context) -> "Docker":
 def plan(stack: "Stack", images: "Mapping[str, Image]", docker: "Docker | None", context: Context) -> "list[Member]":
     """The members of all services, in the order they start."""
     state = state_of(stack, context)
-    means = Means(state.folder, context.code_cache, find_host_program(context))
+    means = Means(state.folder, context.code_cache, lambda: find_host_program(context))
     containers: dict[str, list[str]] = {}
     if len(stack.services) > 1 and sys.platform == "linux":
         from wasmdock.compose_wire import addresses, write_hosts  # sockets cost 5 ms of a start
@@ -165,6 +166,7 @@ def supervise(
     members: "list[Member]", state: State, show: Callable[[Line], None], on_ready: Callable[[], None] = lambda: None
 ) -> Supervisor:
     """Run the members to their end; keep their lines and what they do on disk."""
+    gc.enable()
     log = LogWriter(state.log)
 
     def take(line: Line) -> None:
@@ -205,7 +207,7 @@ def run_in_process(stack: "Stack", service: "Service", options: argparse.Namespa
     command = tuple(options.args) or service.command
     once = replace(service, command=command, replicas=1, ports=(), health=None)
     state = state_of(stack, context)
-    means = Means(state.folder, context.code_cache, find_host_program(context))
+    means = Means(state.folder, context.code_cache, lambda: find_host_program(context))
     member = wasm_members(stack, once, image_of(stack, service, context), means)[0]
     sys.stdout.flush()
     sys.stderr.flush()

@@ -26,6 +26,7 @@ def load(
 ) -> "Stack":
     """The project the flags name; every takes services of all profiles."""
     from wasmdock.compose import load_stack
+    from wasmdock.compose_cache import ParsedFiles
 
     stack = load_stack(
         sources_of(options, context),
@@ -33,6 +34,7 @@ def load(
         profiles=["*"] if every else options.profiles or (),
         only=only or (),
         home=context.environment.get("HOME", "/"),
+        parse=ParsedFiles(context.cache / "compose"),
     )
     for name, where in stack.unset.items():
         context.say(f'wasmdock: {where}: the variable "{name}" is not set: taken as empty')

@@ -3,7 +3,7 @@
 import argparse
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from wasmdock import __version__
@@ -30,23 +30,24 @@ _SECTIONS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("compose",), "parser_compose:add_compose"),
     (("completion",), "parser_engine:add_shell"),
 )
+_LONG = ("parser_compose:add_compose",)  # its actions are loaded one by one, too
 
 
-def build_parser(verb_at_hand: str = "") -> argparse.ArgumentParser:
-    """Make the parser: with all verbs, or only those that come with `verb_at_hand` where that is one."""
+def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Make the parser: with all verbs, or only what `words`, the command line, may need where it begins with one."""
     parser = argparse.ArgumentParser(
         prog="wasmdock",
         description="Build, run and measure Wasm workloads on Docker and containerd, or in this very process.",
         epilog="example: wasmdock run dockerfiles/hello-world",
         allow_abbrev=False,
-        formatter_class=_formatter,
+        formatter_class=formatter,
     )
     parser.add_argument("--version", action="version", version=f"wasmdock {__version__}")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing on stderr but errors")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
-    needed = [where for names, where in _SECTIONS if verb_at_hand in names]
+    needed = [where for names, where in _SECTIONS if words and words[0] in names]
     for where in needed or [where for _, where in _SECTIONS]:
-        find(where)(verbs)
+        find(where)(verbs, *([words[1:]] if needed and where in _LONG else []))
     return parser
 
 
@@ -57,7 +58,7 @@ def find(where: str) -> Callable[..., Any]:
     return found
 
 
-def _formatter(prog: str) -> argparse.HelpFormatter:
+def formatter(prog: str) -> argparse.HelpFormatter:
     """Help as wide as the terminal; argparse would import shutil, and with it lzma, to find that out."""
     try:
         width = int(os.environ.get("COLUMNS", "")) or os.get_terminal_size().columns
@@ -74,7 +75,7 @@ def verb(verbs: Verbs, name: str, where: str, summary: str, example: str) -> arg
         description=summary[:1].upper() + summary[1:] + ".",
         epilog=f"example: {example}",
         allow_abbrev=False,
-        formatter_class=_formatter,
+        formatter_class=formatter,
     )
     parser.set_defaults(verb=_late(where), is_run=False)
     return parser
