@@ -103,7 +103,7 @@ class Supervisor:
         for life in self.lives.values():
             changed |= self._advance(life)
             self._ask_health(life)
-        if not self._was_ready and all(life.status is not Status.WAITING for life in self.lives.values()):
+        if not self._was_ready and all(map(_has_begun, self.lives.values())):
             self._was_ready = changed = True
             self._on_ready()
         if changed:
@@ -328,6 +328,13 @@ class Supervisor:
             os.waitpid(pid, 0)
         except ChildProcessError:
             return
+
+
+def _has_begun(life: Life) -> bool:
+    """Whether it runs, and serves where it is to serve: what `up -d` waits for."""
+    if life.status is Status.RUNNING and life.member.ready_line:
+        return life.ready
+    return life.status is not Status.WAITING
 
 
 def _has_started(other: Life, _required: bool, _what: str) -> bool:
