@@ -92,12 +92,13 @@ def test_smaller_stack_ends_a_guest_earlier(runtime: InProcessRuntime) -> None:
     assert runtime.run(sample("deep"), RunRequest(limits=Limits(stack=64 << 10))).outcome is TRAPPED
 
 
-def test_stack_is_not_limited_in_docker() -> None:
+def test_stack_of_a_native_program_is_not_limited() -> None:
     from wasmdock.docker_call import run_arguments
 
     request = RunRequest(limits=Limits(stack=MIB))
-    with pytest.raises(UsageError, match="limiting the stack in Docker"):
-        run_arguments("x", request, is_wasm=True, name="n")
+    assert "WASMDOCK_STACK=1048576" in run_arguments("x", request, is_wasm=True, name="n").argv
+    with pytest.raises(UsageError, match="limiting the stack in Docker: a native program has its own"):
+        run_arguments("x", request, is_wasm=False, name="n")
 
 
 @pytest.mark.parametrize("network", ["host", "mine"])

@@ -1,6 +1,6 @@
 """One `docker run` as a value: a request in, the argv out; how the client ended in, the result out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wasmdock.docker_causes import client_lines, find_cause
@@ -90,11 +90,26 @@ def runtime_settings(request: RunRequest, is_wasm: bool) -> dict[str, str]:
         "WASMDOCK_TABLES": limits.tables,
         "WASMDOCK_TIMEOUT": limits.timeout,
         "WASMDOCK_FUEL": limits.fuel,
+        "WASMDOCK_STACK": None if limits.stack == DEFAULT_STACK else limits.stack,
     }
     settings = {key: f"{value:.15g}" for key, value in given.items() if value is not None}
     if any(mount.guest == "/" for mount in request.mounts):
         settings[DIRECTORIES_VARIABLE] = f"{ROOT_MOUNT}::/"
     return settings
+
+
+def grant_words(
+    *, compile_time: float | None = None, allow: Iterable[str] | None = None, deny: Iterable[str] = ()
+) -> list[str]:
+    """Options of `docker run` for what our Wasm runtime shall hold a guest to besides the request's limits.
+
+    compile_time: seconds, None for the runtime's own bound. allow and deny: capabilities by name; allow None
+    grants all that the image's author listed, or all there are. They go as annotations, which no image can lift.
+    """
+    words = [] if compile_time is None else [f"--annotation=wasmdock.compile-time={compile_time:.15g}"]
+    words += [] if allow is None else [f"--annotation=wasmdock.allow={','.join(sorted(allow)) or 'none'}"]
+    denied = ",".join(sorted(deny))
+    return words + ([f"--annotation=wasmdock.deny={denied}"] if denied else [])
 
 
 def _memory_words(limits: Limits, is_wasm: bool) -> list[str]:
@@ -108,10 +123,9 @@ def _memory_words(limits: Limits, is_wasm: bool) -> list[str]:
 
 
 def _check_stack(limits: Limits, is_wasm: bool) -> None:
-    """Our Wasm runtime has wasmtime's default and no other; a native program has the kernel's."""
-    if limits.stack != DEFAULT_STACK:
-        what = "our Wasm runtime gives every guest 512 KiB" if is_wasm else "a native program has its own"
-        raise UsageError(f"limiting the stack in Docker: {what}", "leave --stack out, or run it with --on process")
+    """The stack that is limited is Wasm's own; a native program's is `docker run --ulimit stack`."""
+    if limits.stack != DEFAULT_STACK and not is_wasm:
+        raise UsageError("limiting the stack in Docker: a native program has its own", "leave --stack out")
 
 
 def _mount_text(mount: Mount, is_wasm: bool, read_only: bool) -> str:

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// The largest module that is read.
 const LARGEST: u64 = 512 << 20;
-/// Bounds of the compiling child: wall time, processor time, memory and output.
+/// Bounds of the compiling child: wall time (a container may have less), processor time, memory and output.
 const WALL: Duration = Duration::from_secs(120);
 pub const PROCESSOR_SECONDS: u64 = 240;
 pub const ADDRESS_SPACE: u64 = 6 << 30;
@@ -29,8 +29,13 @@ pub enum Failure {
     Own(String),
 }
 
-/// The compiled code of a module, from the cache or made now.
-pub fn compiled(mut file: File, name: &str, tuning: Tuning) -> Result<PathBuf, Failure> {
+/// The compiled code of a module, from the cache or made now, which may take `milliseconds`.
+pub fn compiled(
+    mut file: File,
+    name: &str,
+    tuning: Tuning,
+    milliseconds: Option<u64>,
+) -> Result<PathBuf, Failure> {
     let size = file.metadata().map_or(0, |known| known.len());
     if size > LARGEST {
         return Err(Failure::Guest(format!(
@@ -53,9 +58,10 @@ pub fn compiled(mut file: File, name: &str, tuning: Tuning) -> Result<PathBuf, F
         return Ok(code);
     }
     let mut complaint = None;
+    let wall = milliseconds.map_or(WALL, |time| WALL.min(Duration::from_millis(time)));
     cache
         .keep(&key, |output| {
-            compile(&module, output, tuning).map_err(|failure| {
+            compile(&module, output, tuning, wall).map_err(|failure| {
                 let text = format!("compiling {name}: {}", text_of(&failure));
                 complaint = Some(failure);
                 text
@@ -84,7 +90,7 @@ fn key(module: &[u8], tuning: Tuning) -> String {
     )
 }
 
-fn compile(module: &[u8], output: &File, tuning: Tuning) -> Result<(), Failure> {
+fn compile(module: &[u8], output: &File, tuning: Tuning, wall: Duration) -> Result<(), Failure> {
     let own = |what: &str| {
         let what = what.to_string();
         move |error: std::io::Error| Failure::Own(format!("{what}: {error}"))
@@ -110,7 +116,7 @@ fn compile(module: &[u8], output: &File, tuning: Tuning) -> Result<(), Failure> 
         let _ = (&mut stderr).take(COMPLAINT).read_to_end(&mut text);
         String::from_utf8_lossy(&text).trim_end().to_string()
     });
-    let outcome = wait(&mut child).map_err(own("waiting for the compiler"))?;
+    let outcome = wait(&mut child, wall).map_err(own("waiting for the compiler"))?;
     let complaint = reader.join().unwrap_or_default();
     match outcome {
         Some(0) => Ok(()),
@@ -118,19 +124,21 @@ fn compile(module: &[u8], output: &File, tuning: Tuning) -> Result<(), Failure> 
         Some(code) => Err(Failure::Guest(format!(
             "the compiler ended with {code}: more memory ({ADDRESS_SPACE} bytes) or time ({PROCESSOR_SECONDS} s) than allowed?"
         ))),
-        None => Err(Failure::Guest(format!("it took more than {WALL:?}"))),
+        None => Err(Failure::Guest(format!(
+            "it took more than {wall:?} (WASMDOCK_COMPILE_TIME, {WALL:?} at most)"
+        ))),
     }
 }
 
 /// Waits for the child for as long as is allowed; `None` where it had to be killed.
-fn wait(child: &mut Child) -> std::io::Result<Option<i32>> {
+fn wait(child: &mut Child, wall: Duration) -> std::io::Result<Option<i32>> {
     let start = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status.code().unwrap_or(-1)));
         }
-        if start.elapsed() > WALL {
+        if start.elapsed() > wall {
             child.kill()?;
             child.wait()?;
             return Ok(None);

@@ -2,8 +2,8 @@
 
 use crate::call::Call;
 use crate::launch::{Launch, VARIABLE};
-use crate::oci::{read, write};
-use crate::{HOST, image, spec};
+use crate::oci::{read, settings, write};
+use crate::{HOST, image, record, spec};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ pub fn prepare(call: &Call) -> Result<(), String> {
         .map_or("", String::as_str);
     if image::split_export(name).0 == image::split_export(module).0 {
         let export = image::split_export(name).1.map(str::to_string);
-        again(&spec, &mut wanted, Launch { export, ..launch })?;
+        again(&spec, &mut wanted, Launch { export, ..launch }, id)?;
         return write(&path, &wanted);
     }
     let rootfs = bundle.join(spec["root"]["path"].as_str().unwrap_or("rootfs"));
@@ -45,13 +45,12 @@ pub fn prepare(call: &Call) -> Result<(), String> {
     }
 }
 
-/// Makes a process the guest once more, within the limits of the container and those in the process's environment.
-fn again(spec: &Value, wanted: &mut Value, mut launch: Launch) -> Result<(), String> {
-    let (fuel, memory) = (launch.settings.fuel, launch.settings.memory);
-    launch.settings.override_by(spec::environment(wanted))?;
-    // Code compiled without fuel cannot count it, and the container's own memory cannot be exceeded.
+/// Makes a process the guest once more, with the settings of the container and those in the process's environment.
+fn again(spec: &Value, wanted: &mut Value, mut launch: Launch, id: &str) -> Result<(), String> {
+    let fuel = launch.settings.fuel;
+    launch.settings = settings(spec, wanted, &record::of(spec, id))?;
+    // Code compiled without fuel cannot count it, and code compiled with it needs some.
     launch.settings.fuel = launch.settings.fuel.filter(|_| fuel.is_some()).or(fuel);
-    launch.settings.memory = launch.settings.memory.into_iter().chain(memory).min();
     let host = format!("{}/{HOST}", spec::base(spec));
     spec::install_process(wanted, &host, &launch);
     Ok(())

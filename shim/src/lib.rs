@@ -3,6 +3,7 @@
 
 pub mod cache;
 pub mod call;
+pub mod capabilities;
 pub mod cleanup;
 pub mod compile;
 pub mod cpu;
@@ -10,8 +11,10 @@ pub mod exec;
 pub mod front;
 pub mod image;
 pub mod launch;
+pub mod layer;
 pub mod oci;
 pub mod real;
+pub mod record;
 pub mod report;
 pub mod settings;
 pub mod spec;

@@ -4,8 +4,9 @@ use crate::call::{self, Call};
 use crate::compile::{self, Failure};
 use crate::image::{self, Program};
 use crate::launch::{Form, Launch, Tuning};
+use crate::record::{self, Record};
 use crate::settings::Settings;
-use crate::{HOST, beside, exec, real, report, spec};
+use crate::{HOST, beside, exec, layer, real, report, spec};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -33,7 +34,7 @@ fn become_real(call: &Call, arguments: &mut Vec<String>) -> Result<(), String> {
     match call.command.as_str() {
         "create" | "run" => {
             let bundle = PathBuf::from(call.bundle.as_deref().unwrap_or("."));
-            let spec = prepare(&bundle)?;
+            let spec = prepare(&bundle, call.id.as_deref().unwrap_or_default())?;
             if wants_systemd(&spec) && !arguments.iter().any(|one| one == "--systemd-cgroup") {
                 arguments.insert(call.index, "--systemd-cgroup".into());
             }
@@ -47,16 +48,32 @@ fn become_real(call: &Call, arguments: &mut Vec<String>) -> Result<(), String> {
 }
 
 /// Reads the bundle's config.json and, where process 1 is Wasm, edits it.
-fn prepare(bundle: &Path) -> Result<Value, String> {
+fn prepare(bundle: &Path, id: &str) -> Result<Value, String> {
     let path = bundle.join("config.json");
     let mut spec = read(&path)?;
     let root = spec["root"]["path"].as_str().unwrap_or("rootfs");
     let rootfs = bundle.join(root); // an absolute root replaces the bundle's path
-    if let Some(program) = wasm_program(&spec, &rootfs)? {
-        edit(&mut spec, &rootfs, program)?;
+    if let Some(program) = program(&spec, &rootfs, bundle, id)?
+        && let Some(found) = wasm(program)?
+    {
+        let record = record::of(&spec, id);
+        edit(&mut spec, &rootfs, found, &record)?;
         write(&path, &spec)?;
     }
     Ok(spec)
+}
+
+/// The settings of a process of a container.
+pub fn settings(spec: &Value, process: &Value, record: &Record) -> Result<Settings, String> {
+    let labels = record.labels.iter();
+    let mut settings = Settings::read(
+        spec::environment(process),
+        spec::annotations(spec),
+        labels.map(|(name, value)| (name.as_str(), value.as_str())),
+    )?;
+    let memory = settings.memory.into_iter().chain(spec::memory_limit(spec));
+    settings.memory = memory.min();
+    Ok(settings)
 }
 
 /// A JSON file.
@@ -75,14 +92,27 @@ pub fn write(path: &Path, value: &Value) -> Result<(), String> {
 /// A Wasm program and the form its first bytes show; `Err` inside where the name promised Wasm in vain.
 type Found = (Program, Result<Form, String>);
 
-fn wasm_program(spec: &Value, rootfs: &Path) -> Result<Option<Found>, String> {
+/// The program of the container: a file, or a layer of the image that no engine unpacks.
+fn program(
+    spec: &Value,
+    rootfs: &Path,
+    bundle: &Path,
+    id: &str,
+) -> Result<Option<Program>, String> {
     let arguments = spec::arguments(&spec["process"]);
     let Some(name) = arguments.get(spec::program_index(&arguments)) else {
         return Ok(None);
     };
-    let Some(program) = image::find(spec, rootfs, name) else {
-        return Ok(None);
-    };
+    if let Some(program) = image::find(spec, rootfs, name) {
+        return Ok(Some(program));
+    }
+    match record::of(spec, id).manifest {
+        Some(manifest) => layer::find(bundle, &manifest, name),
+        None => Ok(None),
+    }
+}
+
+fn wasm(program: Program) -> Result<Option<Found>, String> {
     let start = image::first_bytes(&program.file)
         .map_err(|error| format!("reading {}: {error}", program.name))?;
     match Form::of(&start) {
@@ -98,15 +128,14 @@ fn wasm_program(spec: &Value, rootfs: &Path) -> Result<Option<Found>, String> {
     }
 }
 
-fn edit(spec: &mut Value, rootfs: &Path, (program, form): Found) -> Result<(), String> {
+fn edit(
+    spec: &mut Value,
+    rootfs: &Path,
+    (program, form): Found,
+    record: &Record,
+) -> Result<(), String> {
     let base = spec::base(spec);
-    let mut settings =
-        Settings::read(spec::environment(&spec["process"]), spec::annotations(spec))?;
-    settings.memory = settings
-        .memory
-        .into_iter()
-        .chain(spec::memory_limit(spec))
-        .min();
+    let settings = settings(spec, &spec["process"], record)?;
     let is_folder = |path: &str| fs::metadata(path).is_ok_and(|known| known.is_dir());
     let mut grants = spec::grants(spec, base, is_folder);
     grants.rename(&settings.renamed)?;
@@ -123,6 +152,7 @@ fn edit(spec: &mut Value, rootfs: &Path, (program, form): Found) -> Result<(), S
         fuel: settings.fuel.is_some(),
         epochs: form == Ok(Form::Component) && names_http(&program),
     };
+    let compile_time = settings.compile_time;
     let mut launch = Launch {
         code: format!("{base}/code"),
         tuning,
@@ -135,7 +165,7 @@ fn edit(spec: &mut Value, rootfs: &Path, (program, form): Found) -> Result<(), S
     let began = Instant::now();
     let code = form
         .map_err(Failure::Guest)
-        .and_then(|_| compile::compiled(program.file, &program.name, tuning));
+        .and_then(|_| compile::compiled(program.file, &program.name, tuning, compile_time));
     launch.compiled = Some(began.elapsed().as_secs_f64());
     match code {
         Ok(code) => mounts.push(spec::file_mount(

@@ -1,14 +1,19 @@
-//! The limits and settings of a container, read from its environment and annotations.
+//! The limits and settings of a container, read from its environment, annotations and labels.
 
+use crate::capabilities;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// Environment variable, annotation, meaning: the documented names. The first two of a row are the same setting.
-pub const NAMES: [(&str, &str); 11] = [
+pub const NAMES: [(&str, &str); 15] = [
     ("WASMDOCK_MEMORY", "wasmdock.memory"),
     ("WASMDOCK_TABLES", "wasmdock.tables"),
     ("WASMDOCK_TIMEOUT", "wasmdock.timeout"),
     ("WASMDOCK_FUEL", "wasmdock.fuel"),
+    ("WASMDOCK_STACK", "wasmdock.stack"),
+    ("WASMDOCK_COMPILE_TIME", "wasmdock.compile-time"),
+    ("WASMDOCK_ALLOW", "wasmdock.allow"),
+    ("WASMDOCK_DENY", "wasmdock.deny"),
     ("WASMDOCK_ROOTFS", "wasmdock.rootfs"),
     ("WASMDOCK_DIRS", "wasmdock.dirs"),
     ("WASMDOCK_HTTP_ADDRESS", "wasmdock.http.address"),
@@ -17,6 +22,11 @@ pub const NAMES: [(&str, &str); 11] = [
     ("WASMDOCK_HTTP_DRAIN", "wasmdock.http.drain"),
     ("WASMDOCK_MARKS", "wasmdock.marks"),
 ];
+
+/// The label of an image in which its author lists all that it may ask for; WASMDOCK_ALLOW takes its place.
+const AUTHORS_LIST: &str = "dev.wasmdock.capabilities";
+/// What a stack may have: less is too little for any guest, more is more than a process can have many of.
+const STACKS: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
 
 /// Names of the runwasi shim, taken as well: images written for it keep working.
 const RUNWASI: [(&str, &str); 3] = [
@@ -36,6 +46,7 @@ pub enum Rootfs {
 
 /// Limits and HTTP settings; sizes in bytes, times in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// All linear memories of one instance together.
     pub memory: Option<u64>,
@@ -44,6 +55,15 @@ pub struct Settings {
     /// Wall time of a command, or of one request of a served component.
     pub timeout: Option<u64>,
     pub fuel: Option<u64>,
+    /// Bytes of Wasm's call stack.
+    pub stack: Option<u64>,
+    /// Wall time of compiling, where that is necessary.
+    pub compile_time: Option<u64>,
+    /// The capabilities that are granted; `None` grants all but those denied.
+    pub allow: Option<Vec<String>>,
+    pub deny: Vec<String>,
+    /// Which setting grants, for the message to a guest that asks for more.
+    pub granted_by: String,
     pub rootfs: Rootfs,
     /// Folders of the container shown to the guest under other names.
     pub renamed: Vec<(String, String)>,
@@ -52,7 +72,6 @@ pub struct Settings {
     pub concurrency: u32,
     pub drain: u64,
     /// Whether process 1 says how long each of its steps took.
-    #[serde(default)]
     pub marks: bool,
 }
 
@@ -63,6 +82,11 @@ impl Default for Settings {
             tables: 1_000_000,
             timeout: None,
             fuel: None,
+            stack: None,
+            compile_time: None,
+            allow: None,
+            deny: Vec::new(),
+            granted_by: String::new(),
             rootfs: Rootfs::Hidden,
             renamed: Vec::new(),
             address: SocketAddr::from(([0, 0, 0, 0], 8080)),
@@ -75,51 +99,95 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads the settings of a container; environment wins over annotation.
+    /// Reads the settings of a container: its environment wins over its labels, which an image may bring as well; the
+    /// limits of annotations, which only who starts the container can set, hold in any case.
     pub fn read<'a>(
         environment: impl Iterator<Item = (&'a str, &'a str)>,
-        annotations: impl Iterator<Item = (&'a str, &'a str)>,
+        annotations: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<Settings, String> {
         let mut settings = Settings::default();
-        for (name, value) in annotations {
-            if let Some((variable, _)) = NAMES.iter().find(|row| row.1 == name) {
+        for (name, value) in labels {
+            if name == AUTHORS_LIST && settings.allow.is_none() {
+                settings.set_capabilities("WASMDOCK_ALLOW", name, value)?;
+            }
+            settings.set_named(name, value)?;
+        }
+        for (name, value) in annotations.clone() {
+            settings.set_named(name, value)?;
+        }
+        for (name, value) in environment {
+            if let Some(variable) = known(name) {
                 settings.set(variable, name, value)?;
             }
         }
-        settings.override_by(environment)?;
+        for (name, value) in annotations {
+            let mut bound = Settings::default();
+            bound.set_named(name, value)?;
+            settings.hold(name, bound);
+        }
         Ok(settings)
     }
 
-    /// Takes over what an environment sets.
-    pub fn override_by<'a>(
-        &mut self,
-        environment: impl Iterator<Item = (&'a str, &'a str)>,
-    ) -> Result<(), String> {
-        for (name, value) in environment {
-            if let Some(variable) = known(name) {
-                self.set(variable, name, value)?;
-            }
+    /// Whether a guest may ask for this.
+    pub fn grants(&self, capability: &str) -> bool {
+        let listed = |list: &Vec<String>| list.iter().any(|one| one == capability);
+        self.allow.as_ref().is_none_or(listed) && !listed(&self.deny)
+    }
+
+    /// Whether there is anything a guest may not ask for.
+    pub fn limits_capabilities(&self) -> bool {
+        self.allow.is_some() || !self.deny.is_empty()
+    }
+
+    /// Takes over what an annotation or label sets, if it is one of ours.
+    fn set_named(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match NAMES.iter().find(|row| row.1 == name) {
+            Some((variable, _)) => self.set(variable, name, value),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Keeps the stricter of what is set and the bound of one annotation.
+    fn hold(&mut self, name: &str, bound: Settings) {
+        let least = |own: Option<u64>, other: Option<u64>| own.into_iter().chain(other).min();
+        match name {
+            "wasmdock.memory" => self.memory = least(self.memory, bound.memory),
+            "wasmdock.tables" => self.tables = self.tables.min(bound.tables),
+            "wasmdock.timeout" => self.timeout = least(self.timeout, bound.timeout),
+            "wasmdock.fuel" => self.fuel = least(self.fuel, bound.fuel),
+            "wasmdock.stack" => self.stack = least(self.stack, bound.stack),
+            "wasmdock.compile-time" => {
+                self.compile_time = least(self.compile_time, bound.compile_time)
+            }
+            "wasmdock.allow" => {
+                let own = self.allow.take();
+                let both = |one: &String| own.as_ref().is_none_or(|own| own.contains(one));
+                self.allow = Some(bound.allow.into_iter().flatten().filter(both).collect());
+                self.granted_by = bound.granted_by;
+            }
+            "wasmdock.deny" => self.deny.extend(bound.deny),
+            _ => {}
+        }
     }
 
     fn set(&mut self, variable: &str, name: &str, value: &str) -> Result<(), String> {
         let wrong = |wanted: &str| format!("reading {name}={value}: not {wanted}");
+        let time = || milliseconds(value).ok_or_else(|| wrong("a time like 2s or 500ms"));
         match variable {
             "WASMDOCK_MEMORY" => {
                 self.memory = Some(bytes(value).ok_or_else(|| wrong("a size like 64m or 1g"))?)
             }
             "WASMDOCK_TABLES" => self.tables = count(value).ok_or_else(|| wrong("a number"))?,
-            "WASMDOCK_TIMEOUT" => {
-                self.timeout =
-                    Some(milliseconds(value).ok_or_else(|| wrong("a time like 2s or 500ms"))?)
-            }
+            "WASMDOCK_TIMEOUT" => self.timeout = Some(time()?),
+            "WASMDOCK_COMPILE_TIME" => self.compile_time = Some(time()?),
             "WASMDOCK_FUEL" => {
-                self.fuel = Some(
-                    value
-                        .parse()
-                        .map_err(|_| wrong("a number of instructions"))?,
-                )
+                let fuel = count(value);
+                self.fuel = Some(fuel.ok_or_else(|| wrong("a number of instructions"))?)
+            }
+            "WASMDOCK_STACK" => {
+                let stack = bytes(value).filter(|size| STACKS.contains(size));
+                self.stack = Some(stack.ok_or_else(|| wrong("a size between 64k and 1g"))?)
             }
             "WASMDOCK_ROOTFS" => {
                 self.rootfs = match value {
@@ -133,22 +201,41 @@ impl Settings {
                 let pairs: Option<Vec<_>> = value.split(',').map(renaming).collect();
                 self.renamed = pairs.ok_or_else(|| wrong("a list like /data::/"))?
             }
+            "WASMDOCK_MARKS" => self.marks = value == "1",
+            "WASMDOCK_ALLOW" | "WASMDOCK_DENY" => self.set_capabilities(variable, name, value)?,
+            _ => self.set_server(variable, value).map_err(wrong)?,
+        }
+        Ok(())
+    }
+
+    fn set_capabilities(&mut self, variable: &str, name: &str, value: &str) -> Result<(), String> {
+        let list = capabilities::parse(value).ok_or_else(|| {
+            let names = capabilities::NAMES.join(", ");
+            format!("reading {name}={value}: not a list of {names}, or all, or none")
+        })?;
+        if variable == "WASMDOCK_DENY" {
+            self.deny = list;
+        } else {
+            self.allow = Some(list);
+        }
+        self.granted_by = name.to_string();
+        Ok(())
+    }
+
+    /// Sets what only served components have; the error is what was wanted.
+    fn set_server(&mut self, variable: &str, value: &str) -> Result<(), &'static str> {
+        match variable {
             "WASMDOCK_HTTP_ADDRESS" => {
-                self.address = value
-                    .parse()
-                    .map_err(|_| wrong("an address like 0.0.0.0:8080"))?
+                self.address = value.parse().map_err(|_| "an address like 0.0.0.0:8080")?
             }
-            "WASMDOCK_HTTP_BACKLOG" => {
-                self.backlog = value.parse().map_err(|_| wrong("a number"))?
-            }
+            "WASMDOCK_HTTP_BACKLOG" => self.backlog = value.parse().map_err(|_| "a number")?,
             "WASMDOCK_HTTP_CONCURRENCY" => {
                 self.concurrency = match value.parse() {
                     Ok(count) if (1..=10_000).contains(&count) => count,
-                    _ => return Err(wrong("a number from 1 to 10000")),
+                    _ => return Err("a number from 1 to 10000"),
                 }
             }
-            "WASMDOCK_MARKS" => self.marks = value == "1",
-            _ => self.drain = milliseconds(value).ok_or_else(|| wrong("a time like 2s"))?,
+            _ => self.drain = milliseconds(value).ok_or("a time like 2s")?,
         }
         Ok(())
     }
@@ -210,63 +297,5 @@ fn milliseconds(text: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(
-        environment: &[(&str, &str)],
-        annotations: &[(&str, &str)],
-    ) -> Result<Settings, String> {
-        Settings::read(environment.iter().copied(), annotations.iter().copied())
-    }
-
-    #[test]
-    fn sizes_and_times_take_the_usual_units() {
-        assert_eq!(bytes("64m"), Some(64 << 20));
-        assert_eq!(bytes("1GiB"), Some(1 << 30));
-        assert_eq!(bytes("4096"), Some(4096));
-        assert_eq!(bytes("1x"), None);
-        assert_eq!(count("1e+15"), Some(1_000_000_000_000_000));
-        assert_eq!(count("1.5"), None);
-        assert_eq!(milliseconds("1.5"), Some(1500));
-        assert_eq!(milliseconds("500ms"), Some(500));
-        assert_eq!(milliseconds("0"), None);
-        assert_eq!(milliseconds("-1s"), None);
-    }
-
-    #[test]
-    fn environment_wins_over_annotation() {
-        let settings = read(&[("WASMDOCK_FUEL", "5")], &[("wasmdock.fuel", "7")]).unwrap();
-        assert_eq!(settings.fuel, Some(5));
-    }
-
-    #[test]
-    fn names_of_runwasi_are_understood() {
-        let settings = read(&[("WASMTIME_HTTP_PROXY_SOCKET_ADDR", "127.0.0.1:80")], &[]).unwrap();
-        assert_eq!(settings.address.port(), 80);
-    }
-
-    #[test]
-    fn folders_may_have_other_names_for_the_guest() {
-        let settings = read(&[("WASMDOCK_DIRS", "/a::/,/b::/c")], &[]).unwrap();
-        assert_eq!(settings.renamed[1], ("/b".into(), "/c".into()));
-        assert!(read(&[("WASMDOCK_DIRS", "a")], &[]).is_err());
-    }
-
-    #[test]
-    fn a_wrong_value_names_the_variable_and_what_was_wanted() {
-        let message = read(&[("WASMDOCK_MEMORY", "lots")], &[]).unwrap_err();
-        assert_eq!(
-            message,
-            "reading WASMDOCK_MEMORY=lots: not a size like 64m or 1g"
-        );
-    }
-
-    #[test]
-    fn other_variables_stay_with_the_guest() {
-        assert!(!is_for_the_host("PATH"));
-        assert!(!is_for_the_host("WASMDOCK_OTHER"));
-        assert!(is_for_the_host("WASMDOCK_TIMEOUT"));
-        assert!(is_for_the_host("WASMDOCK_LAUNCH"));
-    }
-}
+#[path = "settings_tests.rs"]
+mod tests;

@@ -36,7 +36,7 @@ pub fn environment(process: &Value) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// The annotations of a spec as pairs.
-pub fn annotations(spec: &Value) -> impl Iterator<Item = (&str, &str)> {
+pub fn annotations(spec: &Value) -> impl Iterator<Item = (&str, &str)> + Clone {
     let pairs = spec["annotations"].as_object().into_iter().flatten();
     pairs.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
 }

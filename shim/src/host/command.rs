@@ -8,7 +8,7 @@ use wasmdock_shim::launch::Launch;
 use wasmtime::component::{self, Component};
 use wasmtime::{Engine, Error, Func, Linker, Module, Result, Store, Val};
 use wasmtime_wasi::p2::bindings::Command;
-use wasmtime_wasi::{WasiCtxBuilder, p1, p2};
+use wasmtime_wasi::{I32Exit, WasiCtxBuilder, p1, p2};
 
 /// Runs a future to its end on this thread alone.
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -64,6 +64,7 @@ async fn call_module(
     state::refuel(store, launch)?;
     let mut linker = Linker::new(engine);
     p1::add_to_linker_async(&mut linker, |state: &mut ModuleState| &mut state.wasi)?;
+    pass_all_codes(&mut linker)?;
     let instance = linker.instantiate_async(&mut *store, module).await?;
     marks::step("instantiate");
     let name = launch.export.as_deref().unwrap_or("_start");
@@ -79,6 +80,15 @@ async fn call_module(
         ));
     };
     call_function(&function, store, name).await
+}
+
+/// wasmtime's own proc_exit traps from 126 on; a container ends with any code from 0 to 255.
+fn pass_all_codes(linker: &mut Linker<ModuleState>) -> Result<()> {
+    linker.allow_shadowing(true);
+    let exit = |code: i32| -> Result<()> { Err(I32Exit(code).into()) };
+    linker.func_wrap("wasi_snapshot_preview1", "proc_exit", exit)?;
+    linker.allow_shadowing(false);
+    Ok(())
 }
 
 async fn call_function<T: Send>(function: &Func, store: &mut Store<T>, name: &str) -> Result<()> {
@@ -175,7 +185,8 @@ fn missing(name: &str, exports: impl Iterator<Item = String>) -> Error {
     Error::msg(format!("the guest has no export {name}{known}"))
 }
 
-fn attempt(arguments: &[String]) -> String {
+/// What was tried, for the front of a message.
+pub fn attempt(arguments: &[String]) -> String {
     format!(
         "running {}",
         arguments.first().map_or("the guest", |name| name)

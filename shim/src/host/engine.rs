@@ -13,6 +13,18 @@ pub fn configuration(tuning: Tuning, compiler: bool) -> Config {
     config
 }
 
+/// The configuration of the host: without the compiler, with the stack a container asks for.
+pub fn hosting(tuning: Tuning, stack: Option<u64>) -> Config {
+    /// What functions of the host may need on the same stack: as much as wasmtime leaves them by default.
+    const HOSTS_OWN: usize = 3 << 19;
+    let mut config = configuration(tuning, false);
+    if let Some(stack) = stack.and_then(|stack| usize::try_from(stack).ok()) {
+        config.max_wasm_stack(stack);
+        config.async_stack_size(stack + HOSTS_OWN);
+    }
+    config
+}
+
 /// A pool for a server: `concurrency` instances at once, each with memories of at most `memory` bytes.
 pub fn pool(concurrency: u32, memory: usize) -> PoolingAllocationConfig {
     const KEPT: usize = 1 << 20;

@@ -1,5 +1,6 @@
 //! Process 1 of a Wasm container: loads the compiled code, runs the guest, ends as the guest ended.
 
+mod asking;
 mod command;
 mod console;
 mod ending;
@@ -56,7 +57,7 @@ fn launch() -> Result<Launch, String> {
 }
 
 fn run(launch: &Launch, arguments: &[String]) -> Ending {
-    let engine = match Engine::new(&engine::configuration(launch.tuning, false)) {
+    let engine = match Engine::new(&engine::hosting(launch.tuning, launch.settings.stack)) {
         Ok(engine) => engine,
         Err(error) => return Ending::broken(format!("starting wasmtime: {error:#}")),
     };
@@ -66,7 +67,10 @@ fn run(launch: &Launch, arguments: &[String]) -> Ending {
             match unsafe { Module::deserialize_file(&engine, &launch.code) } {
                 Ok(module) => {
                     marks::step("map");
-                    command::run_module(launch, &engine, &module, arguments)
+                    match asking::refuse_module(launch, &module, arguments) {
+                        Some(refusal) => refusal,
+                        None => command::run_module(launch, &engine, &module, arguments),
+                    }
                 }
                 Err(error) => unusable(launch, &error),
             }
@@ -90,6 +94,9 @@ fn run_component(
     component: &Component,
     arguments: &[String],
 ) -> Ending {
+    if let Some(refusal) = asking::refuse_component(launch, engine, component, arguments) {
+        return refusal;
+    }
     if launch.export.is_none() && serve::is_served(engine, component) {
         return serve::run(launch);
     }

@@ -99,12 +99,12 @@ async fn serve(launch: &Launch) -> Result<Ending, String> {
 
 /// An engine with a pool where the address space allows one, and the guest linked into it.
 fn prepare(launch: &Launch) -> Result<ProxyPre<ComponentState>> {
-    let mut config = engine::configuration(launch.tuning, false);
+    let mut config = engine::hosting(launch.tuning, launch.settings.stack);
     let memory = launch.settings.memory.unwrap_or(u64::MAX) as usize;
     let pool = engine::pool(launch.settings.concurrency, memory);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     let engine = Engine::new(&config)
-        .or_else(|_| Engine::new(&engine::configuration(launch.tuning, false)))?;
+        .or_else(|_| Engine::new(&engine::hosting(launch.tuning, launch.settings.stack)))?;
     // SAFETY: the OCI runtime wrote this file outside the container and mounted it read-only.
     let component = unsafe { Component::deserialize_file(&engine, &launch.code) }?;
     let mut linker = Linker::new(&engine);
