@@ -19,7 +19,8 @@ PACKAGE = ROOT / "wasmdock"
 LAYERS = {
     "1 values, no I/O": """
         errors stats wit values wit_values wasm_* capabilities wasm inspection http_message
-        oci oci.fields oci.reference oci.manifest oci.compression oci.image oci.image_index oci.tar oci.layer""",
+        oci oci.fields oci.reference oci.manifest oci.compression oci.fixed oci.image oci.image_index oci.tar
+        oci.layer""",
     "2 one concern each": """
         runtime grants stack launch process lifeline attach relay guest guest_files results surroundings code_cache
         watch oci.*""",

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -199,3 +200,19 @@ def test_spoiled_compiled_code_is_not_fatal(wasmdock: CommandLine, tmp_path: Pat
 def test_cache_that_cannot_be_written_is_not_fatal(wasmdock: CommandLine) -> None:
     done = wasmdock("run", guest("hello"), WASMDOCK_CACHE="/dev/null/cache")
     assert (done.code, done.stdout, done.stderr) == (0, HELLO, "")
+
+
+def test_run_in_this_process_loads_little(wasmdock: CommandLine) -> None:
+    """Each of these costs the start of every guest milliseconds, and no run of a stored image needs it."""
+    assert wasmdock("pack", guest("hello"), "-t", "hello").code == 0
+    assert wasmdock("run", "hello").stdout == HELLO  # compiled now, and kept
+    script = """
+import sys
+from wasmdock.cli import run_cli
+assert run_cli(["run", "--on", "process", "hello"]) == 0
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=wasmdock.environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    costly = {"asyncio", "dataclasses", "inspect", "logging", "shutil", "subprocess", "tarfile", "wasmtime.component"}
+    assert set(done.stdout.split()) & costly == set()

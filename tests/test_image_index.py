@@ -2,7 +2,6 @@
 
 import json
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,7 +48,7 @@ def test_two_images_for_one_platform_are_no_index() -> None:
 
 def test_an_index_of_other_images_is_refused() -> None:
     with pytest.raises(ImageError, match="does not list just the images"):
-        replace(INDEX, images=(hello(),))
+        ImageIndex(INDEX.data, (hello(),))
 
 
 def test_a_stored_index_is_one_line_with_its_platforms(store: Store) -> None:

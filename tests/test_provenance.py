@@ -210,7 +210,7 @@ def test_a_referrer_is_an_artifact_about_an_image() -> None:
 
 def test_a_referrer_with_other_data_is_refused() -> None:
     with pytest.raises(ImageError, match="bytes instead of"):
-        replace(SBOM, data=b"other")
+        Referrer(SBOM.manifest, b"other")
 
 
 def test_documents_stay_with_their_image_and_are_no_images(store: Store) -> None:

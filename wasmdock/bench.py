@@ -93,7 +93,7 @@ class ColdRuntime:
         ended = self._clock()
         inner = result.phases.get("total", ended - prepared)
         phases = {self._phase: prepared - began, **result.phases, "total": prepared - began + inner}
-        return replace(result, phases=phases)
+        return result._replace(phases=phases)
 
 
 @dataclass(frozen=True, slots=True)

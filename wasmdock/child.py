@@ -45,7 +45,7 @@ def run_in_child(task: Task) -> RunResult:
     os.close(answer_writer)
     try:
         with suppress(BrokenPipeError), os.fdopen(task_writer, "wb") as file:  # a dead child does not answer
-            pickle.dump(replace(task, request=replace(task.request, env={})), file)
+            pickle.dump(replace(task, request=task.request._replace(env={})), file)
         answer = _answer(answer_reader, limit)
     finally:
         os.close(answer_reader)

@@ -185,7 +185,7 @@ def _entry(service: Service, image: Image) -> Entry:
     """What is started: the image's entrypoint, or the service's own where it names the same binary."""
     own = entry(image)
     if service.entrypoint is None:
-        return replace(own, defaults=service.command if service.command is not None else own.defaults)
+        return own._replace(defaults=service.command if service.command is not None else own.defaults)
     path, _, export = (service.entrypoint[0] if service.entrypoint else "").partition("#")
     if path.lstrip("/") != own.path.lstrip("/"):
         raise UsageError(
@@ -205,7 +205,7 @@ def _check(health: Health | None, guest: Guest) -> "_Maker | None":
     if health is None:
         return None
     arguments = health.test[2:]
-    again = replace(guest, entry=replace(guest.entry, arguments=arguments, defaults=()))
+    again = replace(guest, entry=guest.entry._replace(arguments=arguments, defaults=()))
     return _Maker(again)
 
 

@@ -3,7 +3,7 @@
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypedDict
 
 from wasmdock.docker import Docker
@@ -131,12 +131,12 @@ class DockerRuntime:
         inherited = request.stdio is Stdio.INHERIT
         verdict = judge(done, request.limits, is_wasm=is_wasm)
         if verdict.outcome is Outcome.EXITED and verdict.exit_code == OUT_OF_MEMORY_CODE and self._was_oom(name):
-            verdict = replace(verdict, outcome=Outcome.OUT_OF_MEMORY, message="out of memory: the kernel ended it")
+            verdict = verdict._replace(outcome=Outcome.OUT_OF_MEMORY, message="out of memory: the kernel ended it")
         phases = {"run": done.seconds, **(self._phases(name) if self._timed else {})}
         if inherited:  # the user has read what the runtime said already
             said = "" if said_by_runtime(done.stderr) else verdict.message
-            return replace(verdict, stdout=b"", stderr=b"", message=said, phases=phases)
-        return replace(verdict, phases=phases)
+            return verdict._replace(stdout=b"", stderr=b"", message=said, phases=phases)
+        return verdict._replace(phases=phases)
 
     def _was_oom(self, name: str) -> bool:
         """Ask the engine's events: the container itself is gone. No answer counts as no."""

@@ -1,7 +1,7 @@
 """Why a container ended: its record, what it said last, and a replay of its bytes -> one sentence and its cure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def replay_request(container: Container) -> RunRequest:
     """The same start once more, harmless: read-only folders, no network, no stdin, little time."""
     limits = Limits(memory=container.memory or 512 * MIB, timeout=REPLAY_TIME)
     mounts = tuple(
-        replace(mount, guest="/") if mount.guest == ROOT_MOUNT else mount
+        mount._replace(guest="/") if mount.guest == ROOT_MOUNT else mount
         for mount in container.mounts
         if mount.host.is_dir()
     )

@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,7 +127,7 @@ def granted_mounts(request: RunRequest) -> tuple[Mount, ...]:
     """The mounts, none of them writable where the request says so."""
     if not request.read_only:
         return request.mounts
-    return tuple(replace(mount, read_only=True) for mount in request.mounts)
+    return tuple(mount._replace(read_only=True) for mount in request.mounts)
 
 
 def check_network(request: RunRequest) -> None:

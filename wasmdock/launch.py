@@ -1,7 +1,7 @@
 """Machine facts and an image's nature -> which road to take, with reasons: a table, no probing."""
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from wasmdock.errors import UnavailableError, UsageError
 
@@ -26,8 +26,7 @@ class Nature(Enum):
     NATIVE = "a native Linux program"
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(NamedTuple):
     """What is known of this machine: whether an engine answers, and whether its Wasm runtime is proven.
 
     engine names it for people ("Docker 26.1.5"); trouble says why none answers. Proven means that this
@@ -39,8 +38,7 @@ class Machine:
     wasm_proven: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """The decision: a road, the flags Docker needs for it (empty: none), and why."""
 
     road: Road

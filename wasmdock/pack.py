@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wasmdock.errors import GuestError, ImageError, UsageError
 from wasmdock.oci.fields import NOTHING, shown
@@ -25,8 +24,7 @@ _OCI = "org.opencontainers.image."
 _TITLE = f"{_OCI}title"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What an image starts: `path` as written, without `#func`; `export` is that func or empty.
 
     arguments always follow the path; defaults follow them unless the caller gives arguments of his own.

@@ -37,9 +37,7 @@ class _Kind(NamedTuple):
 class Programs:
     """Programs by image and kind of limits. Safe to use from several threads."""
 
-    def __init__(
-        self, folder: Path | None, compile_time: float | None = COMPILE_TIME, *, pooled: bool = False
-    ) -> None:
+    def __init__(self, folder: Path | None, compile_time: float | None = COMPILE_TIME, *, pooled: bool = False) -> None:
         """Make nothing yet. folder keeps compiled code; compile_time is seconds, None: no limit.
 
         pooled: many instances are to come, so those that fit take turns in a pool.

@@ -1,11 +1,10 @@
 """The contract between whoever wants an image run and whatever can run it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from wasmdock.oci.image import Image
@@ -15,8 +14,7 @@ CAPABILITIES_LABEL = "dev.wasmdock.capabilities"  # of an image: all that its au
 DEFAULT_STACK = 512 << 10  # wasmtime's own
 
 
-def _nothing() -> Mapping[str, str]:
-    return MappingProxyType({})
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Outcome(Enum):
@@ -33,8 +31,7 @@ OUT_OF_MEMORY_CODE = 137
 TIMED_OUT_CODE = 124
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What a guest may use at most; None lifts a limit.
 
     memory is bytes of linear memory over all memories (a GC heap may be as large again), output is bytes,
@@ -52,8 +49,7 @@ class Limits:
     printed: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """One directory of the host (`host`, absolute) seen by the guest at `guest` (absolute, POSIX)."""
 
     host: Path
@@ -68,8 +64,7 @@ class Stdio(Enum):
     INHERIT = "inherit"
 
 
-@dataclass(frozen=True, slots=True)
-class RunRequest:
+class RunRequest(NamedTuple):
     """What is granted to one run. Nothing is inherited: no environment, no directory, no network.
 
     args come after the entrypoint's name; env adds to the image's own; stdin is given whole, or None
@@ -79,18 +74,17 @@ class RunRequest:
     """
 
     args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=_nothing)
+    env: Mapping[str, str] = _NOTHING
     mounts: tuple[Mount, ...] = ()
     stdin: bytes | None = None
     interactive: bool = False
     stdio: Stdio = Stdio.CAPTURE
     network: str = ""
     read_only: bool = False
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(NamedTuple):
     """How one run ended.
 
     exit_code is the guest's own (0-255) or 134 trap, 137 out of memory, 124 timed out; stdout and stderr
@@ -103,7 +97,7 @@ class RunResult:
     stdout: bytes = b""
     stderr: bytes = b""
     message: str = ""
-    phases: Mapping[str, float] = field(default_factory=dict)
+    phases: Mapping[str, float] = _NOTHING
     peak_memory: int | None = None
 
 

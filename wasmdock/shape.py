@@ -8,9 +8,8 @@ artifact    the CNCF's Wasm OCI artifact: the bare binary, its config says what 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from wasmdock.errors import UsageError
 from wasmdock.oci.compression import gzip_bytes
@@ -31,8 +30,7 @@ class Shape(Enum):
     ARTIFACT = "artifact"
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """All that an image of one program says, whatever its shape.
 
     file_name is the program's in the root folder; run is the config's `config` object; created RFC 3339 text.

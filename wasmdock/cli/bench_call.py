@@ -61,6 +61,6 @@ def _anew(describe: CaseResult, make: Callable[[], Call], phase: str) -> Case:
         prepared = time.perf_counter()
         result = call()
         ended = time.perf_counter()
-        return replace(result, phases={phase: prepared - began, "run": ended - prepared, "total": ended - began})
+        return result._replace(phases={phase: prepared - began, "run": ended - prepared, "total": ended - began})
 
     return Case(describe, run, clocked_by="total")

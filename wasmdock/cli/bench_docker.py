@@ -133,7 +133,7 @@ class DockerCases:
             self._add_http(replace(describe, road="docker"), image, request)
             return
         reference = held_as(image)
-        bounded = replace(request, limits=replace(Limits(), timeout=_PATIENCE))
+        bounded = request._replace(limits=Limits(timeout=_PATIENCE))
         self._cases.cleanups.append(lambda: _ignore(self._docker.remove(reference, force=True)))
         network = self._network()
 
@@ -299,7 +299,7 @@ class PhasedDocker:
     def run(self, image: Image, request: RunRequest) -> RunResult:
         """Run it; the phase `total` is seconds from the docker client's start to its end."""
         result = self._runtime.run(image, request)
-        return replace(result, phases=_phases(result, self._clock.seconds))
+        return result._replace(phases=_phases(result, self._clock.seconds))
 
 
 def _wasm_words(image: Image) -> list[str]:

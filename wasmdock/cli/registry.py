@@ -1,18 +1,15 @@
 """wasmdock push, pull, copy, tags, login and logout: images to and from registries."""
 
 import argparse
-import getpass
 import json
 import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
-from wasmdock.cli.attest import read_key
 from wasmdock.cli.context import Context
+from wasmdock.cli.key_file import read_key
 from wasmdock.cli.progress import progress_of
-from wasmdock.cosign import push_signature
 from wasmdock.errors import ImageError, RegistryError, UsageError
 from wasmdock.oci import registry_transfer
 from wasmdock.oci.credentials import Credentials, Login
@@ -35,7 +32,7 @@ def push(options: argparse.Namespace, context: Context) -> int:
     content = context.store.content(str(line.digest))
     reference = Reference.parse(options.name) if options.name else line.reference
     if not reference.tag and not reference.digest:
-        reference = replace(reference, tag="latest")
+        reference = reference._replace(tag="latest")
 
     def sources(digest: Digest) -> Sequence[str]:
         return context.store.repositories(reference.registry, digest)
@@ -47,6 +44,8 @@ def push(options: argparse.Namespace, context: Context) -> int:
     about = [referrer for image in images for referrer in context.store.referrers(image.digest)]
     _attach(lambda: push_referrers(registry, reference, about), context)
     if options.sign:
+        from wasmdock.cosign import push_signature
+
         push_signature(registry, reference, sent.digest, read_key(options.sign))
     _report_sent(reference, sent, options)
     return 0
@@ -144,6 +143,8 @@ def _ask(options: argparse.Namespace, context: Context) -> tuple[str, str]:
         if not user:
             print("user: ", end="", file=sys.stderr, flush=True)
             user = sys.stdin.readline().strip()
+        import getpass
+
         secret = getpass.getpass("password: ", sys.stderr)
     else:
         raise UsageError("logging in: no terminal to ask for the password", "pipe it in with --password-stdin")

@@ -1,9 +1,8 @@
 """IMAGE on the command line -> an Image: from the store, the engine, an archive, a layout, a file, a guest's folder."""
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wasmdock.cli.context import Context
 from wasmdock.errors import ImageError, UsageError, WasmdockError
@@ -20,8 +19,7 @@ _FILES = (".wasm", ".wat", ".tar", ".tar.gz", ".tgz")
 _PATHS = ("/", "./", "../", "~")
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """An image, the name it goes by, and where it was found (for --why)."""
 
     image: Image
@@ -29,8 +27,7 @@ class Source:
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """How an image is looked for: pull is missing, always or never; platform None: Wasm, else this machine's."""
 
     pull: str = "missing"

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from wasmdock.errors import ImageError
 
@@ -67,8 +66,7 @@ def _kind(value: object) -> str:
     return kinds.get(type(value), "a number")
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(NamedTuple):
     """One JSON object; null counts as absent, as Docker writes it. Every getter raises ImageError."""
 
     what: str

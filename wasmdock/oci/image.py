@@ -2,13 +2,13 @@
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from wasmdock.errors import ImageError
 from wasmdock.oci.compression import unpack
 from wasmdock.oci.fields import Fields, parse_object
+from wasmdock.oci.fixed import Fixed
 from wasmdock.oci.manifest import (
     LAYER_CAP,
     RUN_CONFIG,
@@ -30,18 +30,36 @@ _UNPACKED_CAP = 4 << 30
 Fetch = Callable[[Descriptor], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Fixed):
     """One layer: what it must be, and its bytes or a way to get them; verified either way."""
 
+    __slots__ = ("descriptor", "opener", "source")
     descriptor: Descriptor
-    source: bytes | Callable[[], bytes] = field(repr=False, compare=False)
-    opener: Callable[[], BinaryIO] | None = field(default=None, repr=False, compare=False)
+    source: bytes | Callable[[], bytes]
+    opener: Callable[[], BinaryIO] | None
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        descriptor: Descriptor,
+        source: bytes | Callable[[], bytes],
+        opener: Callable[[], BinaryIO] | None = None,
+    ) -> None:
         """Verify bytes that are here already. Raises ImageError."""
-        if isinstance(self.source, bytes):
-            self.descriptor.check(self.source)
+        if isinstance(source, bytes):
+            descriptor.check(source)
+        self._fix(descriptor=descriptor, source=source, opener=opener)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both must be the same bytes."""
+        return isinstance(other, Layer) and self.descriptor == other.descriptor
+
+    def __hash__(self) -> int:
+        """By what equality is by."""
+        return hash(self.descriptor)
+
+    def __repr__(self) -> str:
+        """Without the bytes."""
+        return f"Layer({self.descriptor!r})"
 
     @classmethod
     def of(cls, media_type: str, data: bytes) -> "Layer":
@@ -73,30 +91,41 @@ class Layer:
         return sum(len(piece) for piece in unpack(self.data, what, _UNPACKED_CAP))
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Fixed):
     """One image for one platform: manifest and config as the bytes they came in, and its layers.
 
     Making one verifies that the three belong together and parses both documents. Raises ImageError.
     """
 
+    __slots__ = ("_config", "_manifest", "config", "digest", "layers", "manifest")
     manifest: bytes
     config: bytes
     layers: tuple[Layer, ...]
-    _manifest: Manifest = field(init=False, repr=False, compare=False)
-    _config: Fields = field(init=False, repr=False, compare=False)
-    digest: Digest = field(init=False, repr=False, compare=False)
+    digest: Digest
+    _manifest: Manifest
+    _config: Fields
 
-    def __post_init__(self) -> None:
+    def __init__(self, manifest: bytes, config: bytes, layers: tuple[Layer, ...]) -> None:
         """Parse and verify once, so that every Image there is is sound."""
-        manifest = Manifest.parse(self.manifest)
-        manifest.config.check(self.config)
-        if manifest.layers != tuple(layer.descriptor for layer in self.layers):
-            what = f'image "{Digest.of(self.manifest)}"'
+        parsed = Manifest.parse(manifest)
+        parsed.config.check(config)
+        if parsed.layers != tuple(layer.descriptor for layer in layers):
+            what = f'image "{Digest.of(manifest)}"'
             raise ImageError(f"reading {what}: the layers are not those of its manifest")
-        object.__setattr__(self, "_manifest", manifest)
-        object.__setattr__(self, "_config", _parse_config(self.config, manifest))
-        object.__setattr__(self, "digest", Digest.of(self.manifest))
+        self._fix(manifest=manifest, config=config, layers=layers, digest=Digest.of(manifest))
+        self._fix(_manifest=parsed, _config=_parse_config(config, parsed))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same manifest, and with it the same config and layers."""
+        return isinstance(other, Image) and self.manifest == other.manifest
+
+    def __hash__(self) -> int:
+        """By what equality is by."""
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        """By digest: the bytes say little."""
+        return f"Image({self.digest})"
 
     @classmethod
     def parse(

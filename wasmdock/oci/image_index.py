@@ -2,28 +2,40 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from wasmdock.errors import ImageError
+from wasmdock.oci.fixed import Fixed
 from wasmdock.oci.image import Descriptor, Digest, Image, Platform
 from wasmdock.oci.manifest import OCI_INDEX, Index
 
 
-@dataclass(frozen=True, slots=True)
-class ImageIndex:
+class ImageIndex(Fixed):
     """An index and the images it lists; making one verifies that they belong together. Raises ImageError."""
 
+    __slots__ = ("data", "digest", "images")
     data: bytes
     images: tuple[Image, ...]
-    digest: Digest = field(init=False, repr=False, compare=False)
+    digest: Digest
 
-    def __post_init__(self) -> None:
+    def __init__(self, data: bytes, images: tuple[Image, ...]) -> None:
         """Verify that the index lists just these images."""
-        index = Index.parse(self.data)
+        index = Index.parse(data)
         listed = [(entry.digest, entry.size) for entry in index.manifests]
-        if listed != [(image.digest, len(image.manifest)) for image in self.images]:
+        if listed != [(image.digest, len(image.manifest)) for image in images]:
             raise ImageError(f'reading index "{index.digest}": it does not list just the images that are here')
-        object.__setattr__(self, "digest", index.digest)
+        self._fix(data=data, images=images, digest=index.digest)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same document, and so list the same images."""
+        return isinstance(other, ImageIndex) and self.data == other.data
+
+    def __hash__(self) -> int:
+        """By what equality is by."""
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        """By digest: the bytes say little."""
+        return f"ImageIndex({self.digest})"
 
     @classmethod
     def of(cls, images: Sequence[Image]) -> "ImageIndex":

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
 
 from wasmdock.errors import ImageError
 from wasmdock.oci.compression import UNPACKED_CAP, unpack
@@ -55,15 +54,14 @@ def _is_covered(name: str, kinds: Mapping[str, str], hidden: Container[str]) -> 
     return name in kinds or replaced or any(path in hidden for path in ("", *parents, name))
 
 
-@dataclass(slots=True)
 class _Search:
     """What one layer has to say of one path: the last entry of a tar wins."""
 
-    wanted: str
-    file_cap: int
-    found: Member | None = None
-    content: bytes = b""
-    hidden: str = ""  # why layers below are not looked at
+    def __init__(self, wanted: str, file_cap: int) -> None:
+        self.wanted, self.file_cap = wanted, file_cap
+        self.found: Member | None = None
+        self.content = b""
+        self.hidden = ""  # why layers below are not looked at
 
     def look_at(self, member: Member, source: PieceSource) -> None:
         parents = _parents(self.wanted)

@@ -1,8 +1,7 @@
 """OCI manifests and indexes: bytes -> the descriptors they list."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from wasmdock.errors import ImageError
 from wasmdock.oci.fields import DOCUMENT_CAP, NOTHING, Fields, parse_object, shown
@@ -54,15 +53,18 @@ def read_platform(fields: Fields) -> Platform:
     return Platform(*parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(NamedTuple):
     """What a blob must be: its media type, digest and size in bytes, and what is said of it."""
 
     media_type: str
     digest: Digest
     size: int
-    annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
+    annotations: Mapping[str, str] = NOTHING
     platform: Platform | None = None
+
+    def __hash__(self) -> int:
+        """By the digest: annotations have no hash."""
+        return hash(self.digest)
 
     @classmethod
     def of(cls, media_type: str, data: bytes, **more: Any) -> "Descriptor":
@@ -108,14 +110,13 @@ class Descriptor:
         return unknown or _REFERENCE_TYPE in self.annotations
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """One image's manifest: its config, its layers from the bottom up, and its annotations."""
 
     media_type: str
     config: Descriptor
     layers: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(hash=False)
+    annotations: Mapping[str, str]
 
     @classmethod
     def parse(cls, data: bytes, layer_cap: int = LAYER_CAP) -> "Manifest":
@@ -132,13 +133,12 @@ class Manifest:
         return cls(media_type, config, layers, fields.text_map("annotations"))
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(NamedTuple):
     """A list of manifests, as one tag for several platforms or as the table of contents of a layout."""
 
     data: bytes
     manifests: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(hash=False)
+    annotations: Mapping[str, str]
 
     @classmethod
     def parse(cls, data: bytes) -> "Index":

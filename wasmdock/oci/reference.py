@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from wasmdock.errors import ImageError
 from wasmdock.oci.fields import shown
@@ -20,8 +20,7 @@ _HUB = "docker.io"
 _NAME_HINT = "write [registry[:port]/]name[:tag][@sha256:...], in lower case, such as hello-world:1.0"
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(NamedTuple):
     """A sha256 digest; its text is `sha256:` and 64 lower-case hex digits."""
 
     hex: str
@@ -52,8 +51,7 @@ class Digest:
         return f"sha256:{self.hex}"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A Docker-style image name, complete: the registry and the tag are filled in as Docker does.
 
     tag is empty only where the name was given by digest alone.
@@ -161,8 +159,7 @@ _ARCHITECTURES = {
 WASM_SYSTEMS = ("wasi", "wasip1", "wasip2")
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(NamedTuple):
     """What an image is for: operating system, architecture and, rarely, a variant of it."""
 
     os: str

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from wasmdock.errors import ImageError
 from wasmdock.oci.fields import DOCUMENT_CAP, NOTHING, parse_object, shown
+from wasmdock.oci.fixed import Fixed
 from wasmdock.oci.manifest import OCI_MANIFEST, Descriptor
 from wasmdock.oci.reference import Digest
 
@@ -15,31 +15,40 @@ _EMPTY = "application/vnd.oci.empty.v1+json"
 _EMPTY_CONFIG = b"{}"
 
 
-@dataclass(frozen=True, slots=True)
-class Referrer:
+class Referrer(Fixed):
     """The artifact's manifest and its one document; making one verifies that they belong together.
 
     Source: image-spec 1.1, manifest.md, "Guidelines for Artifact Usage". Raises ImageError.
     """
 
+    __slots__ = ("artifact_type", "data", "digest", "manifest", "subject")
     manifest: bytes
     data: bytes
-    subject: Digest = field(init=False, compare=False)
-    artifact_type: str = field(init=False, compare=False)
-    digest: Digest = field(init=False, compare=False)
+    subject: Digest
+    artifact_type: str
+    digest: Digest
 
-    def __post_init__(self) -> None:
+    def __init__(self, manifest: bytes, data: bytes) -> None:
         """Verify and parse once."""
-        what = f'artifact "{Digest.of(self.manifest)}"'
-        fields = parse_object(self.manifest, what)
+        digest = Digest.of(manifest)
+        what = f'artifact "{digest}"'
+        fields = parse_object(manifest, what)
         layers = [Descriptor.parse(each) for each in fields.children("layers")]
         if len(layers) != 1 or not fields.has("subject"):
             raise ImageError(f"reading {what}: not one document about one image")
-        layers[0].check(self.data)
+        layers[0].check(data)
+        subject = Descriptor.parse(fields.child("subject")).digest
         config = fields.child("config").text("mediaType")
-        object.__setattr__(self, "subject", Descriptor.parse(fields.child("subject")).digest)
-        object.__setattr__(self, "artifact_type", fields.text("artifactType") or config)
-        object.__setattr__(self, "digest", Digest.of(self.manifest))
+        self._fix(manifest=manifest, data=data, subject=subject, digest=digest)
+        self._fix(artifact_type=fields.text("artifactType") or config)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same artifact."""
+        return isinstance(other, Referrer) and self.manifest == other.manifest
+
+    def __hash__(self) -> int:
+        """By what equality is by."""
+        return hash(self.digest)
 
     @classmethod
     def of(

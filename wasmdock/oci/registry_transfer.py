@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -85,7 +85,7 @@ def pull(
             with incoming.writing(Descriptor.of(parsed.media_type, manifest)) as file:
                 file.write(manifest)
             image = Image.parse(manifest, incoming.read, opener=incoming.open)
-            name = replace(reference, digest=image.digest if reference.digest else None)
+            name = reference._replace(digest=image.digest if reference.digest else None)
             return store.adopt(incoming, image, name)
 
 

@@ -1,8 +1,7 @@
 """The lines of the store's table of contents: what each says of an image, and which one a name means."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from wasmdock.errors import ImageError
 from wasmdock.oci.fields import shown
@@ -19,8 +18,7 @@ _CREATED = "org.opencontainers.image.created"
 _SHORTEST_PREFIX = 4  # hex digits
 
 
-@dataclass(frozen=True, slots=True)
-class StoredImage:
+class StoredImage(NamedTuple):
     """One line of the store: created is RFC 3339 text from the image, stored is seconds since 1970.
 
     digest is the index's where one name holds images for several `platforms`; platform is the one used here.

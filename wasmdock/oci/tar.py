@@ -6,8 +6,7 @@ V7 tar, as in POSIX.1-2017 "pax" and the GNU tar manual.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from wasmdock.errors import ImageError
 from wasmdock.oci.fields import shown
@@ -103,8 +102,7 @@ class FileSource:
         return self.position <= self._length
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One entry of a tar: its name with single slashes and none at the ends, its kind, and where its data is.
 
     link is the target as written, for links only; size and offset are bytes, offset counted from the front.
