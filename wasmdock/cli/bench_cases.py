@@ -22,7 +22,7 @@ from wasmdock.launch import Nature
 from wasmdock.results import CaseResult, LeftOut
 from wasmdock.runtime import RunRequest, RunResult
 
-HOT_RUNS = 20  # per round: one alone would measure what the container before it left of the processor's caches
+HOT_RUNS = 100  # per round: one alone would measure what the container before it left of the processor's caches
 _COMMANDS = (Nature.CORE_COMMAND, Nature.COMPONENT_COMMAND)
 
 
