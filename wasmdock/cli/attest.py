@@ -5,7 +5,8 @@ from pathlib import Path
 
 from wasmdock.build import HOST_ROAD, Build
 from wasmdock.cli.context import Context
-from wasmdock.errors import UsageError, WasmdockError
+from wasmdock.cli.key_file import read_key
+from wasmdock.errors import WasmdockError
 from wasmdock.guest_files import digest_sources, read_sources
 from wasmdock.host_cargo import find_toolchain
 from wasmdock.oci.image import Image
@@ -13,8 +14,6 @@ from wasmdock.oci.referrer import IN_TOTO, SPDX, Referrer
 from wasmdock.process import run_command
 from wasmdock.provenance import make_statement, sign
 from wasmdock.sbom import make_sbom
-
-_KEY_CAP = 1 << 16  # bytes of a key file
 
 
 def attach_to(image: Image, made: Build, options: argparse.Namespace, context: Context, optimized: str = "") -> None:
@@ -28,15 +27,6 @@ def attach_to(image: Image, made: Build, options: argparse.Namespace, context: C
         statement = sign(statement, read_key(options.sign))
     for kind, data in ((SPDX, sbom), (IN_TOTO, statement)):
         context.store.attach(Referrer.of(image.descriptor, kind, data))
-
-
-def read_key(path: Path) -> bytes:
-    """The bytes of a key's file. Raises UsageError."""
-    try:
-        with path.open("rb") as file:
-            return file.read(_KEY_CAP)
-    except OSError as error:
-        raise UsageError(f'reading key "{path}": {error.strerror or error}') from error
 
 
 def _lock(folder: Path) -> str:

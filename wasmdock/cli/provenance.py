@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wasmdock.cli.attest import read_key
 from wasmdock.cli.context import Context
 from wasmdock.cli.documents import documents
+from wasmdock.cli.key_file import read_key
 from wasmdock.cli.source import Source, Wanted, find_image, names_registry, wanted_of
 from wasmdock.cosign import is_signed
 from wasmdock.errors import ImageError, WasmdockError

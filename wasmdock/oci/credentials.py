@@ -4,7 +4,6 @@ import base64
 import binascii
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +110,8 @@ class Credentials:
         """Aside, readable by nobody else, then renamed."""
         if self.path is None:
             raise UsageError("keeping a login: neither DOCKER_CONFIG nor HOME is set", "set DOCKER_CONFIG")
+        import tempfile  # slow to load, and every transfer reads logins
+
         path = self.path.resolve()  # a link in its place stays one
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

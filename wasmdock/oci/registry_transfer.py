@@ -1,7 +1,6 @@
 """Whole images between registries and the store: blobs in parallel, the name last, nothing half-written."""
 
 import queue
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -129,6 +128,8 @@ def copy(
 
     Each blob passes through a temporary file, verified before it is sent on. Raises RegistryError, ImageError.
     """
+    import tempfile  # brings compression along, which a pull need not wait for
+
     doing, progress = f'copying "{origin}" to "{name}"', progress or Silence()
     with during(doing):
         top, data = source.manifest(origin.repository, _wanted(origin), doing)
