@@ -27,7 +27,7 @@ LAYERS = {
     "3 the ends of the pipeline": """
         shape pack convert sbom keys cosign provenance difference optimize
         cargo host_cargo docker* builder build shim engine.* engine http_host serve
-        report_tables report plot_theme plots report_html""",
+        report_tables report report_ranking plot_theme plots report_html""",
     "4 what stands on them": """
         explain child programs inprocess child_main compose* bench* budget doctor_facts engine_files foresight doctor*
         engine_container testing""",

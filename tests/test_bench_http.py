@@ -5,11 +5,12 @@ import json
 import pytest
 
 from tests.fakes import FakeRunner
-from wasmdock.bench_http import PATIENCE, answer_run, load_test, parse_oha, parse_wrk
+from wasmdock.bench_http import PATIENCE, answer_run, load_test, parse_oha, parse_wrk, weigh_service
 from wasmdock.bench_load import Stop
 from wasmdock.cli.bench_service import hosts_of
 from wasmdock.errors import CommandError, UnavailableError
 from wasmdock.process import Completed
+from wasmdock.results import Weight
 from wasmdock.runtime import Outcome
 
 WRK = b"""Running 2s test @ http://127.0.0.1:8080/
@@ -47,6 +48,12 @@ class FakeService:
         self.left -= 1
         return self.left < 0
 
+    def steps(self) -> dict[str, float]:
+        return {"compile": 0.1, "map": 0.05, "listen": 9.0}
+
+    def weigh(self) -> Weight:
+        return Weight(2, 1)
+
     def pause(self, seconds: float) -> None:
         self.now += seconds
 
@@ -55,8 +62,16 @@ def test_service_is_measured_to_its_first_answer_and_ended() -> None:
     service = FakeService()
     result = answer_run(service, lambda: service.now, service.pause)()
     assert result.outcome is Outcome.EXITED
-    assert result.phases["create"] == 0.25
+    assert result.phases["create"] == pytest.approx(0.25 - 0.1)
+    assert result.phases["start"] == pytest.approx(1.502 - 0.05)
+    assert (result.phases["compile"], result.phases["map"]) == (0.1, 0.05)
     assert result.phases["total"] == pytest.approx(1.752)
+    assert not service.running
+
+
+def test_service_is_weighed_once_it_has_answered_and_ended() -> None:
+    service = FakeService()
+    assert weigh_service(service, service.pause) == Weight(2, 1)
     assert not service.running
 
 

@@ -11,8 +11,20 @@ import pytest
 from wasmdock.budget import judge, parse_budget
 from wasmdock.errors import UsageError
 from wasmdock.report import contrasts, regressions, render_csv, render_markdown, render_text, sentences
+from wasmdock.report_ranking import ranking
 from wasmdock.report_tables import base_name, seconds, size, tables
-from wasmdock.results import CaseResult, Density, LeftOut, Results, Throughput, read_results, to_json
+from wasmdock.results import (
+    CaseResult,
+    Density,
+    LeftOut,
+    Results,
+    Throughput,
+    Weight,
+    read_results,
+    schema,
+    to_document,
+    to_json,
+)
 from wasmdock.stats import Sample
 
 
@@ -125,6 +137,47 @@ def test_noisy_cases_get_no_winner() -> None:
     ]
 
 
+def test_many_cases_without_a_winner_for_one_reason_share_a_sentence() -> None:
+    cases = tuple(case(name, "warm", 1.0, rounds=3) for name in "abcd")
+    assert sentences(replace(RESULTS, cases=cases, left_out=())) == [
+        "3 comparisons name no winner: 3 rounds are too few to tell: 8 at least"
+    ]
+
+
+def test_memory_says_who_counted_it() -> None:
+    weighed = replace(
+        RESULTS.cases[2], weights=(Weight(3_000_000, 2_000_000), Weight(5_000_000)), weighed_by="cgroup: x"
+    )
+    table = next(each for each in tables(replace(RESULTS, cases=(RESULTS.cases[0], weighed))) if each.title == "Memory")
+    assert table.rows == (
+        ("wasm, in-process (hot)", "1.11 MB", "1.11 MB", "-", "linear memory"),
+        ("native, slim (warm)", "3.00 MB", "5.00 MB", "2.00 MB", "cgroup"),
+    )
+    assert "cgroup: x" in table.note
+
+
+def test_layers_of_one_image_on_two_roads_are_listed_once() -> None:
+    parts = {"layer 1": 19_100}
+    cases = (replace(RESULTS.cases[0], parts=parts), replace(RESULTS.cases[1], name="wasm, docker", parts=parts))
+    table = next(each for each in tables(replace(RESULTS, cases=cases)) if each.title == "Layers and sections")
+    assert [row[0] for row in table.rows] == ["wasm, in-process: layer 1"]
+
+
+def test_ranking_is_the_same_where_no_benchmark_is_sure_of_another_order() -> None:
+    first = replace(RESULTS, cases=(case("a", "warm", 1.0), case("b", "warm", 1.001), case("c", "warm", 2.0)))
+    second = replace(RESULTS, cases=(case("a", "warm", 1.001), case("b", "warm", 1.0), case("c", "warm", 2.0)))
+    assert ranking([first, second]) == [
+        "the same ranking of 3 cases in 2 benchmarks",
+        "too close to rank: a (warm) and b (warm)",
+    ]
+
+
+def test_ranking_that_another_benchmark_contradicts_is_named() -> None:
+    first = replace(RESULTS, cases=(case("a", "warm", 1.0), case("b", "warm", 2.0)))
+    second = replace(RESULTS, cases=(case("a", "warm", 2.0), case("b", "warm", 1.0)))
+    assert ranking([first, second]) == ["ranked otherwise: a (warm) and b (warm)"]
+
+
 def test_wasm_that_loses_is_said_to_lose() -> None:
     cases = (case("native", "warm", 1.0, program="native"), case("wasm", "warm", 2.0))
     assert "wasm (warm) is 2.00 times slower" in sentences(replace(RESULTS, cases=cases))[0]
@@ -133,12 +186,13 @@ def test_wasm_that_loses_is_said_to_lose() -> None:
 def test_phase_that_cannot_be_seen_is_unknown() -> None:
     table = next(table for table in tables(RESULTS) if table.title.startswith("Phases"))
     assert table.columns == ("case", "compile", "run")
-    assert table.rows[0][1] == "unknown"
+    hot, cold, native = (row[1] for row in table.rows[:3])
+    assert (hot, cold, native) == ("-", "unknown", "-")  # a hot start compiles nothing, nor does a native program
 
 
 def test_full_text_has_every_table() -> None:
     text = render_text(RESULTS, full=True)
-    for title in ("Distributions", "Phases", "Sizes", "Peak memory", "Density", "Throughput"):
+    for title in ("Distributions", "Phases", "Sizes", "Memory", "Density", "Throughput"):
         assert title in text
 
 
@@ -170,6 +224,23 @@ def test_json_is_read_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(to_json(RESULTS))
     assert read_results(path) == RESULTS
+
+
+@pytest.mark.parametrize("results", [RESULTS, Results("nothing", "2026-01-01T00:00:00+00:00", 0, ())])
+def test_json_keeps_to_the_published_schema(results: Results) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="the schema is checked by jsonschema: pip install '.[dev]'")
+    jsonschema.Draft202012Validator.check_schema(schema())
+    weighed = [replace(each, weights=(Weight(5), Weight(6, 4)), weighed_by="cgroup") for each in results.cases]
+    jsonschema.validate(json.loads(to_json(results.with_cases(weighed))), schema())
+
+
+def test_schema_describes_every_key() -> None:
+    document, known = to_document(RESULTS), schema()
+    cases, definitions = document["cases"][0], known["$defs"]
+    assert set(document) == set(known["properties"])
+    assert set(cases) == set(definitions["case"]["properties"])
+    assert set(cases["samples"][0]) == set(definitions["sample"]["properties"])
+    assert set(cases["summary"]) == set(definitions["summary"]["required"])
 
 
 def test_json_names_its_schema_and_carries_summaries() -> None:

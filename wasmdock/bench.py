@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from wasmdock.errors import WasmdockError
 from wasmdock.oci.image import Image
-from wasmdock.results import CaseResult
+from wasmdock.results import CaseResult, Weight
 from wasmdock.runtime import Outcome, RunRequest, RunResult, Runtime
 from wasmdock.stats import Sample, summarize
 
@@ -33,7 +33,8 @@ class Case:
 
     run does one whole run from a fresh start and says how it ended; it counts where it EXITED with `exit_code`
     and printed what its first run printed. clocked_by names the phase that is the case's own stopwatch, for a
-    runtime that does more than run; empty takes the wall time around `run`.
+    runtime that does more than run; empty takes the wall time around `run`. weigh does one run that is not timed, to
+    see its memory.
     """
 
     describe: CaseResult
@@ -45,6 +46,7 @@ class Case:
     clocked_by: str = ""
     stable_output: bool = True
     undo: Callable[[], None] = _nothing
+    weigh: Callable[[], Weight] | None = None
 
 
 def runtime_case(
@@ -93,7 +95,9 @@ class ColdRuntime:
         ended = self._clock()
         inner = result.phases.get("total", ended - prepared)
         phases = {self._phase: prepared - began, **result.phases, "total": prepared - began + inner}
-        return result._replace(phases=phases)
+        first = phases.get("first byte")
+        moment = {} if first is None else {"first byte": prepared - began + first}
+        return result._replace(phases={**phases, **moment})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,19 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from wasmdock.bench import Clock
 from wasmdock.errors import UnavailableError
 from wasmdock.process import Runner, run_command
-from wasmdock.results import Throughput
+from wasmdock.results import Throughput, Weight
 from wasmdock.runtime import TIMED_OUT_CODE, Outcome, RunResult
 
 PATIENCE = 20.0  # seconds until a service must have answered
 _POLL = 0.001
+_REST = 0.5  # seconds until what a start and an answer left to do is done
 _DURATIONS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 _TOOLS_HINT = "install wrk or oha"
 
@@ -30,6 +31,12 @@ class Service(Protocol):
     def answers(self) -> bool:
         """Whether it answers a request now."""
 
+    def steps(self) -> Mapping[str, float]:
+        """Seconds of what it says of its own start: `compile`, `map`; asked while it runs, empty for the silent."""
+
+    def weigh(self) -> Weight:
+        """Its memory while it runs."""
+
     @property
     def url(self) -> str:
         """Where it answers."""
@@ -40,7 +47,8 @@ def answer_run(
 ) -> Callable[[], RunResult]:
     """What starts a service, waits for its first answer and ends it.
 
-    `total` is seconds to the first answer, and so is the phase `first byte`; create and start are its two parts.
+    `total` is seconds to the first answer, and so is the phase `first byte`. create, until it was started, and start
+    are its parts; what the service says of its own steps is taken out of them.
     """
 
     def run() -> RunResult:
@@ -50,15 +58,36 @@ def answer_run(
         try:
             answered = _wait(service, began + PATIENCE, clock, pause)
             first = clock()
+            steps = service.steps() if answered else {}
         finally:
             stop()
         if not answered:
             return RunResult(Outcome.TIMED_OUT, TIMED_OUT_CODE, message=f"no HTTP answer within {PATIENCE:g} s")
-        total = first - began
-        phases = {"create": created - began, "start": first - created, "first byte": total, "total": total}
+        phases = _phases(created - began, first - began, steps)
         return RunResult(Outcome.EXITED, 0, phases=phases)
 
     return run
+
+
+def _phases(created: float, answered: float, steps: Mapping[str, float]) -> dict[str, float]:
+    """Compiling is over before a service is started; mapping its code may be on either side of that."""
+    own = {name: seconds for name, seconds in steps.items() if name in ("compile", "map")}
+    waiting, mapping = answered - created, own.get("map", 0.0)
+    create = max(0.0, created - own.get("compile", 0.0) - max(0.0, mapping - waiting))
+    start = max(0.0, waiting - mapping)
+    return {"create": create, **own, "start": start, "first byte": answered, "total": answered}
+
+
+def weigh_service(service: Service, pause: Callable[[float], None] = time.sleep) -> Weight:
+    """Start a service, have it answer once, let it come to rest, weigh it, end it. Raises WasmdockError."""
+    stop = service.start()
+    try:
+        if not _wait(service, time.monotonic() + PATIENCE, time.monotonic, pause):
+            return Weight()
+        pause(_REST)
+        return service.weigh()
+    finally:
+        stop()
 
 
 def _wait(service: Service, until: float, clock: Clock, pause: Callable[[float], None]) -> bool:

@@ -128,6 +128,7 @@ class Launch:
 
     environment is all that the guest sees. Of the limits the host keeps memory, tables and timeout, which is that of
     each request of a guest that is served (30 s where there is none). address is HOST:PORT; port 0 is any free one.
+    marks: the host says how long its own steps took (shim/README.md).
     """
 
     code: Compiled
@@ -137,6 +138,7 @@ class Launch:
     limits: Limits = field(default_factory=lambda: Limits(memory=None))
     export: str = ""
     drain: float = DRAIN
+    marks: bool = False
 
     def variables(self) -> dict[str, str]:
         """The whole environment of the program; the guest sees all of it but the launch."""
@@ -156,6 +158,7 @@ class Launch:
             "backlog": 1024,
             "concurrency": 128,
             "drain": round(self.drain * 1000),
+            "marks": self.marks,
         }
         return {
             "code": str(self.code.path),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 # Colours that stand for a variable of the page's style sheet, and what a PNG takes instead (Okabe and Ito's palette).
 INK, GRID = "#010101", "#020202"
-SERIES = tuple(f"#0303{number:02x}" for number in range(8))
+SERIES = tuple(f"#0303{number:02x}" for number in range(9))
 VARIABLES: Mapping[str, str] = {INK: "--ink", GRID: "--grid", **{c: f"--c{n}" for n, c in enumerate(SERIES)}}
 LIGHT: Mapping[str, str] = {
     "--ink": "#1c1e21",
@@ -13,7 +13,7 @@ LIGHT: Mapping[str, str] = {
     **{
         f"--c{number}": colour
         for number, colour in enumerate(
-            ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b7280", "#8c6d1f")
+            ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b7280", "#8c6d1f", "#5b3fa0")
         )
     },
 }
@@ -23,7 +23,7 @@ DARK: Mapping[str, str] = {
     **{
         f"--c{number}": colour
         for number, colour in enumerate(
-            ("#4db1ef", "#ff8a4c", "#3ddbae", "#eda3cb", "#f5c04a", "#8fd3f9", "#a3abb8", "#d8b45f")
+            ("#4db1ef", "#ff8a4c", "#3ddbae", "#eda3cb", "#f5c04a", "#8fd3f9", "#a3abb8", "#d8b45f", "#b79cf0")
         )
     },
 }

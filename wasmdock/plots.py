@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wasmdock.errors import UnavailableError
 from wasmdock.plot_theme import GRID, INK, LIGHT, SERIES, VARIABLES, themed
-from wasmdock.report_tables import phase_median, phase_names, seconds, size
+from wasmdock.report_tables import peaks, phase_median, phase_names, seconds, size
 from wasmdock.results import CaseResult, Results
 from wasmdock.stats import quantile, seconds_of
 
@@ -272,12 +272,11 @@ def _sizes(results: Results, new: _New) -> Plot | None:
 def _memory(results: Results, new: _New) -> Plot | None:
     rows = []
     for case in results.cases:
-        values = [sample.memory for sample in case.samples if sample.memory is not None]
-        if values:
-            rows.append((_label(case), sorted(values)[len(values) // 2], case.program))
-    return _amounts(
-        "Peak memory", "Peak memory", rows, new, "In-process: the linear memory of the instance. Logarithmic scale."
-    )
+        values = peaks(case)
+        if values and (case.weights or case.start == "hot"):
+            rows.append((_label(case), values[len(values) // 2], case.program))
+    note = "The table says who counted: hot instances show their linear memory alone. Logarithmic scale."
+    return _amounts("Peak memory", "Memory", rows, new, note)
 
 
 def _amounts(title: str, table: str, rows: Sequence[tuple[str, int, str]], new: _New, note: str) -> Plot | None:

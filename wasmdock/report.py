@@ -78,12 +78,20 @@ def _interval(comparison: Comparison) -> str:
 
 def sentences(results: Results, base: str = "") -> list[str]:
     """Everything there is to say: comparisons, what was dropped or left out, what interrupted."""
-    said = [sentence(contrast) for contrast in contrasts(results, base)]
+    said = _compared(contrasts(results, base))
     said += _busy(results)
     said += [f"{label(case)} was given up: {case.dropped}" for case in results.cases if case.dropped]
     said += [f"left out: {each.what}: {each.why}" for each in results.left_out]
     said += ["interrupted: these are the results so far"] if results.interrupted else []
     return said
+
+
+def _compared(found: list[Contrast]) -> list[str]:
+    """A sentence per contrast; those without a winner for one and the same reason share one."""
+    reasons = [each.comparison.why for each in found if each.comparison.verdict is Verdict.TOO_NOISY]
+    shared = [why for why in dict.fromkeys(reasons) if reasons.count(why) > 2]
+    said = [sentence(each) for each in found if each.comparison.why not in shared]
+    return said + [f"{reasons.count(why)} comparisons name no winner: {why}" for why in shared]
 
 
 def _busy(results: Results) -> list[str]:

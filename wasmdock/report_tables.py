@@ -1,7 +1,7 @@
 """Results -> tables: medians, distributions, phases, sizes, memory, density, throughput; amounts written for people."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wasmdock.results import CaseResult, Results
@@ -145,7 +145,7 @@ def _details(results: Results) -> Table:
 
 
 # In the order they happen; the last one is a moment, counted from the beginning.
-PHASES = ("load", "compile", "map", "create", "start", "instantiate", "run", "teardown", "first byte")
+PHASES = ("load", "create", "compile", "start", "map", "instantiate", "run", "teardown", "first byte")
 
 
 def phase_names(results: Results) -> list[str]:
@@ -163,10 +163,23 @@ def phase_median(case: CaseResult, phase: str) -> float | None:
 
 def _phases(results: Results) -> Table:
     names = phase_names(results)
-    rows = tuple(
-        (label(case), *(seconds(phase_median(case, name)) for name in names)) for case in results.cases if case.summary
-    )
-    return Table("Phases, medians", ("case", *names), rows if names else (), "unknown: this road does not show it")
+    rows = tuple((label(case), *(_phase_cell(case, name) for name in names)) for case in results.cases if case.summary)
+    note = "unknown: this road does not show it; -: no part of this start"
+    return Table("Phases, medians", ("case", *names), rows if names else (), note)
+
+
+def _phase_cell(case: CaseResult, phase: str) -> str:
+    found = phase_median(case, phase)
+    return _NONE if found is None and not _takes_part(case, phase) else seconds(found)
+
+
+def _takes_part(case: CaseResult, phase: str) -> bool:
+    """Whether a start goes through a phase at all, as far as can be known without having seen it."""
+    if phase in ("load", "create", "start", "teardown"):
+        return any(phase in sample.phases for sample in case.samples)
+    if phase in ("compile", "map"):
+        return case.program == "wasm" and case.start == ("cold" if phase == "compile" else "warm")
+    return phase != "instantiate" or case.program == "wasm"
 
 
 def _sizes(results: Results) -> Table:
@@ -182,11 +195,12 @@ def _sizes(results: Results) -> Table:
 
 
 def _parts(results: Results) -> Table:
-    rows = [
-        (f"{name}: {part}", size(value))
-        for name in _names(results)
-        for part, value in next((case.parts for case in results.cases if case.name == name), {}).items()
-    ]
+    rows = []
+    seen: list[Mapping[str, int]] = []  # the same image on another road
+    for case in results.cases:
+        if case.parts not in seen:
+            seen.append(case.parts)
+            rows += [(f"{case.name}: {part}", size(value)) for part, value in case.parts.items()]
     return Table("Layers and sections", ("part", "bytes"), tuple(rows), "layers as they are sent, sections as they are")
 
 
@@ -197,13 +211,30 @@ def _pull_times(packed: int | None) -> list[str]:
     return [seconds(packed / speed) if packed is not None else _NONE for _, speed in _LINKS]
 
 
+LINEAR = "linear memory"
+
+
+def peaks(case: CaseResult) -> list[int]:
+    """Peak bytes of its runs, lowest first: of those that were weighed, else the linear memory of each."""
+    weighed = [weight.peak for weight in case.weights]
+    seen = weighed or [sample.memory for sample in case.samples if not sample.failure]
+    return sorted(value for value in seen if value is not None)
+
+
 def _memory(results: Results) -> Table:
-    rows = []
+    rows, notes = [], []
+    shown: set[str] = set()  # linear memory is the same however warm the start
     for case in results.cases:
-        values = sorted(sample.memory for sample in case.samples if sample.memory is not None and not sample.failure)
+        values = [] if case.name in shown else peaks(case)
+        shown |= {case.name} if values and not case.weights else set()
+        steady = sorted(weight.steady for weight in case.weights if weight.steady is not None)
         if values:
-            rows.append((label(case), size(statistics.median_low(values)), size(values[-1])))
-    return Table("Peak memory", ("case", "median", "highest"), tuple(rows))
+            by, _, meaning = (case.weighed_by or LINEAR).partition(": ")
+            rest = size(statistics.median_low(steady)) if steady else _NONE
+            rows.append((label(case), size(statistics.median_low(values)), size(values[-1]), rest, by))
+            notes += [f"{by}: {meaning}"] if meaning else []
+    note = "; ".join(["at rest: once it has answered its first request", *dict.fromkeys(notes)])
+    return Table("Memory", ("case", "peak, median", "highest", "at rest", "counted by"), tuple(rows), note)
 
 
 def _density(results: Results) -> Table:

@@ -14,6 +14,14 @@ _MOST = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Weight:
+    """Bytes of memory of one run: at its peak, and at rest once it serves; None where that cannot be seen."""
+
+    peak: int | None = None
+    steady: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CaseResult:
     """One case with its samples in the order they came.
 
@@ -21,7 +29,8 @@ class CaseResult:
     `native` or `command`; road is where it ran; start is `cold` (nothing prepared), `warm` (image loaded, code
     compiled) or `hot` (a fresh instance in a running process). sizes are bytes by what they measure (`packed`,
     `unpacked`, `program`, `compiled code`), parts those of each layer and of each section of a Wasm binary; detail
-    is what else is known; dropped says why it was given up.
+    is what else is known; dropped says why it was given up. weights are of runs of their own, weighed_by says who
+    counted; a sample's memory is linear memory.
     """
 
     name: str
@@ -34,6 +43,8 @@ class CaseResult:
     detail: str = ""
     dropped: str = ""
     subject: str = ""
+    weights: tuple[Weight, ...] = ()
+    weighed_by: str = ""
 
     @property
     def summary(self) -> Summary | None:
@@ -133,6 +144,12 @@ def to_json(results: Results) -> str:
     return text + "\n"
 
 
+def schema() -> dict[str, Any]:
+    """The JSON schema of a results file (draft 2020-12): bench-1.schema.json in this package."""
+    document: dict[str, Any] = json.loads(Path(__file__).with_name("bench-1.schema.json").read_text(encoding="utf-8"))
+    return document
+
+
 def read_results(path: Path) -> Results:
     """Read a file that `to_json` wrote. Raises UsageError for anything else."""
     doing = f'reading results "{path}"'
@@ -182,17 +199,22 @@ def _case(document: Mapping[str, Any]) -> CaseResult:
         detail=str(document.get("detail", "")),
         dropped=str(document.get("dropped", "")),
         subject=str(document.get("subject", "")),
+        weights=tuple(Weight(_bytes(each["peak"]), _bytes(each["steady"])) for each in document.get("weights", ())),
+        weighed_by=str(document.get("weighed_by", "")),
     )
 
 
+def _bytes(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
 def _sample(document: Mapping[str, Any]) -> Sample:
-    memory = document.get("memory")
     phases = document.get("phases", {}).items()
     return Sample(
         round=int(document["round"]),
         seconds=float(document["seconds"]),
         phases={str(name): None if value is None else float(value) for name, value in phases},
-        memory=None if memory is None else int(memory),
+        memory=_bytes(document.get("memory")),
         failure=str(document.get("failure", "")),
     )
 

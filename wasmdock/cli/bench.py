@@ -10,6 +10,7 @@ from pathlib import Path
 from wasmdock.bench import Case, Measured, Plan, measure, overhead
 from wasmdock.bench_http import Service, load_test
 from wasmdock.bench_load import CONCURRENCY, SECONDS, Crowd, density, throughput
+from wasmdock.bench_memory import weigh
 from wasmdock.cli.bench_cases import find_cases
 from wasmdock.cli.bench_list import Cases, volume_words
 from wasmdock.cli.bench_output import check_exports, deliver, export
@@ -43,6 +44,8 @@ def bench(options: argparse.Namespace, context: Context) -> int:
         results = _start(options, cases, seed, context)
         keeper = _Keeper(results, options, last)
         results = _measure(results, cases, options, earlier, keeper, context)
+        if not results.interrupted:
+            results = keeper.write(_weigh(results, cases, context))
         if not results.interrupted:
             results = keeper.write(_load(results, cases, options, context))
     finally:
@@ -136,6 +139,21 @@ def _measure(
     with live(results, chosen, plan, context) as show:
         found = measure(chosen, plan, earlier=done, on_sample=show, on_round=keeper.keep)
     return keeper.write(replace(_with(results, found), interrupted=found.interrupted))
+
+
+def _weigh(results: Results, cases: Cases, context: Context) -> Results:
+    """Memory of each case, in runs of their own; Ctrl-C keeps what there is."""
+    heavy = {case.describe.key: case for case in cases.found if case.weigh}
+    found = list(results.cases)
+    if heavy:
+        context.say("wasmdock: memory of each, in runs of their own")
+    try:
+        for place, each in enumerate(found):
+            if each.key in heavy and each.summary:
+                found[place] = replace(each, weights=weigh(heavy[each.key]))
+    except KeyboardInterrupt:
+        return replace(results.with_cases(found), interrupted=True)
+    return results.with_cases(found)
 
 
 def _load(results: Results, cases: Cases, options: argparse.Namespace, context: Context) -> Results:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wasmdock.bench import Case, ColdRuntime, runtime_case
 from wasmdock.bench_command import command_run
+from wasmdock.bench_memory import BY_PROCESS, weigh_program
 from wasmdock.cli.bench_call import call_cases
 from wasmdock.cli.bench_crowds import Instances
 from wasmdock.cli.bench_defaults import with_defaults
@@ -17,7 +18,7 @@ from wasmdock.cli.bench_list import Cases, image_parts, image_sizes, volume_word
 from wasmdock.cli.context import Context
 from wasmdock.cli.run import nature_of
 from wasmdock.cli.source import Source, find_image
-from wasmdock.errors import UsageError
+from wasmdock.errors import UsageError, WasmdockError
 from wasmdock.launch import Nature
 from wasmdock.results import CaseResult, LeftOut
 from wasmdock.runtime import RunRequest, RunResult
@@ -75,6 +76,7 @@ def _add_roads(
     if nature is Nature.NATIVE:
         docker.add_native(source, request)
         return
+    native = getattr(options, "native", None) if nature is Nature.HTTP else Path(subject)
     if nature in _COMMANDS:
         _add_process(prefix, source, request, cases, options, context)
     elif nature is Nature.LIBRARY and options.call:
@@ -83,12 +85,24 @@ def _add_roads(
         cases.left_out.append(
             LeftOut(f"{prefix}wasm, in-process", f"{source.reference} is a library: give --call EXPORT")
         )
-    else:
+    elif nature is Nature.HTTP and "process" in options.roads:
+        _add_host(prefix, source, cases, options, context)
+    elif nature is not Nature.HTTP:
         cases.left_out.append(LeftOut(f"{prefix}wasm, in-process", f"{source.reference} is {nature.value}"))
     if "docker" in options.roads and nature is not Nature.LIBRARY:
         docker.add_wasm(prefix, source, request, serves=nature is Nature.HTTP)
-    if "docker" in options.roads and (Path(subject) / "Cargo.toml").is_file() and nature is not Nature.HTTP:
-        docker.add_bases(prefix, Path(subject), request)
+    if "docker" in options.roads and native and (native / "Cargo.toml").is_file():
+        docker.add_bases(prefix, native, request, serves=nature is Nature.HTTP)
+
+
+def _add_host(prefix: str, source: Source, cases: Cases, options: argparse.Namespace, context: Context) -> None:
+    """A wasi:http guest without a container; options.native is the folder of its native counterpart."""
+    from wasmdock.cli.bench_host import add_host
+
+    try:
+        add_host(prefix, source.image, cases, context, options.http_path, cold=not options.no_cold)
+    except WasmdockError as error:
+        cases.leave_out(f"{prefix}wasm, wasmdock-host", error)
 
 
 def _add_call(prefix: str, source: Source, cases: Cases, options: argparse.Namespace) -> None:
@@ -154,7 +168,9 @@ def _add_cli(
     argv += [*(["-i"] if request.stdin is not None else []), *volume_words(request.mounts), "subject", *request.args]
     env = {**context.environment, "WASMDOCK_HOME": str(home), "WASMDOCK_CACHE": str(cases.folder / "cache")}
     run = command_run(argv, env=env, stdin=request.stdin)
-    warm = Case(replace(describe, start="warm"), run, exit_code=options.exit_code, clocked_by="total")
+    described = replace(describe, start="warm", weighed_by=BY_PROCESS)
+    warm = Case(described, run, exit_code=options.exit_code, clocked_by="total")
+    warm = replace(warm, weigh=lambda: weigh_program(argv, env=env, stdin=request.stdin))
     cases.add(warm)
     cases.loads.append(warm)
     if not options.no_cold:
@@ -165,7 +181,7 @@ def _add_cli(
             shutil.rmtree(away, ignore_errors=True)
             return cold()
 
-        cases.add(replace(warm, describe=replace(describe, start="cold"), run=forget_and_run))
+        cases.add(replace(warm, describe=replace(describe, start="cold"), run=forget_and_run, weigh=None))
 
 
 def _add_own(
@@ -186,5 +202,6 @@ def _add_own(
     except ValueError as error:
         raise UsageError(f'reading case "{text}": {error}', "quote it as in a shell") from error
     run = command_run(argv, env=context.environment, stdin=request.stdin)
-    describe = CaseResult(name, "command", "command", "warm", detail=what)
-    cases.add(Case(describe, run, exit_code=options.exit_code, clocked_by="total", stable_output=False))
+    describe = CaseResult(name, "command", "command", "warm", detail=what, weighed_by=BY_PROCESS)
+    case = Case(describe, run, exit_code=options.exit_code, clocked_by="total", stable_output=False)
+    cases.add(replace(case, weigh=lambda: weigh_program(argv, env=context.environment, stdin=request.stdin)))

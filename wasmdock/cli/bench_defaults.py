@@ -10,7 +10,7 @@ from typing import Any
 from wasmdock.cli.values import parse_mount
 from wasmdock.errors import GuestError
 
-_KEYS = ("args", "call", "stdin", "volume")
+_KEYS = ("args", "call", "stdin", "volume", "native")
 
 
 def with_defaults(options: argparse.Namespace, folder: Path) -> argparse.Namespace:
@@ -20,15 +20,16 @@ def with_defaults(options: argparse.Namespace, folder: Path) -> argparse.Namespa
         return options
     merged = copy.copy(options)
     for key, value in read_defaults(manifest.read_text(encoding="utf-8"), folder).items():
-        if not getattr(merged, key):
+        if not getattr(merged, key, None):
             setattr(merged, key, value)
     return merged
 
 
 def read_defaults(text: str, folder: Path) -> dict[str, Any]:
-    """The flags in the text of a Cargo.toml: `args` (texts), `call`, `stdin` (a file), `volume` (HOST:GUEST).
+    """The flags in the text of a Cargo.toml: `args` (texts), `call`, `stdin` (a file), `volume` (HOST:GUEST), `native`.
 
-    Paths are the guest's folder's own. Raises GuestError for another key or another type.
+    native is the folder of a crate: the counterpart of a wasi:http guest, which listens on WASMDOCK_HTTP_ADDRESS, else
+    on 0.0.0.0:8080. Paths are the guest's folder's own. Raises GuestError for another key or another type.
     """
     doing = f'reading "{folder / "Cargo.toml"}": [package.metadata.wasmdock.bench]'
     try:
@@ -40,10 +41,12 @@ def read_defaults(text: str, folder: Path) -> dict[str, Any]:
     for key, value in table.items():
         texts = value if key == "args" and isinstance(value, list) else [value]
         if key not in _KEYS or not all(isinstance(each, str) for each in texts):
-            raise GuestError(f'{doing}: "{key}" is not one of args = ["..."], call, stdin, volume = "..."')
+            raise GuestError(f'{doing}: "{key}" is not one of args = ["..."], call, stdin, volume, native = "..."')
     found: dict[str, Any] = dict(table)
     if "stdin" in found:
         found["stdin"] = folder / found["stdin"]
+    if "native" in found:
+        found["native"] = folder / found["native"]
     if "volume" in found:
         found["volume"] = [parse_mount(f"{folder.absolute()}/{found['volume']}")]
     return found

@@ -4,20 +4,21 @@ import argparse
 import hashlib
 import shlex
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from wasmdock.bench import Case, ColdRuntime, runtime_case
 from wasmdock.bench_command import command_run
-from wasmdock.bench_http import answer_run
+from wasmdock.bench_http import weigh_service
+from wasmdock.bench_memory import BY_CGROUP, BY_PROCESS, weigh_container, weigh_program
 from wasmdock.cli.bench_crowds import Containers
 from wasmdock.cli.bench_fresh import FreshImages, held_as
+from wasmdock.cli.bench_host import ProgramService, add_service
 from wasmdock.cli.bench_list import Cases, image_parts, image_sizes
+from wasmdock.cli.bench_phases import ASK, Listener, PhasedDocker
 from wasmdock.cli.bench_service import DockerService, ServiceRuntime
 from wasmdock.cli.context import Context
 from wasmdock.cli.source import Source
@@ -28,7 +29,6 @@ from wasmdock.errors import BuildError, UnavailableError, UsageError, WasmdockEr
 from wasmdock.guest import Artifact, Target
 from wasmdock.oci.image import Image
 from wasmdock.pack import extract, pack
-from wasmdock.process import Completed, run_command
 from wasmdock.results import CaseResult, LeftOut
 from wasmdock.runtime import Limits, RunRequest, RunResult
 
@@ -54,12 +54,12 @@ class DockerCases:
     def __init__(self, context: Context, cases: Cases, options: argparse.Namespace) -> None:
         """Nothing is asked before the first case."""
         self._context, self._cases, self._options = context, cases, options
-        self._clock = FirstByte()
+        self._listener = Listener()
 
     @cached_property
     def _docker(self) -> Docker:
         found = self._context.docker
-        return Docker(found.host, found.environment, answer=found.answer, runner=self._clock)
+        return Docker(found.host, found.environment, answer=found.answer, runner=self._listener)
 
     def add_wasm(self, prefix: str, source: Source, request: RunRequest, *, serves: bool = False) -> None:
         """The Wasm image in a container, where this engine runs such; `serves`: it answers HTTP."""
@@ -82,14 +82,14 @@ class DockerCases:
             raise UnavailableError(proof.cause, proof.hint)
         record_proof(self._context)
 
-    def add_bases(self, prefix: str, folder: Path, request: RunRequest) -> None:
-        """The same crate, native, in every base asked for."""
+    def add_bases(self, prefix: str, folder: Path, request: RunRequest, *, serves: bool = False) -> None:
+        """The same crate, native, in every base asked for; `serves`: it answers HTTP."""
         for base in self._options.against:
             with self._leaving_out(f"{prefix}native, {base}"):
                 if base == PROCESS:
-                    self._add_program(prefix, folder, request)
+                    self._add_program(prefix, folder, request, serves)
                 else:
-                    self._add_base(prefix, folder, base, request)
+                    self._add_base(prefix, folder, base, request, serves)
 
     def add_native(self, source: Source, request: RunRequest) -> None:
         """A native image that was named itself."""
@@ -136,17 +136,22 @@ class DockerCases:
         bounded = request._replace(limits=Limits(timeout=_PATIENCE))
         self._cases.cleanups.append(lambda: _ignore(self._docker.remove(reference, force=True)))
         network = self._network()
+        options = [*network, *([ASK] if image.platform.is_wasm else [])]
 
-        def make() -> "PhasedDocker":
-            return PhasedDocker(DockerRuntime(self._docker, options=network, timed=True), self._clock)
+        def make() -> PhasedDocker:
+            return PhasedDocker(DockerRuntime(self._docker, options=options, timed=True), self._listener)
+
+        def run_into(file: Path) -> RunResult:
+            return DockerRuntime(self._docker, options=[*network, f"--cidfile={file}"]).run(image, bounded)
 
         runtime = make()
         warm = Case(
-            describe,
+            replace(describe, weighed_by=BY_CGROUP),
             lambda: runtime.run(image, bounded),
             lambda: runtime.prepare(image),
             exit_code=self._options.exit_code,
             clocked_by="total",
+            weigh=lambda: weigh_container(run_into, self._cases.folder),
         )
         self._cases.add(warm)
         plain = DockerRuntime(self._docker, options=network)
@@ -156,7 +161,9 @@ class DockerCases:
             cold = ColdRuntime(make, "load", self._renew())
             detail = describe.detail or ("its base image stays in the engine" if describe.program == "native" else "")
             described = replace(describe, start="cold", detail=detail)
-            self._cases.add(replace(warm, describe=described, run=lambda: cold.run(image, bounded), prepare=_pass))
+            self._cases.add(
+                replace(warm, describe=described, run=lambda: cold.run(image, bounded), prepare=_pass, weigh=None)
+            )
 
     def _crowd(
         self, name: str, runtime: DockerRuntime, image: Image, network: Sequence[str], args: tuple[str, ...]
@@ -168,21 +175,30 @@ class DockerCases:
         """A service: from nothing to the first HTTP answer."""
         reference, port, path = held_as(image), self._options.http or _HTTP_PORT, self._options.http_path
         variables = [word for key, value in request.env.items() for word in ("--env", f"{key}={value}")]
-        words = [*_wasm_words(image), *self._network(), *variables, reference]
-        service = DockerService(self._docker, words, request.args, port, path)
-        runtime = ServiceRuntime(DockerRuntime(self._docker), answer_run(service))
-        warm = runtime_case(describe, runtime, image, request, clocked_by="total")
+        shared = [*self._network(), *variables]
+        words = [*_wasm_words(image), *shared, *([ASK] if image.platform.is_wasm else [])]
+
+        def serve() -> DockerService:
+            return DockerService(self._docker, words, request.args, port, path)
+
+        docker, service = DockerRuntime(self._docker), serve()
+        runtime = ServiceRuntime(docker, service)
+        warm = runtime_case(replace(describe, weighed_by=BY_CGROUP), runtime, image, request, clocked_by="total")
+        warm = replace(warm, weigh=lambda: weigh_service(service))
         self._cases.add(warm)
         self._cases.services.append((warm, service))
+        self._cases.crowds.append(lambda: self._crowd(describe.name, docker, image, shared, request.args))
         self._cases.cleanups.append(lambda: _ignore(self._docker.remove(reference, force=True)))
         if not self._options.no_cold:
 
             def make() -> ServiceRuntime:
-                return ServiceRuntime(DockerRuntime(self._docker), answer_run(service))
+                return ServiceRuntime(DockerRuntime(self._docker), serve())
 
             cold = ColdRuntime(make, "load", self._renew())
             described = replace(describe, start="cold")
-            self._cases.add(replace(warm, describe=described, run=lambda: cold.run(image, request), prepare=_pass))
+            self._cases.add(
+                replace(warm, describe=described, run=lambda: cold.run(image, request), prepare=_pass, weigh=None)
+            )
 
     def _renew(self) -> "FreshImages":
         fresh = FreshImages(self._docker)
@@ -192,7 +208,7 @@ class DockerCases:
     def _network(self) -> list[str]:
         return [f"--network={self._options.network}"] if self._options.network else []
 
-    def _add_base(self, prefix: str, folder: Path, base: str, request: RunRequest) -> None:
+    def _add_base(self, prefix: str, folder: Path, base: str, request: RunRequest, serves: bool) -> None:
         parent, static = BASES.get(base, (base, False))
         program, name = self._native(folder, static)
         tag = f"wasmdock/bench:{name}-{hashlib.sha256(parent.encode() + program).hexdigest()[:16]}"
@@ -202,9 +218,8 @@ class DockerCases:
         finally:
             self._docker.remove(tag, force=True)
         sizes = {**image_sizes(image), "program": len(program)}
-        describe = CaseResult(
-            f"{prefix}native, {base}", "native", "docker", "warm", sizes=sizes, parts=image_parts(image)
-        )
+        road = "http" if serves else "docker"
+        describe = CaseResult(f"{prefix}native, {base}", "native", road, "warm", sizes=sizes, parts=image_parts(image))
         self._add(describe, image, request)
 
     def _build(self, parent: str, name: str, program: bytes, tag: str) -> None:
@@ -229,15 +244,23 @@ class DockerCases:
         source = build_and_pack(folder, Target.NATIVE, context)
         return extract(source.image), source.reference
 
-    def _add_program(self, prefix: str, folder: Path, request: RunRequest) -> None:
+    def _add_program(self, prefix: str, folder: Path, request: RunRequest, serves: bool) -> None:
         """The native program as it is, in no container at all: what no container can beat."""
+        if request.mounts:
+            raise UnavailableError("running without a container: there is nothing that would show it its folders")
         program, name = self._native(folder, static=False)
         path = self._cases.folder / name
         path.write_bytes(program)
         path.chmod(0o755)
         describe = CaseResult(f"{prefix}native, process", "native", "command", "warm", sizes={"program": len(program)})
-        run = command_run([str(path), *request.args], env={}, stdin=request.stdin)
-        self._cases.add(Case(describe, run, exit_code=self._options.exit_code, clocked_by="total"))
+        describe = replace(describe, weighed_by=BY_PROCESS)
+        if serves:
+            add_service(describe, ProgramService(path, self._options.http_path), self._cases)
+            return
+        argv = [str(path), *request.args]
+        run = command_run(argv, env={}, stdin=request.stdin)
+        case = Case(describe, run, exit_code=self._options.exit_code, clocked_by="total")
+        self._cases.add(replace(case, weigh=lambda: weigh_program(argv, env={}, stdin=request.stdin)))
 
     def _leaving_out(self, what: str) -> "_LeavingOut":
         return _LeavingOut(self._cases, what)
@@ -259,66 +282,14 @@ class _LeavingOut:
         return False
 
 
-class FirstByte:
-    """A Runner that notes how many seconds passed until the program's first output."""
-
-    def __init__(self) -> None:
-        """Nothing has been seen."""
-        self.seconds: float | None = None
-
-    def __call__(self, argv: Any, *, on_output: Callable[[bytes], None] | None = None, **more: Any) -> Completed:
-        """Run the program; see `run_command`."""
-        self.seconds = None
-        began = time.monotonic()
-
-        def seen(chunk: bytes) -> None:
-            if self.seconds is None:
-                self.seconds = time.monotonic() - began
-            if on_output:
-                on_output(chunk)
-
-        return run_command(argv, on_output=seen, **more)
-
-
-class PhasedDocker:
-    """DockerRuntime with the phases by the words of a comparison, and what cannot be seen as None.
-
-    create: the client's and the engine's work besides the rest; start: until the program runs; run: the program,
-    with compiling and instantiating where it is Wasm; teardown: its removal. first byte counts from the beginning.
-    """
-
-    def __init__(self, runtime: DockerRuntime, clock: FirstByte) -> None:
-        """Wrap a timed DockerRuntime whose Docker runs programs by `clock`."""
-        self._runtime, self._clock = runtime, clock
-        self.name = "docker"
-
-    def prepare(self, image: Image) -> None:
-        """Load the image."""
-        self._runtime.prepare(image)
-
-    def run(self, image: Image, request: RunRequest) -> RunResult:
-        """Run it; the phase `total` is seconds from the docker client's start to its end."""
-        result = self._runtime.run(image, request)
-        return result._replace(phases=_phases(result, self._clock.seconds))
-
-
 def _wasm_words(image: Image) -> list[str]:
     return [f"--runtime={WASM_RUNTIME}", f"--platform={image.platform}"] if image.platform.is_wasm else []
-
-
-def _phases(result: RunResult, first: float | None) -> dict[str, Any]:
-    total = result.phases["run"]
-    seen = {name: result.phases.get(key) for name, key in _EVENTS.items()}
-    known = [value for value in seen.values() if value is not None]
-    create = max(0.0, total - sum(known)) if len(known) == len(_EVENTS) else None
-    return {"create": create, **seen, "first byte": first, "total": total}
 
 
 # A module whose `_start` returns at once: (module (memory (export "memory") 1) (func (export "_start")))
 _TINY = bytes.fromhex(
     "0061736d01000000010401600000030201000503010001071302066d656d6f72790200065f737461727400000a040102000b"
 )
-_EVENTS = {"start": "container start", "run": "guest", "teardown": "container end"}
 
 
 def _last(output: str) -> str:

@@ -17,6 +17,7 @@ from wasmdock.report import (
     text_bars,
     text_table,
 )
+from wasmdock.report_ranking import ranking
 from wasmdock.report_tables import Table
 from wasmdock.results import Results, read_results, to_json
 
@@ -75,7 +76,15 @@ def deliver(many: Sequence[Results], options: argparse.Namespace, context: Conte
     """Print the newest results, hold them against baseline and budgets, give the exit code."""
     now = many[-1]
     print(_text(now, options))
+    _rank(many, options)
     return max(_hold_baseline(now, options, context), _hold_budgets(now, options, context))
+
+
+def _rank(many: Sequence[Results], options: argparse.Namespace) -> None:
+    said = ranking(many) if len(many) > 1 and options.format in ("text", "md") else []
+    if said:
+        mark = "- " if _is_markdown(options) else ""
+        print("\n" + "\n".join(f"{mark}{line}" for line in said))
 
 
 def _hold_baseline(now: Results, options: argparse.Namespace, context: Context) -> int:

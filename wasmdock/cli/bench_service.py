@@ -3,11 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from wasmdock.bench_http import ask, free_port
+from wasmdock.bench_http import answer_run, ask, free_port
+from wasmdock.bench_memory import cgroup_of, group_weight
+from wasmdock.cli.bench_fresh import held_as
+from wasmdock.cli.bench_phases import split_marks
 from wasmdock.docker import Docker
 from wasmdock.docker_run import DockerRuntime
 from wasmdock.errors import CommandError
 from wasmdock.oci.image import Image
+from wasmdock.results import Weight
 from wasmdock.runtime import RunRequest, RunResult
 
 _START = 60.0
@@ -18,19 +22,21 @@ class DockerService:
     """One image as a service: every start is a new container, published on a port of its own. A Service."""
 
     def __init__(self, docker: Docker, words: Sequence[str], args: Sequence[str], port: int, path: str) -> None:
-        """words are what `docker run` is given up to the image's name; port and path are the service's own."""
+        """words are options of `docker run`; port and path are the service's own. `image` says what is run."""
+        self.image = ""
         self._docker, self._words, self._args, self._port, self._path = docker, words, args, port, path
         self._hosts = hosts_of(docker.host.url, docker.environment)
         self._published = 0
+        self._identity = ""
 
     def start(self) -> Callable[[], None]:
         """Start a container and give back what removes it. Raises CommandError."""
         self._published = free_port()
         words = ["run", "--detach", "--pull=never", f"--publish={self._published}:{self._port}", *self._words]
-        done = self._docker.cli(*words, *self._args, timeout=_START)
+        done = self._docker.cli(*words, self.image, *self._args, timeout=_START)
         if done.code != 0 or done.timed_out:
             raise CommandError(f"starting a service: {done.stderr_text(400)}", "", done.argv, done.code)
-        identity = done.stdout.decode().strip()
+        self._identity = identity = done.stdout.decode().strip()
 
         def stop() -> None:
             self._docker.cli("rm", "--force", "--volumes", identity, timeout=_START)
@@ -45,6 +51,16 @@ class DockerService:
                 return True
         return False
 
+    def steps(self) -> Mapping[str, float]:
+        """What our Wasm runtime says in the container's log; the words asked it to, see bench_phases.ASK."""
+        said = self._docker.cli("logs", self._identity, timeout=_START)
+        return split_marks(said.stderr)[1]
+
+    def weigh(self) -> Weight:
+        """By the container's cgroup; nothing where it cannot be seen from here."""
+        group = cgroup_of(self._identity)
+        return group_weight(group) if group else Weight()
+
     @property
     def url(self) -> str:
         """Where the last container answers."""
@@ -56,17 +72,19 @@ class ServiceRuntime:
 
     name = "docker"
 
-    def __init__(self, runtime: DockerRuntime, run: Callable[[], RunResult]) -> None:
-        """Load images by `runtime`, run by `run`."""
-        self._runtime, self._run = runtime, run
+    def __init__(self, runtime: DockerRuntime, service: DockerService) -> None:
+        """Load images by `runtime`, run them as `service`."""
+        self._runtime, self._service = runtime, service
 
     def prepare(self, image: Image) -> None:
-        """Load the image."""
+        """Load the image; it is what the service runs from now on."""
         self._runtime.prepare(image)
+        self._service.image = held_as(image)
 
     def run(self, image: Image, request: RunRequest) -> RunResult:
         """Start, wait for the first answer, end."""
-        return self._run()
+        self._service.image = held_as(image)
+        return answer_run(self._service)()
 
 
 def hosts_of(url: str, environment: Mapping[str, str]) -> list[str]:
