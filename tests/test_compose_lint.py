@@ -30,11 +30,9 @@ TRAPS = [
     ("an unknown key", "    port: ['80:80']\n", ERROR, 4, 'unknown key "services.a.port"'),
     ("an attested build", WASM + "    build: {context: there, provenance: true}\n", WARNING, 6, "an attested image"),
     ("a missing path", "    volumes: ['./nowhere:/data']\n", WARNING, 4, "nowhere\" is not there"),
-    ("a file for a guest", WASM + "    volumes: ['./compose.yaml:/data']\n", ERROR, 6, "is a file"),
     ("memory without a unit", "    mem_limit: 64\n", ERROR, 4, "64 means bytes"),
     ("memory below deploy", "    deploy:\n      resources:\n        limits: {memory: 128}\n", ERROR, 6, "128 means"),
     ("a variable that is not set", "    hostname: ${NOBODY}\n", WARNING, 4, '"NOBODY" is not set'),
-    ("configs for a guest", WASM + "    configs: [c]\nconfigs: {c: {content: x}}\n", WARNING, 6, "configs are files"),
 ]  # fmt: skip
 
 

@@ -247,9 +247,21 @@ def test_run_gives_other_arguments_and_the_guests_code(project: Project) -> None
     assert project("run", "b").code == project.line("run", "--on", "process", "exit-code").code
 
 
-def test_file_for_a_guest_is_refused(project: Project) -> None:
-    project.pack("hello").write("a: {image: hello, volumes: ['./compose.yaml:/data']}")
-    assert "is a file: a Wasm guest is given folders only" in project("up").stderr
+def test_file_is_read_by_the_guest_where_it_is_mounted(project: Project) -> None:
+    (project.folder / "said.txt").write_text("from a file")
+    config = "configs: [{source: c, target: /data/file}]"
+    project.pack("read_file").write(
+        "a: {image: read-file, command: [file], volumes: ['./said.txt:/data/file:ro']}",
+        f"b: {{image: read-file, command: [file], {config}}}",
+        rest="configs: {c: {content: from a config}}\n",
+    )
+    done = project("up")
+    assert set(done.text.splitlines()) == {"a-1  | from a file", "b-1  | from a config"}, done.stderr
+
+
+def test_program_that_the_image_does_not_hold_checks_no_health(project: Project) -> None:
+    project.pack("hello").write("a: {image: hello, healthcheck: {test: [CMD, curl, localhost]}}")
+    assert 'compose.yaml:2: service "a": its image holds no "curl" for a health check' in project("up").stderr
 
 
 def test_running_project_is_not_started_twice(project: Project) -> None:

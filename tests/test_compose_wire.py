@@ -95,6 +95,30 @@ def test_http_service_answers_at_its_published_port(project: Project) -> None:
     assert project("down").code == 0
 
 
+def test_others_wait_for_the_health_that_curl_would_find(project: Project) -> None:
+    check = "healthcheck: {test: [CMD, curl, -f, 'http://localhost:8080/'], interval: 100ms, retries: 2}"
+    project.pack("hello")
+    for status, code in ((200, 0), (500, 1)):
+        project.write(
+            f"a: {{image: web, environment: {{GREETING: HTTP/1.1 {status} So}}, {check}}}",
+            "b: {image: hello, depends_on: {a: {condition: service_healthy}}}",
+        )
+        done = project("up", "-d")
+        assert (done.code, "never became healthy" in done.stderr) == (code, bool(code)), done.stderr
+        project("down")
+
+
+def test_check_of_another_port_is_refused_with_its_line(project: Project) -> None:
+    done = project.write("a: {image: web, healthcheck: {test: curl -f http://localhost:9000/}}")("up")
+    assert done.code == 2
+    assert 'compose.yaml:2: service "a": its health check asks port 9000, not its 8080' in done.stderr
+
+
+def test_instances_of_one_http_service_are_refused_with_their_line(project: Project) -> None:
+    done = project.write("a: {image: web, scale: 2}")("up")
+    assert 'compose.yaml:2: service "a": 2 instances cannot share one address' in done.stderr
+
+
 def test_port_in_use_is_named_with_its_line(project: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -35,7 +35,6 @@ class View:
     stack: Stack
     worlds: Mapping[str, World]
     exists: Callable[[Path], bool] = Path.exists
-    is_file: Callable[[Path], bool] = Path.is_file
 
 
 def find_traps(view: View) -> list[Finding]:
@@ -132,20 +131,6 @@ def _ports(service: Service, view: View) -> Iterator[Finding]:
         )
 
 
-def _granted_files(service: Service, view: View) -> Iterator[Finding]:
-    for volume in service.volumes:
-        if volume.kind == "bind" and view.is_file(Path(volume.source)):
-            yield Finding(
-                ERROR, service.node.file, volume.line,
-                f'service "{service.name}": "{volume.source}" is a file: a Wasm guest is given folders only',
-                "mount the folder it lies in",
-            )  # fmt: skip
-    if service.node.get("configs"):
-        yield _at(
-            service, WARNING, "configs", "configs are files: a Wasm guest is given folders only", "mount a folder"
-        )
-
-
 def _binds(service: Service, view: View) -> Iterator[Finding]:
     for volume in service.volumes:
         if volume.kind == "bind" and not view.exists(Path(volume.source)):
@@ -197,4 +182,4 @@ def _waiting(service: Service, view: View) -> Iterator[Finding]:
 
 Rule = Callable[[Service, View], Iterator[Finding]]
 _FOR_ALL: tuple[Rule, ...] = (_binds, _sizes, _name, _waiting)
-_FOR_WASM: tuple[Rule, ...] = (_runtime, _health, _tty, _attested, _ports, _granted_files)
+_FOR_WASM: tuple[Rule, ...] = (_runtime, _health, _tty, _attested, _ports)

@@ -1,6 +1,5 @@
 """Stack and images -> the members a supervisor runs in-process."""
 
-import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from wasmdock.compose import Stack
 from wasmdock.compose_child import Guest, Job, Program, Task
+from wasmdock.compose_granted import granted_files, granted_mounts, is_file_mount
 from wasmdock.compose_member import Member
-from wasmdock.compose_service import Health, Port, Service
+from wasmdock.compose_service import Port, Service
 from wasmdock.errors import UnavailableError, UsageError
 from wasmdock.oci.image import Image
 from wasmdock.pack import Entry, entry, extract
@@ -39,7 +39,6 @@ class Means:
 
 def wasm_members(stack: Stack, service: Service, image: Image, means: Means) -> list[Member]:
     """A Wasm service's instances. Raises UsageError with file and line for what cannot be had without a container."""
-    _refuse(service)
     start = _entry(service, image)
     data = extract(image)
     form, world = sniff(data)
@@ -69,7 +68,13 @@ def wasm_members(stack: Stack, service: Service, image: Image, means: Means) -> 
         launch = Launch(code, env, mounts, limits=Limits(memory=service.memory))
         words = (str(host), start.path, *start.argv(service.command or ())[1:])
         job = Program(words, launch.variables(), hosts=means.hosts)
-    shared = replace(shared, check=_check(service.health, guest), is_guest=isinstance(job, Guest))
+        shared = replace(shared, after_start=partial(_published_wires, service))
+    check = None
+    if service.health:
+        from wasmdock.compose_check import guest_check
+
+        check = guest_check(service, guest)
+    shared = replace(shared, check=check, is_guest=isinstance(job, Guest))
     return [replace(shared, name=name, job=lambda: job) for name in names]
 
 
@@ -94,7 +99,8 @@ def _http(
     code = compile_for_host(host, data, means.cache)
     if len(names) > 1:
         raise UsageError(
-            f'{service.where}: service "{service.name}": {len(names)} instances cannot share one address in-process',
+            f'{_line_of_replicas(service)}: service "{service.name}": {len(names)} instances cannot share one address '
+            "in-process",
             "one instance answers many requests at once: leave `replicas` out",
         )
     port = int(env.get("WASMDOCK_HTTP_ADDRESS", f":{DEFAULT_PORT}").rpartition(":")[2] or DEFAULT_PORT)
@@ -103,8 +109,18 @@ def _http(
     job = Program((str(host), service.name), launch.variables(), hosts=means.hosts)
     wires = partial(_wires, service, address, port, means)
     ports = f"{address}->{port}/tcp"
-    shared = replace(shared, job=partial(_serving, service, job, address), ready_line=SERVING)
+    check = None
+    if service.health:
+        from wasmdock.compose_check import http_check
+
+        check = http_check(service, port, _reached(address))
+    shared = replace(shared, job=partial(_serving, service, job, address), ready_line=SERVING, check=check)
     return [replace(shared, name=name, ports=ports, after_start=wires) for name in names]
+
+
+def _line_of_replicas(service: Service) -> str:
+    found = service.node.get("scale") or service.node.get("deploy", "replicas")
+    return found.where if found else service.where
 
 
 def _serving(service: Service, job: Job, address: str) -> Job:
@@ -121,10 +137,22 @@ def _serving(service: Service, job: Job, address: str) -> Job:
     return job
 
 
+def _published_wires(service: Service) -> list[Job]:
+    """Relays to a command that listens on all addresses, for ports published under other numbers than its own."""
+    from wasmdock.compose_wire import open_wire
+
+    what = f'{service.where}: service "{service.name}"'
+    wires = [
+        open_wire(each.host or "0.0.0.0", int(each.published), partial(_same, ("127.0.0.1", each.target)), what)
+        for each in service.ports
+        if each.published.isdigit() and int(each.published) != each.target and each.protocol == "tcp"
+    ]
+    return [Task(partial(_relay, wires), partial(_close, wires))] if wires else []
+
+
 def _wires(service: Service, address: str, port: int, means: Means) -> list[Job]:
     """Relays from where other services look for it to where it listens."""
-    host, _, actual = address.rpartition(":")
-    target = ("127.0.0.1" if host == "0.0.0.0" else host.strip("[]"), int(actual))
+    target = _reached(address)
     wanted = {(means.addresses.get(service.name, ""), port), (means.containers_find_us, port)}
     what = f'{service.where}: service "{service.name}"'
     from wasmdock.compose_wire import open_wire  # sockets cost 5 ms of a start
@@ -132,9 +160,15 @@ def _wires(service: Service, address: str, port: int, means: Means) -> list[Job]
     wires = [
         open_wire(each, number, partial(_same, target), what)
         for each, number in sorted(wanted)
-        if each and (each, number) != target and not (host == "0.0.0.0" and number == target[1])
+        if each and (each, number) != target and not (address.startswith("0.0.0.0:") and number == target[1])
     ]
     return [Task(partial(_relay, wires), partial(_close, wires))] if wires else []
+
+
+def _reached(address: str) -> "Address":
+    """Where we reach what listens on this address."""
+    host, _, port = address.rpartition(":")
+    return ("127.0.0.1" if host == "0.0.0.0" else host.strip("[]"), int(port))
 
 
 def _same(address: "Address") -> "Address":
@@ -159,26 +193,20 @@ def http_address(service: Service, port: int, means: Means) -> str:
             host = each.host or "0.0.0.0"
             return f"[{host}]:{each.published}" if ":" in host else f"{host}:{each.published}"
     own = means.addresses.get(service.name)
-    return f"{own}:{port}" if own else "127.0.0.1:0"
+    return f"{own}:{port}" if own else f"127.0.0.1:{_free_port()}"
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def published(service: Service) -> tuple[Port, ...]:
     """The ports that outsiders reach."""
     return tuple(each for each in service.ports if each.published)
-
-
-def _refuse(service: Service) -> None:
-    """Say what a process cannot have, with its line."""
-    if service.health and service.health.test[0] == "CMD-SHELL":
-        raise UsageError(
-            f'{service.node.file}:{service.health.line}: service "{service.name}": '
-            "its image holds no shell for a health check",
-            'run the guest itself: test: ["CMD", "/GUEST.wasm", ...], or leave the check out',
-        )
-    if service.node.get("configs"):
-        raise UsageError(
-            f'{service.where}: service "{service.name}": configs need a container', "mount a folder instead"
-        )
 
 
 def _entry(service: Service, image: Image) -> Entry:
@@ -200,23 +228,6 @@ def _request(service: Service, mounts: tuple[Mount, ...]) -> RunRequest:
     return RunRequest(mounts=mounts, stdio=Stdio.INHERIT, limits=limits)
 
 
-def _check(health: Health | None, guest: Guest) -> "_Maker | None":
-    """A health check is the guest once more with other arguments, as `docker exec` runs it on our runtime."""
-    if health is None:
-        return None
-    arguments = health.test[2:]
-    again = replace(guest, entry=guest.entry._replace(arguments=arguments, defaults=()))
-    return _Maker(again)
-
-
-@dataclass(frozen=True, slots=True)
-class _Maker:
-    job: Job
-
-    def __call__(self) -> Job:
-        return self.job
-
-
 def _signal(service: Service, image: Image) -> int:
     text = service.stop_signal or image.stop_signal or "SIGTERM"
     name = text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}"
@@ -230,6 +241,8 @@ def _mounts(stack: Stack, service: Service, means: Means) -> tuple[Mount, ...]:
     found = []
     for volume in service.volumes:
         place = f"{service.node.file}:{volume.line}"
+        if is_file_mount(volume):
+            continue
         if volume.kind == "bind":
             host = Path(volume.source)
             _check_bind(host, volume.creates, place)
@@ -242,49 +255,18 @@ def _mounts(stack: Stack, service: Service, means: Means) -> tuple[Mount, ...]:
         else:
             raise UsageError(f'{place}: a volume of type "{volume.kind}" needs a container')
         found.append(Mount(host, volume.target, volume.read_only))
-    secrets = _secrets(stack, service, means)
-    return (*found, *([secrets] if secrets else []))
+    files = granted_files(stack, service)
+    return (*found, *granted_mounts(files, means.folder / "files" / service.name, found))
 
 
 def _check_bind(host: Path, creates: bool, place: str) -> None:
     if host.is_dir():
         return
     if host.exists():
-        raise UsageError(
-            f'{place}: "{host}" is a file: a Wasm guest is given folders only', "mount the folder it lies in"
-        )
+        raise UsageError(f'{place}: "{host}" is neither a folder nor a file')
     if not creates:
         raise UsageError(f'{place}: binding "{host}": no such folder')
     try:
         host.mkdir(parents=True)
     except OSError as error:
         raise UsageError(f'{place}: making the folder "{host}": {error.strerror}') from error
-
-
-def _secrets(stack: Stack, service: Service, means: Means) -> Mount | None:
-    """The service's secrets as a folder of copies, seen at /run/secrets."""
-    granted = service.node.get("secrets")
-    if granted is None or not granted.items:
-        return None
-    folder = means.folder / "secrets" / service.name
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for item in granted.items:
-        source = item.map["source"].text
-        target = item.get("target")
-        name = Path(target.text if target else source).name
-        definition = stack.root.get("secrets", source)
-        file, variable = (definition.get(key) if definition else None for key in ("file", "environment"))
-        try:
-            data = (
-                Path(file.text).read_bytes() if file else stack.variables[variable.text].encode() if variable else b""
-            )
-        except OSError as error:
-            raise UsageError(
-                f'{item.where}: secret "{source}": reading "{file.text if file else ""}": {error.strerror}'
-            ) from error
-        except KeyError as error:
-            raise UsageError(f'{item.where}: secret "{source}": the variable {error} is not set') from error
-        handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as opened:
-            opened.write(data)
-    return Mount(folder, "/run/secrets", True)

@@ -122,7 +122,7 @@ def remove(stack: "Stack", options: argparse.Namespace, context: Context) -> int
             raise CommandError(
                 f'stopping project "{stack.name}": docker compose: exit code {done.code}', "", done.argv, done.code
             )
-    for name in ("tmpfs", "secrets", "granted", *(["volumes"] if options.volumes else [])):
+    for name in ("tmpfs", "files", "granted", *(["volumes"] if options.volumes else [])):
         shutil.rmtree(state.folder / name, ignore_errors=True)
     state.forget()
     if not (ran or document or in_docker):
