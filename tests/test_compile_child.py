@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from tests import hostile_modules as hostile
 from tests.conftest import sample
 from tests.fakes import FakeRunner
-from tests.wasm_samples import MODULE_HEAD, leb, section
 from wasmdock.engine import compile_child
 from wasmdock.engine.compile_child import compile_in_child
 from wasmdock.engine.compiler import CHEAP, Engine
@@ -17,34 +17,51 @@ from wasmdock.pack import extract, pack
 from wasmdock.process import Completed
 from wasmdock.runtime import RunRequest
 from wasmdock.wasm_cost import estimate_cost
+from wasmdock.wasm_sniff import Form, form_of
 
 BOUND = 1 << 40
 
 
-def module(*bodies: bytes) -> bytes:
-    """A module of functions without parameters; the first is its command."""
-    count = leb(len(bodies))
-    types = section(1, b"\1\x60\0\0")
-    exports = section(7, b"\1\6_start\0\0")
-    code = section(10, count + b"".join(leb(len(body)) + body for body in bodies))
-    return MODULE_HEAD + types + section(3, count + b"\0" * len(bodies)) + exports + code
+# Some of these kept wasmtime 50 busy for minutes.
+DEAR = [
+    hostile.many_functions(10_000),
+    hostile.giant_locals(100),
+    hostile.typed_locals(100),
+    hostile.nested_loops(10_000),
+    hostile.looped_locals(200, 200),
+    hostile.left_blocks(200, 200),
+    hostile.wide_loops(100, 1000),
+    hostile.wide_calls(50, 1000),
+    hostile.large_structs(100, 10_000),
+    hostile.many_types(10_000),
+    hostile.growing(6_000),
+    hostile.adapters(1000, 300),
+]
+# The largest of each kind that are still compiled here.
+EDGE = [
+    hostile.many_functions(3_600),
+    hostile.giant_locals(70),
+    hostile.nested_loops(5_200),
+    hostile.looped_locals(100, 100),
+    hostile.left_blocks(100, 100),
+    hostile.wide_calls(10, 1000),
+    hostile.many_types(1_900),
+    hostile.growing(2_300),
+    hostile.adapters(1000, 100),
+]
 
 
-def nested(depth: int) -> bytes:
-    """A body of loops in loops: what is dearest to compile for its size."""
-    return b"\0" + b"\x03\x40" * depth + b"\x0b" * depth + b"\x0b"
-
-
-LOCALS = b"\1" + leb(50_000) + b"\x7f\x0b"
-REFERENCES = b"\2" + leb(1) + b"\x63\x70" + leb(50_000) + b"\x7f\x0b"
-
-
-@pytest.mark.parametrize(
-    "data",
-    [module(*[b"\0\x0b"] * 10_000), module(*[LOCALS] * 100), module(*[REFERENCES] * 100), module(nested(10_000))],
-)
+@pytest.mark.parametrize("data", DEAR)
 def test_what_is_dear_to_compile_is_seen_without_compiling(data: bytes) -> None:
     assert estimate_cost(data, CHEAP) >= CHEAP
+
+
+@pytest.mark.parametrize("data", EDGE)
+def test_what_is_compiled_here_is_done_soon_whatever_its_shape(data: bytes) -> None:
+    assert estimate_cost(data, CHEAP) < CHEAP
+    engine, began = Engine(compile_time=None), time.process_time()
+    (engine.component if form_of(data) is Form.COMPONENT else engine.module)(data)
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("name", ["hello", "component_cli"])
@@ -54,11 +71,11 @@ def test_small_guest_is_cheap(name: str) -> None:
 
 
 def test_binary_that_cannot_be_read_counts_as_dear() -> None:
-    assert estimate_cost(module(b"\0\x0b")[:-2], BOUND) == BOUND
+    assert estimate_cost(hostile.many_functions(1)[:-2], BOUND) == BOUND
 
 
 def test_dear_guest_runs_like_any_other() -> None:
-    image = pack(Artifact("dear", Target.WASIP1, module(*[b"\0\x0b"] * 5_000)))
+    image = pack(Artifact("dear", Target.WASIP1, hostile.many_functions(5_000)))
     assert InProcessRuntime().run(image, RunRequest()).exit_code == 0
 
 
@@ -75,7 +92,7 @@ def test_child_compiles_for_the_same_engine(metered: bool) -> None:
 
 
 def test_compilation_is_ended_at_its_time_and_this_process_goes_on() -> None:
-    image = pack(Artifact("hostile", Target.WASIP1, module(nested(20_000))))
+    image = pack(Artifact("hostile", Target.WASIP1, hostile.looped_locals(700, 700)))
     began = time.monotonic()
     with pytest.raises(GuestError, match=r"compiling: stopped after 0.3 s \(--compile-time\)"):
         InProcessRuntime(compile_time=0.3).run(image, RunRequest())
@@ -83,7 +100,7 @@ def test_compilation_is_ended_at_its_time_and_this_process_goes_on() -> None:
 
 
 def test_unsound_binary_is_explained_by_the_child_as_here() -> None:
-    data = module(b"\0\x6a\x0b")
+    data = hostile.module(b"\0\x6a\x0b")
     with pytest.raises(GuestError) as here:
         Engine(compile_time=None).module(data)
     with pytest.raises(GuestError) as there:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_BINARY = 256 << 20  # bytes of Wasm that are compiled at all
 COMPILE_TIME = 60.0  # seconds a compilation may take, unless the caller says otherwise
 # What is dearer than this (see wasm_cost) is compiled in a child, which can be ended, for 0.1 to 0.2 s more; what
-# stays here takes 3 s at the very worst, and a guest like hello-world a tenth of that.
+# stays here takes 2 s at the very worst that was found, and a guest like hello-world a tenth of that.
 CHEAP = 256 << 10
 _LEAST_HERE = 5.0  # seconds; under a shorter limit even what is cheap goes to the child
 
