@@ -1,4 +1,4 @@
-"""Many starts, and violent ends of the shim, the host and the compiler: nothing is left behind."""
+"""Many starts, and violent ends of the shim, the host, the compiler and containerd: nothing is left behind."""
 
 import os
 import signal
@@ -130,6 +130,86 @@ def test_compiler_that_is_killed_leaves_nothing() -> None:
     child.wait(60)
     assert run(image("component_cli"), "--network=none").returncode == 0
     assert not settles(before)
+
+
+@pytest.fixture
+def kill_containerd() -> Callable[[], None]:
+    """Kills the engine's containerd and waits for the next one, which whoever keeps the engine starts."""
+    if str(engine_root()) == "/" or not _containerds():
+        pytest.skip("the machine's own containerd is not ours to kill")
+    reference = image("hello")
+
+    def kill() -> None:
+        _patiently(lambda: bool(_containerds()))
+        old = _containerds()
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        _patiently(lambda: bool(set(_containerds()) - set(old)))
+        _patiently(lambda: run(reference, "--network=none", timeout=120).stdout == HELLO)
+
+    return kill
+
+
+def _patiently(happens: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def _is_running(name: str) -> bool:
+    return cli("inspect", "--format={{.State.Running}}", name).stdout.strip() == "true"
+
+
+def test_container_goes_on_without_containerd_and_is_stopped_by_the_next_one(
+    kill_containerd: Callable[[], None],
+) -> None:
+    before = leftovers()
+    name = started("shim-fault-containerd")
+    try:
+        kill_containerd()
+        assert _is_running(name)
+        assert name in cli("ps", "--format={{.Names}}").stdout.split()
+        assert cli("stop", name).returncode == 0
+        assert cli("wait", name).stdout.strip() == "130"  # the image names SIGINT
+    finally:
+        assert cli("rm", "--force", name, timeout=60).returncode == 0
+    assert not settles(before, 40)
+
+
+def test_container_that_ended_while_containerd_was_gone_can_be_stopped_and_removed(
+    kill_containerd: Callable[[], None],
+) -> None:
+    before = leftovers()
+    name = started("shim-fault-unseen")
+    try:
+        victims = pids(b"wasmdock-host", "sleep-hour.wasm")
+        for pid in (*_containerds(), *victims):
+            os.kill(pid, signal.SIGKILL)
+        kill_containerd()  # and once more: the next one finds a shim without a guest
+        # Docker misses such an end, a native container's too, until somebody asks for it.
+        assert cli("stop", name).returncode == 0
+        assert cli("inspect", "--format={{.State.Status}}", name).stdout.strip() == "exited"
+    finally:
+        assert cli("rm", "--force", name, timeout=60).returncode == 0
+    assert not settles(before, 40)
+
+
+def test_containers_that_start_while_containerd_dies_leave_nothing_of_ours(
+    kill_containerd: Callable[[], None],
+) -> None:
+    """Bundles and sockets do stay, of native containers more: containerd makes them before it knows their shim."""
+    before = leftovers()
+    label = f"--label=shim-fault={time.monotonic_ns()}"
+    argv = ["docker", "run", "--rm", "--network=none", label, *RUNTIME, image("hello")]
+    children = [subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(8)]
+    time.sleep(0.4)
+    kill_containerd()
+    for name in cli("ps", "--all", "--quiet", f"--filter={label.removeprefix('--')}").stdout.split():
+        cli("rm", "--force", name)  # those whose --rm the engine could not fulfil
+    for child in children:
+        child.wait(60)
+    assert not settles(before, 40).keys() - {"bundles", "sockets"}
 
 
 def _containerds() -> list[int]:

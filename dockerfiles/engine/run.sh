@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the engine inside its own root: network, containerd, dockerd; ends when either ends or on SIGTERM.
+# Runs the engine inside its own root: network, containerd, dockerd; ends when dockerd ends or on SIGTERM.
 set -euo pipefail
 group=$1 nameserver=$2
 trap "exit 0" TERM INT # a first process without a handler would not see them
@@ -35,9 +35,21 @@ configure() {
   printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' > /etc/containerd/config.toml
 }
 
+# As systemd would: a containerd that was killed comes back, to the containers that went on without it.
+keep_containerd() {
+  local child stopping=""
+  trap 'stopping=1; kill -TERM "$child"' TERM
+  while [[ -z $stopping ]]; do
+    "${in_engine[@]}" containerd &
+    child=$!
+    wait "$child" || wait "$child" || true # once more, for a signal ends the first
+    [[ -n $stopping ]] || { echo "containerd ended, and is started again"; sleep 0.5; }
+  done
+}
+
 make_network
 configure
-"${in_engine[@]}" containerd &
+keep_containerd &
 containerd=$!
 for ((tries = 0; tries < 100; tries++)); do [[ -S /run/containerd/containerd.sock ]] && break; sleep 0.1; done
 "${in_engine[@]}" dockerd &
@@ -46,4 +58,4 @@ trap 'kill -TERM $dockerd; wait $dockerd; kill -TERM $containerd; wait $containe
 echo "$link" > /run/wasmdock-link
 echo "$net.2" > /run/wasmdock-address
 wait -n $containerd $dockerd # the kernel ends all the rest when this, the namespace's first process, ends
-echo "error: containerd or dockerd ended"
+echo "error: dockerd ended"
