@@ -41,7 +41,7 @@ IMPORTERS = {
     "wasmtime": ("engine.",),
     "docker": ("docker",),
     "requests": ("docker",),  # what docker-py raises
-    "urllib3": ("docker", "oci.registry_http"),  # what docker-py raises; the registry's connections
+    "urllib3": ("docker", "oci.registry_wire"),  # what docker-py raises; TLS within TLS
     "yaml": ("compose",),
     "rich": ("cli.bench_live",),
     "matplotlib": ("plots",),

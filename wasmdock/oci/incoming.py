@@ -1,6 +1,7 @@
 """Blobs on their way into the store: in a folder of their own, invisible until all are there."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from wasmdock.oci.lock import locked
 
 LOCK = "lock"
 _PIECE = 1 << 20
+_WORTH_A_THREAD = 16 << 20  # bytes
+_EVERY = 0.05  # seconds
 
 
 class Incoming:
@@ -47,8 +50,9 @@ class Incoming:
         path = self._path(descriptor)
         try:
             with path.open("w+b") as file:
-                yield file
-                file.flush()
+                with _flushing(file.fileno(), descriptor.size):
+                    yield file
+                    file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             path.unlink(missing_ok=True)
@@ -83,6 +87,28 @@ def holding(folder: Path) -> Iterator[None]:
             yield
     finally:
         _remove_tree(folder)
+
+
+@contextmanager
+def _flushing(handle: int, size: int) -> Iterator[None]:
+    """Have the disk write a large file while more of it comes, so that the flush at its end is short."""
+    if size < _WORTH_A_THREAD:
+        yield
+        return
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(_EVERY):
+            with suppress(OSError):  # the flush at the end says it
+                os.fsync(handle)
+
+    thread = threading.Thread(target=work, name="wasmdock-flush", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def sweep(transfers: Path) -> None:

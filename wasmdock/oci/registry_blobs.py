@@ -1,11 +1,8 @@
 """Blobs between a registry and this machine: verified as they stream, resumed where the connection was cut."""
 
 import hashlib
-import queue
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from wasmdock.errors import RegistryError
 from wasmdock.oci.fields import shown
@@ -14,10 +11,9 @@ from wasmdock.oci.registry import Registry, may_pass
 from wasmdock.oci.registry_http import CONNECTION, PIECE, Answer
 
 SMALL = 1 << 20  # bytes; blobs up to this size are sent in one request
-CHUNK = 32 << 20  # bytes of one request of a larger upload: what is sent again at most
+CHUNK = 128 << 20  # bytes of one request of a larger upload: a registry flushes its disk at the end of each
+_LITTLE = 16 << 20  # bytes of one request where a proxy finds that too much (413)
 _WORTH = 1 << 20  # bytes that must come between two cuts for the count of tries to begin anew
-_WORTH_A_THREAD = 8 << 20  # bytes
-_AHEAD = 8  # pieces that may wait to be hashed
 _OCTETS = {"Content-Type": "application/octet-stream"}
 
 Moved = Callable[[int], None]  # told of bytes as they move
@@ -55,27 +51,6 @@ def fetch_blob(
     progress.check(doing)
 
 
-@contextmanager
-def _hashing(summed: Any, size: int) -> Iterator[Callable[[bytes], None]]:
-    """Update a hash; of large blobs in a thread, for hashing then costs no time: it takes as long as receiving."""
-    if size < _WORTH_A_THREAD:
-        yield summed.update
-        return
-    waiting: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
-
-    def work() -> None:
-        while (piece := waiting.get()) is not None:
-            summed.update(piece)
-
-    thread = threading.Thread(target=work, name="wasmdock-hash", daemon=True)
-    thread.start()
-    try:
-        yield waiting.put
-    finally:
-        waiting.put(None)
-        thread.join()
-
-
 class _Progress:
     """How much of a blob has come, over several connections."""
 
@@ -89,12 +64,11 @@ class _Progress:
     def take(self, answer: Answer, doing: str) -> None:
         self._begin(answer, doing)
         size = self._descriptor.size
-        with _hashing(self._summed, size) as update:
-            for piece in answer.pieces(size - self.done):
-                update(piece)
-                self._sink.write(piece)
-                self.done += len(piece)
-                self._moved(len(piece))
+        for piece in answer.pieces(size - self.done):  # a thread for the sums costs more than it saves
+            self._summed.update(piece)
+            self._sink.write(piece)
+            self.done += len(piece)
+            self._moved(len(piece))
         if self.done < size:
             cause = f"it ended after {self.done} of {size} bytes"
             raise RegistryError(f"{doing}: {cause}", "", answer.status, CONNECTION)
@@ -191,6 +165,9 @@ class _Upload:
         try:
             answer = self._send("PATCH", self._place, headers, start, end, 202)
         except RegistryError as error:
+            if error.status == 413 and self._chunk > _LITTLE and end - start > _LITTLE:
+                self._chunk = _LITTLE
+                return
             if not may_pass(error) and error.status != 416:
                 raise
             self._ask_where(error)

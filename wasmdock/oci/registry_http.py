@@ -1,26 +1,23 @@
 """One HTTP request to a registry -> one answer: deadlines, trust, proxies, redirects that carry no secret away."""
 
 import ipaddress
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
-from socket import SHUT_RDWR
+from socket import gaierror
 from typing import Any
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
-
-import urllib3
-import urllib3.connection
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from wasmdock.errors import RegistryError, UnavailableError, UsageError
 from wasmdock.oci.fields import NOTHING, shown
+from wasmdock.oci.registry_wire import Reply, Wires
 
 CONNECTION = "CONNECTION"  # the code of errors without an answer: trying again may help
-PIECE = 256 << 10  # bytes read or sent at once
+PIECE = 1 << 20  # bytes read or sent at once; a quarter of it takes a third longer
 _REDIRECTS = 5
-_POOL = 8  # connections kept to one host
 _REDIRECT = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
 _BUNDLES = ("WASMDOCK_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -53,7 +50,7 @@ class Answer:
     headers: Mapping[str, str]
     url: str
     doing: str
-    _raw: Any = field(repr=False)
+    _raw: Reply = field(repr=False)
     _patience: Patience = field(repr=False)
 
     def pieces(self, cap: int) -> Iterator[bytes]:
@@ -69,7 +66,6 @@ class Answer:
                 self._check_speed(total - before, now - since)
                 since, before = now, total
             yield piece
-        self._raw.release_conn()
 
     def body(self, cap: int) -> bytes:
         """All of the body. Raises RegistryError as `pieces` does."""
@@ -87,8 +83,8 @@ class Answer:
 
     def _next(self) -> bytes:
         try:
-            return self._raw.read1(PIECE) or b""
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            return self._raw.read(PIECE)
+        except (HTTPException, OSError, ValueError) as error:
             self.close()
             raise interrupted(f"{self.doing}: the answer broke off", error) from error
 
@@ -107,12 +103,10 @@ class Transport:
     ) -> None:
         """Keep the settings. insecure: plain http and unverified TLS are taken from any host."""
         self.insecure = insecure
-        if insecure:  # the user has said so; a warning for each request would say it again
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self.patience = patience or Patience()
         self._environment = environment
-        self._pools: dict[tuple[bool, str], urllib3.PoolManager] = {}
-        self._lock = threading.Lock()
+        times = self.patience
+        self._wires = Wires(times.connect, times.head, times.idle, lambda: _context(environment, insecure))
 
     def request(
         self,
@@ -166,88 +160,12 @@ class Transport:
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes] | None, doing: str
     ) -> Answer:
-        timeout = urllib3.Timeout(connect=self.patience.connect, read=self.patience.idle)
+        own = {"User-Agent": "wasmdock", **headers}
         try:
-            raw: Any = self._pool(url).urlopen(
-                method,
-                url,
-                body=body,
-                headers={"User-Agent": "wasmdock", **headers},
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                decode_content=False,
-                timeout=timeout,
-            )
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raw = self._wires.send(method, url, own, body, proxy_for(url, self._environment))
+        except (HTTPException, OSError, ValueError) as error:
             raise interrupted(f"{doing}: no answer from {shown_url(url)}", error) from error
-        return Answer(int(raw.status), raw.headers, url, doing, raw, self.patience)
-
-    def _pool(self, url: str) -> urllib3.PoolManager:
-        proxy = proxy_for(url, self._environment)
-        is_secure = "https://" in (url[:8], proxy[:8])
-        with self._lock:
-            if (is_secure, proxy) not in self._pools:
-                self._pools[is_secure, proxy] = self._new_pool(is_secure, proxy)
-            return self._pools[is_secure, proxy]
-
-    def _new_pool(self, is_secure: bool, proxy: str) -> urllib3.PoolManager:
-        """Certificates are read only where there is TLS: that takes longer than a small pull."""
-        settings: dict[str, Any] = {"maxsize": _POOL, "blocksize": PIECE}
-        if is_secure:
-            settings["ssl_context"] = _context(self._environment, self.insecure)
-        if not proxy:
-            pool = urllib3.PoolManager(_POOL, **settings)
-        else:
-            pool = urllib3.ProxyManager(_without_user(proxy), _POOL, proxy_headers=_proxy_login(proxy), **settings)
-        pool.pool_classes_by_scheme = _pool_classes(self.patience.head)
-        return pool
-
-
-def _pool_classes(head: float) -> dict[str, Any]:
-    """urllib3's pools, with connections that end where the head of an answer takes longer than `head` seconds."""
-
-    class Plain(urllib3.connection.HTTPConnection):
-        def getresponse(self) -> Any:
-            with _cut_after(head, self.sock):
-                return super().getresponse()
-
-    class Secure(urllib3.connection.HTTPSConnection):
-        def getresponse(self) -> Any:
-            with _cut_after(head, self.sock):
-                return super().getresponse()
-
-    class PlainPool(urllib3.HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    return {"http": PlainPool, "https": SecurePool}
-
-
-@contextmanager
-def _cut_after(seconds: float, connected: Any) -> Iterator[None]:
-    """Cut the connection at the deadline: a server that drips headers never trips a timeout between two bytes.
-
-    What http.client makes of half a head looks whole, so the deadline is raised here.
-    """
-    fired = threading.Event()
-
-    def cut() -> None:
-        fired.set()
-        with suppress(OSError):
-            connected.shutdown(SHUT_RDWR)
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-    if fired.is_set():
-        raise TimeoutError(f"the head of the answer took longer than {seconds:.0f} s")
+        return Answer(raw.status, raw.headers, url, doing, raw, self.patience)
 
 
 def interrupted(what: str, error: BaseException) -> RegistryError:
@@ -257,31 +175,19 @@ def interrupted(what: str, error: BaseException) -> RegistryError:
 
 
 def _cause(error: BaseException) -> tuple[str, str]:
-    inner = _innermost(error)
-    text = str(inner)
+    text = str(error)
     if "CERTIFICATE_VERIFY_FAILED" in text or "certificate" in text.lower():
         hint = "name its CA with SSL_CERT_FILE or WASMDOCK_CA_BUNDLE; for a registry of your own: --insecure"
         return f"its TLS certificate is not trusted ({shown(text, 80)})", hint
     if "WRONG_VERSION_NUMBER" in text or "record layer" in text:
         return "it does not speak TLS", "for a registry without TLS: --insecure"
-    if isinstance(inner, urllib3.exceptions.TimeoutError | TimeoutError):
+    if isinstance(error, TimeoutError):
         return "nothing came in time", "is the registry up, and does the proxy let it through?"
-    if isinstance(inner, urllib3.exceptions.NameResolutionError):
+    if isinstance(error, gaierror):
         return "the name is not known", "check its spelling, and the network"
-    if isinstance(inner, ConnectionRefusedError):
+    if isinstance(error, ConnectionRefusedError):
         return "connection refused", "is the registry running, and on that port?"
-    return f"the connection was cut ({shown(_plain(inner), 80)})", ""
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """urllib3 wraps what happened; what happened says more."""
-    for _ in range(8):
-        inner = getattr(error, "original_error", None) or error.__cause__
-        args = [each for each in error.args if isinstance(each, BaseException)]
-        if isinstance(error, urllib3.exceptions.NameResolutionError) or not (inner or args):
-            return error
-        error = inner or args[-1]
-    return error
+    return f"the connection was cut ({shown(_plain(error), 80)})", ""
 
 
 def _plain(error: BaseException) -> str:
@@ -352,19 +258,6 @@ def _is_inside(host: str, network: str) -> bool:
         return False
 
 
-def _without_user(proxy: str) -> str:
-    parts = urlsplit(proxy)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def _proxy_login(proxy: str) -> dict[str, str]:
-    parts = urlsplit(proxy)
-    if parts.username is None:
-        return {}
-    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return dict(urllib3.make_headers(proxy_basic_auth=login))
-
-
 def _context(environment: Mapping[str, str], insecure: bool) -> Any:
     """The machine's trust, or the CA bundle the user names."""
     import ssl
@@ -380,4 +273,5 @@ def _context(environment: Mapping[str, str], insecure: bool) -> Any:
             context.load_verify_locations(own)
     if insecure:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
     return context

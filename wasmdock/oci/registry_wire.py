@@ -1,0 +1,201 @@
+"""Connections to registries by http.client, which loads in a third of urllib3's time: kept, tunnelled, cut in time."""
+
+import http.client
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from socket import SHUT_RDWR
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+_KEPT = 8  # idle connections to one host
+_SAFE = "/%:=&?~#+!$,;'@()*[]"
+
+Where = tuple[str, str, int, str]  # scheme, host, port, proxy
+
+
+class Wires:
+    """Sends requests over connections that are kept for the next; safe to use from several threads."""
+
+    def __init__(self, connect: float, head: float, idle: float, context: Callable[[], Any]) -> None:
+        """Seconds to connect, for the head of an answer, and between bytes; context makes the TLS settings, once."""
+        self._connect, self._head, self._idle = connect, head, idle
+        self._make_context = context
+        self._context: Any = None
+        self._kept: dict[Where, list[http.client.HTTPConnection]] = {}
+        self._lock = threading.Lock()
+
+    def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes] | None, proxy: str = ""
+    ) -> "Reply":
+        """Send once, over `proxy` (a URL) where one is named. Raises OSError, HTTPException, ValueError."""
+        parts = urlsplit(url)
+        where = (parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), proxy)
+        connection = self._take(where)
+        target = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
+        own = dict(headers)
+        if proxy and parts.scheme == "http":  # a proxy is told the whole address, and who asks
+            target, own = f"http://{parts.netloc}{target}", {**own, **_proxy_login(proxy)}
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # the answer may say why
+                connection.request(method, target, body, own)
+            response = self._answer(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return Reply(response, lambda: self._keep(where, connection), connection.close)
+
+    def _answer(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        if connection.sock is None:
+            raise ConnectionError("the connection was closed while sending")
+        with _cut_after(self._head, connection.sock):
+            return connection.getresponse()
+
+    def _take(self, where: Where) -> http.client.HTTPConnection:
+        """A connection that was kept and lives, else a new one."""
+        with self._lock:
+            kept = self._kept.get(where, [])
+            while kept:
+                connection = kept.pop()
+                if not _is_readable(connection.sock):  # the end of a connection is all that can be read while idle
+                    return connection
+                connection.close()
+        connection = self._new(where)
+        connection.connect()
+        connection.sock.settimeout(self._idle)
+        return connection
+
+    def _keep(self, where: Where, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            kept = self._kept.setdefault(where, [])
+            if connection.sock is not None and len(kept) < _KEPT:
+                kept.append(connection)
+                return
+        connection.close()
+
+    def _new(self, where: Where) -> http.client.HTTPConnection:
+        scheme, host, port, proxy = where
+        if not proxy:
+            return self._to(scheme == "https", host, port)
+        parts = urlsplit(proxy)
+        at = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        if scheme == "http":
+            return self._to(parts.scheme == "https", *at)
+        if parts.scheme == "https":
+            return _TwofoldTls(at, (host, port), _proxy_login(proxy), self._trust(), self._connect)
+        connection = self._to(True, *at)
+        connection.set_tunnel(host, port, _proxy_login(proxy))
+        return connection
+
+    def _to(self, is_secure: bool, host: str, port: int) -> http.client.HTTPConnection:
+        if is_secure:
+            return http.client.HTTPSConnection(host, port, timeout=self._connect, context=self._trust())
+        return http.client.HTTPConnection(host, port, timeout=self._connect)
+
+    def _trust(self) -> Any:
+        """Certificates are read only where there is TLS: that takes longer than a small pull."""
+        with self._lock:
+            self._context = self._context or self._make_context()
+            return self._context
+
+
+class Reply:
+    """The head of an answer, and its body piece by piece; at its end the connection is kept."""
+
+    def __init__(self, response: http.client.HTTPResponse, keep: Callable[[], None], cut: Callable[[], None]) -> None:
+        """Take what http.client gave; `keep` is called at the end of the body, `cut` where it is left unread."""
+        self.status = response.status
+        self.headers: Any = response.headers  # a mapping that knows no capital letters
+        self._response = response
+        self._keep: Callable[[], None] | None = keep
+        self._cut = cut
+        if response.isclosed():  # there is no body
+            self._finish()
+
+    def read(self, count: int) -> bytes:
+        """The next bytes, at most `count`; empty at the end. Raises OSError, HTTPException."""
+        if self._response.isclosed():
+            return b""
+        piece = self._response.read1(count)
+        left = getattr(self._response, "length", None)
+        if not piece and left:
+            self.close()
+            raise http.client.IncompleteRead(b"", left)
+        if not piece or left == 0:
+            self._finish()
+        return piece
+
+    def close(self) -> None:
+        """Leave the rest unread, and the connection with it."""
+        self._keep = None
+        self._response.close()
+        self._cut()
+
+    def _finish(self) -> None:
+        keep, self._keep = self._keep, None
+        self._response.close()
+        if keep and not self._response.will_close:
+            keep()
+
+
+class _TwofoldTls(http.client.HTTPSConnection):
+    """TLS to the proxy, and through it TLS to the registry, by the one part of urllib3 that http.client lacks."""
+
+    def __init__(
+        self, proxy: tuple[str, int], target: tuple[str, int], login: dict[str, str], context: Any, timeout: float
+    ) -> None:
+        super().__init__(*proxy, timeout=timeout, context=context)
+        self._trust = context
+        self._target = target[0]
+        self.set_tunnel(*target, login)
+
+    def connect(self) -> None:
+        from urllib3.util.ssltransport import SSLTransport
+
+        plain = socket.create_connection((self.host, self.port), self.timeout)
+        self.sock = self._trust.wrap_socket(plain, server_hostname=self.host)
+        self._tunnel()  # type: ignore[attr-defined]  # typeshed leaves it out
+        self.sock = SSLTransport(self.sock, self._trust, server_hostname=self._target)
+
+
+@contextmanager
+def _cut_after(seconds: float, connected: Any) -> Iterator[None]:
+    """Cut the connection at the deadline: a server that drips headers never trips a timeout between two bytes.
+
+    What http.client makes of half a head looks whole, so the deadline is raised here.
+    """
+    fired = threading.Event()
+
+    def cut() -> None:
+        fired.set()
+        with suppress(OSError, AttributeError):
+            connected.shutdown(SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    if fired.is_set():
+        raise TimeoutError(f"the head of the answer took longer than {seconds:.0f} s")
+
+
+def _is_readable(connected: Any) -> bool:
+    poll = select.poll()
+    poll.register(connected, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _proxy_login(proxy: str) -> dict[str, str]:
+    parts = urlsplit(proxy)
+    if parts.username is None:
+        return {}
+    from base64 import b64encode
+    from urllib.parse import unquote
+
+    login = b64encode(f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()).decode()
+    return {"Proxy-Authorization": f"Basic {login}"}
