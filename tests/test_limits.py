@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import hostile_modules as hostile
 from tests.conftest import GUESTS, sample
 from tests.requirements import require_docker
 from wasmdock.docker import Docker
@@ -27,8 +28,11 @@ TABLE: list[tuple[str, str, Limits, Outcome, int, str]] = [
     ("timeout, asleep", "sleep_hour", Limits(timeout=0.3), TIMED_OUT, 124, "the time limit"),
     ("memory, growing", "grow_memory", Limits(memory=64 * MIB), OUT_OF_MEMORY, 137, "out of memory"),
     ("memory, declared", "big_memory", Limits(memory=2 * MIB), OUT_OF_MEMORY, 137, "out of memory"),
+    ("tables, declared", "big_table", Limits(tables=10_000), OUT_OF_MEMORY, 137, "out of memory"),
+    ("tables, growing", "grow_table", Limits(tables=10_000), TRAPPED, 134, "wasm trap: wasm `unreachable`"),
     ("fuel", "spin", Limits(fuel=100_000), TRAPPED, 134, "wasm trap: all fuel consumed"),
     ("stack", "stack_overflow", Limits(), TRAPPED, 134, "wasm trap: call stack exhausted"),
+    ("stack, smaller", "deep", Limits(stack=64 << 10), TRAPPED, 134, "wasm trap: call stack exhausted"),
     ("output, captured", "print_forever", Limits(output=100_000), TRAPPED, 134, "stopped: more than 100000 bytes"),
     ("none of them", "hello", Limits(memory=None, tables=None, output=None), EXITED, 0, ""),
 ]
@@ -51,13 +55,6 @@ def test_limit_means_the_same_on_every_road(
     assert message in result.message
 
 
-def test_refused_table_is_a_trap_where_only_the_trap_is_seen(road: Runtime) -> None:
-    """Our runtime in Docker sees the refusal; wasmtime's C API, which this process uses, does not tell."""
-    result = road.run(sample("grow_table"), RunRequest(limits=Limits(tables=10_000)))
-    seen = road.name == "docker"
-    assert (result.outcome, result.exit_code) == ((OUT_OF_MEMORY, 137) if seen else (TRAPPED, 134))
-
-
 @pytest.mark.parametrize("read_only, code, written", [(True, 63, []), (False, 0, ["out"])])
 def test_read_only_means_that_no_folder_can_be_written_to(
     road: Runtime, tmp_path: Path, read_only: bool, code: int, written: list[str]
@@ -65,6 +62,14 @@ def test_read_only_means_that_no_folder_can_be_written_to(
     mounts = (Mount(tmp_path, "/data"),)
     result = road.run(sample("write_file"), RunRequest(args=("out",), mounts=mounts, read_only=read_only))
     assert (result.exit_code, [path.name for path in tmp_path.iterdir()]) == (code, written)
+
+
+@pytest.mark.parametrize(
+    "stack, calls, outcome", [(512 << 10, 1, EXITED), (512 << 10, 9, TRAPPED), (64 * MIB, 9, EXITED)]
+)
+def test_larger_stack_lets_a_guest_call_deeper(road: Runtime, stack: int, calls: int, outcome: Outcome) -> None:
+    request = RunRequest(args=("x",) * (calls - 1), limits=Limits(stack=stack))
+    assert road.run(sample("deep"), request).outcome is outcome
 
 
 # In this process
@@ -76,20 +81,6 @@ def test_guest_is_stopped_soon_after_its_limit(runtime: InProcessRuntime, name: 
     started = time.monotonic()
     runtime.run(sample(name), RunRequest(limits=Limits(timeout=0.2, output=None)))
     assert time.monotonic() - started < SOON
-
-
-@pytest.mark.parametrize(
-    "stack, calls, outcome", [(512 << 10, 1, EXITED), (512 << 10, 9, TRAPPED), (64 * MIB, 9, EXITED)]
-)
-def test_larger_stack_lets_a_guest_call_deeper(
-    runtime: InProcessRuntime, stack: int, calls: int, outcome: Outcome
-) -> None:
-    request = RunRequest(args=("x",) * (calls - 1), limits=Limits(stack=stack))
-    assert runtime.run(sample("deep"), request).outcome is outcome
-
-
-def test_smaller_stack_ends_a_guest_earlier(runtime: InProcessRuntime) -> None:
-    assert runtime.run(sample("deep"), RunRequest(limits=Limits(stack=64 << 10))).outcome is TRAPPED
 
 
 def test_stack_of_a_native_program_is_not_limited() -> None:
@@ -122,12 +113,35 @@ def test_flags_of_docker_say_what_the_request_does() -> None:
 # The command line
 
 
-def wasmdock(tmp_path: Path, *words: str, program: str = "print_forever") -> "subprocess.CompletedProcess[bytes]":
+def wasmdock(
+    tmp_path: Path, *words: str, program: str | bytes = "print_forever", on: str = "process"
+) -> "subprocess.CompletedProcess[bytes]":
     file = tmp_path / "guest.wasm"
-    file.write_bytes(assemble((GUESTS / f"{program}.wat").read_bytes(), program))
-    argv = [sys.executable, "-m", "wasmdock", "run", "--on", "process", *words, str(file)]
+    if isinstance(program, str):
+        program = assemble((GUESTS / f"{program}.wat").read_bytes(), program)
+    file.write_bytes(program)
+    argv = [sys.executable, "-m", "wasmdock", "run", "--on", on, *words, str(file)]
     env = {**os.environ, "WASMDOCK_CACHE": str(tmp_path / "cache")}
     return subprocess.run(argv, capture_output=True, timeout=60, env=env, check=False)
+
+
+@pytest.mark.parametrize("on", ["process", DOCKER])
+@pytest.mark.parametrize(
+    "words, program, said",
+    [
+        (("--compile-time", "500ms"), hostile.looped_locals(701, 700), b"compiling"),
+        (("--deny", "files"), "read_file", b"running a guest that asks for files: not granted by --deny"),
+        (("--allow", "stdio"), "args", b"running a guest that asks for arguments: not granted by --allow"),
+    ],
+)
+def test_guest_beyond_a_limit_is_refused_before_it_starts(
+    tmp_path: Path, on: str, words: tuple[str, ...], program: str | bytes, said: bytes
+) -> None:
+    if on == "docker":
+        require_docker()
+    done = wasmdock(tmp_path, *words, program=program, on=on)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert said in done.stderr
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000])

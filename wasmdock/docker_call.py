@@ -24,6 +24,9 @@ DIRECTORIES_VARIABLE = "WASMDOCK_DIRS"
 _MIB = 1 << 20
 TAIL = 16 << 10
 _SHIM_SAYS = b"wasmdock: "
+# A trap after a refused growth of a table is 137 for our Wasm runtime. In-process nobody can tell it from any other
+# trap (wasmtime's C API gives no word of a refusal), so that `run` says 134 on both roads.
+_TABLES_REFUSED, _TRAPPED = "(WASMDOCK_TABLES)", "\n    wasm trap: "
 # Variables that steer the docker client itself cannot go through its environment.
 _CLIENTS_OWN = frozenset({"PATH", "HOME", "TMPDIR", "USER", "GODEBUG", "GOMAXPROCS", "NO_PROXY", "ALL_PROXY"})
 _CLIENTS_PREFIXES = ("LD_", "DYLD_", "DOCKER_", "BUILDX_", "XDG_", "SSH_", "SSL_", "HTTP_", "HTTPS_")
@@ -194,6 +197,8 @@ def judge(done: Completed, limits: Limits, *, is_wasm: bool) -> RunResult:
         raise CommandError(f"the Wasm runtime failed: {said}", "", done.argv, code, said)
     if said and code in (126, 127):
         raise GuestError(said)
+    if said and _TABLES_REFUSED in said and _TRAPPED in said:
+        code = TRAP_CODE
     outcome = _OUTCOMES.get(code, Outcome.EXITED) if said else Outcome.EXITED
     return RunResult(outcome, code, done.stdout, stderr, said if outcome is not Outcome.EXITED else "")
 

@@ -129,11 +129,13 @@ def _run_in_docker(
     source: Source, request: RunRequest, launch: Launch, options: argparse.Namespace, context: Context
 ) -> int:
     from wasmdock.cli.proof import forget_proof, record_proof
+    from wasmdock.docker_call import grant_words
     from wasmdock.docker_run import DockerRuntime
 
     held = {str(source.image.digest): source.reference} if source.origin == "the engine" else {}
-    ports = [f"--publish={port}" for port in options.publish]
-    runtime = DockerRuntime(context.docker, runtime=launch.runtime or None, held=held, tty=options.tty, options=ports)
+    words = [f"--publish={port}" for port in options.publish]
+    words += grant_words(compile_time=options.compile_time) if launch.runtime else []
+    runtime = DockerRuntime(context.docker, runtime=launch.runtime or None, held=held, tty=options.tty, options=words)
     image = _runnable(source.image)
     try:
         runtime.prepare(image)
