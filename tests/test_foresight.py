@@ -1,11 +1,16 @@
 """Broken images and engines, each told before a container is started."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.images import image_with, tar_of
 from tests.machines import engine
+from tests.requirements import require_docker
+from wasmdock.cli import run_cli
+from wasmdock.docker import Docker
 from wasmdock.doctor_facts import ShimKind
 from wasmdock.errors import ImageError, UnavailableError, UsageError, WasmdockError
 from wasmdock.foresight import Start, find_obstacle, is_mislabelled, remarks
@@ -90,3 +95,26 @@ def test_linux_image_that_starts_wasm_is_mislabelled() -> None:
     assert not is_mislabelled(GUEST)
     assert not is_mislabelled(image_with(tar_of({"app.wasm": b"\x7fELF"}), **LINUX))
     assert not is_mislabelled(image_with(tar_of({}), **LINUX))
+
+
+SERVICE = """services:
+  guest:
+    image: wasmdock-test/foreseen
+    platform: wasi/wasm
+    runtime: io.containerd.wasmtime.v1
+"""
+
+
+@pytest.mark.docker
+def test_compose_tells_what_cannot_start_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    require_docker()
+    docker = Docker.connect(os.environ)
+    docker.load(image_with(tar_of({"app.wasm": b"\x7fELF\2\1\1\0"})), "wasmdock-test/foreseen:latest")
+    file = tmp_path / "compose.yaml"
+    file.write_text(SERVICE)
+    try:
+        assert run_cli(["compose", "-f", str(file), "up", "--on", "docker"]) == 1
+    finally:
+        docker.remove("wasmdock-test/foreseen:latest", force=True)
+    said = capsys.readouterr().err
+    assert f'{file}:3: service "guest": starting "/app.wasm": not a Wasm binary: an ELF file' in said

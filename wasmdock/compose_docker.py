@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from wasmdock.compose import Stack, image_name
-from wasmdock.errors import CommandError, UnavailableError
+from wasmdock.docker_causes import find_cause
+from wasmdock.errors import CommandError, UnavailableError, WasmdockError
 from wasmdock.launch import WASM_PLATFORM, WASM_RUNTIME
 from wasmdock.process import Completed
 
@@ -56,13 +57,16 @@ def escaped(value: Any) -> Any:
     return value.replace("$", "$$") if isinstance(value, str) else value
 
 
-def explain_failure(done: Completed, doing: str) -> CommandError | UnavailableError:
-    """Why docker compose failed, in its own last line."""
+def explain_failure(done: Completed, doing: str) -> WasmdockError:
+    """Why docker compose failed: a known cause with its cure, else its own last line."""
     text = done.stderr_text()
     if "is not a docker command" in text or "unknown shorthand flag: 'f'" in text:
         return UnavailableError(
             f"{doing}: this docker client has no compose", "install docker-compose-plugin (2.24 or later)"
         )
+    known = find_cause(doing, text)
+    if known is not None:
+        return known
     lines = [line for line in text.splitlines() if line.strip()]
     return CommandError(
         f"{doing}: docker compose: {lines[-1] if lines else f'exit code {done.code}'}", "", done.argv, done.code, text

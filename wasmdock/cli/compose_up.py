@@ -65,6 +65,7 @@ def prepared_words(stack: "Stack", options: argparse.Namespace, context: Context
 
 
 def _up_in_docker(stack: "Stack", options: argparse.Namespace, context: Context) -> int:
+    from wasmdock.cli.foresee_services import foresee_services
     from wasmdock.cli.proof import record_proof
     from wasmdock.compose_docker import explain_failure
 
@@ -74,6 +75,7 @@ def _up_in_docker(stack: "Stack", options: argparse.Namespace, context: Context)
         )
     docker = context.docker
     load_into_engine(stack, context, options.build)
+    foresee_services(stack, context)
     words = [*prepared_words(stack, options, context), "up"]
     words += ["--build"] if options.build and not all(each.is_wasm for each in stack.services) else []
     words += ["--detach"] if options.detach else []
