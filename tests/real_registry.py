@@ -44,7 +44,7 @@ class Tools:
 
     def run(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one to its end, with a home of its own."""
-        environment = {"PATH": _path(), "HOME": str(self.folder), "TMPDIR": str(self.folder)}
+        environment = {"PATH": _path(), "HOME": str(self.folder), "TMPDIR": str(self.folder), "COSIGN_PASSWORD": ""}
         return subprocess.run(
             argv, capture_output=True, text=True, timeout=120, check=check, env=environment, cwd=self.folder
         )

@@ -19,6 +19,7 @@ from wasmdock.inprocess import InProcessRuntime
 from wasmdock.oci.image import Image, Reference
 from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.layout import read_layout, write_layout
+from wasmdock.oci.referrer import SPDX, Referrer
 from wasmdock.oci.registry import Registry
 from wasmdock.oci.registry_http import Transport
 from wasmdock.oci.registry_transfer import copy, pull, push
@@ -222,6 +223,17 @@ def test_login_is_checked_kept_used_and_forgotten(tmp_path: Path) -> None:
         assert wasmdock(tmp_path, "push", f"{name}/hello:v2", f"{name}/hello:v3").returncode == 1
         for done in (refused, wrong, login):
             assert "secret" not in done.stderr + done.stdout
+
+
+def test_a_pull_keeps_what_refers_to_the_image_where_asked(registry: str, tmp_path: Path) -> None:
+    name, mine, other = f"{registry}/about:v1", tmp_path / "mine", tmp_path / "other"
+    Store(mine / "images").put(sample("hello"), Reference.parse(name))
+    Store(mine / "images").attach(Referrer.of(sample("hello").descriptor, SPDX, b"{}"))
+    assert wasmdock(mine, "push", name).returncode == 0
+    assert "referrers" not in wasmdock(other, "pull", name).stdout
+    assert not Store(other / "images").referrers(sample("hello").digest)
+    assert "referrers: application/spdx+json\n" in wasmdock(other, "pull", "--referrers", name).stdout
+    assert [each.data for each in Store(other / "images").referrers(sample("hello").digest)] == [b"{}"]
 
 
 def test_run_takes_an_image_straight_from_the_registry(registry: str, tmp_path: Path) -> None:

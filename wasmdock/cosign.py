@@ -1,13 +1,15 @@
 """Signatures of images as cosign keeps them in a registry: made and checked with a key, offline.
 
 Source: github.com/sigstore/cosign, specs/SIGNATURE_SPEC.md: the tag `sha256-<hex>.sig` holds an image whose layers are
-"simple signing" payloads, the signature of each in its annotation.
+"simple signing" payloads, the signature of each in its annotation; `sha256-<hex>.att` holds one of
+attestations, each an in-toto statement in a DSSE envelope.
 """
 
 import base64
 import binascii
 import io
 import json
+from collections.abc import Sequence
 
 from wasmdock.errors import ImageError, RegistryError
 from wasmdock.keys import sign_bytes, verify_bytes
@@ -16,12 +18,16 @@ from wasmdock.oci.image import Descriptor, Digest, Reference
 from wasmdock.oci.manifest import OCI_CONFIG, OCI_MANIFEST
 from wasmdock.oci.registry import Registry
 from wasmdock.oci.registry_blobs import fetch_blob, send_blob
+from wasmdock.oci.registry_transfer import copy, during
 
 _PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 _SIGNATURE = "dev.cosignproject.cosign/signature"
 _TYPE = "cosign container image signature"
 _PAYLOAD_CAP = 64 << 10  # bytes
 _SIGNATURES_CAP = 100  # of one image
+_ENVELOPE = "application/vnd.dsse.envelope.v1+json"
+_ENVELOPE_CAP = 4 << 20  # bytes
+_KINDS = ("sig", "att", "sbom")
 
 
 def push_signature(registry: Registry, reference: Reference, digest: Digest, private_key: bytes) -> None:
@@ -53,10 +59,36 @@ def is_signed(registry: Registry, reference: Reference, digest: Digest, public_k
     return False
 
 
-def _layers(registry: Registry, reference: Reference, digest: Digest, doing: str) -> list[Descriptor]:
+def attestations(registry: Registry, reference: Reference, digest: Digest) -> list[bytes]:
+    """The envelopes of what is attested of an image, unchecked. Raises RegistryError, ImageError."""
+    doing, found = f'looking for attestations of "{reference}"', []
+    for layer in _layers(registry, reference, digest, doing, "att"):
+        if layer.media_type == _ENVELOPE and layer.size <= _ENVELOPE_CAP:
+            data = io.BytesIO()
+            fetch_blob(registry, reference.repository, layer, data, doing)
+            found.append(data.getvalue())
+    return found
+
+
+def copy_attached(
+    source: Registry, origin: Reference, target: Registry, name: Reference, digests: Sequence[Digest]
+) -> int:
+    """Copy cosign's signatures, attestations and SBOMs of manifests that were copied; how many tags."""
+    doing, there = f'copying the signatures of "{origin}"', set(source.tags(origin.repository))
+    tags = [_tag(digest, kind) for digest in digests for kind in _KINDS]
+    found = [tag for tag in tags if tag in there]
+    for tag in found:
+        with during(doing):
+            copy(source, origin._replace(tag=tag, digest=None), target, name._replace(tag=tag, digest=None))
+    return len(found)
+
+
+def _layers(
+    registry: Registry, reference: Reference, digest: Digest, doing: str, kind: str = "sig"
+) -> list[Descriptor]:
     """The signatures a registry has of an image; none where it knows no such tag."""
     try:
-        _, data = registry.manifest(reference.repository, _tag(digest), doing)
+        _, data = registry.manifest(reference.repository, _tag(digest, kind), doing)
     except RegistryError as error:
         if error.status == 404:
             return []
@@ -66,8 +98,8 @@ def _layers(registry: Registry, reference: Reference, digest: Digest, doing: str
     ]
 
 
-def _tag(digest: Digest) -> str:
-    return f"sha256-{digest.hex}.sig"
+def _tag(digest: Digest, kind: str = "sig") -> str:
+    return f"sha256-{digest.hex}.{kind}"
 
 
 def _payload(reference: Reference, digest: Digest) -> bytes:

@@ -13,11 +13,12 @@ from wasmdock import __version__
 from wasmdock.errors import ImageError
 from wasmdock.guest import Artifact
 from wasmdock.keys import sign_bytes, verify_bytes
-from wasmdock.oci.fields import parse_object
+from wasmdock.oci.fields import Fields, parse_object
 from wasmdock.oci.image import Digest, Image
 from wasmdock.sbom import parse_lock
 
 STATEMENT = "https://in-toto.io/Statement/v1"
+_STATEMENT_OF_OLD = "https://in-toto.io/Statement/v0.1"  # what cosign writes
 SLSA = "https://slsa.dev/provenance/v1"
 _BUILD_TYPE = "https://wasmdock.dev/build/v1"
 _SIGNATURES_CAP = 100  # in one envelope
@@ -30,6 +31,16 @@ class Statement:
 
     subjects: tuple[Digest, ...]
     parameters: Mapping[str, Any]
+    is_signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """What anybody says of images: their digests, of which kind it is, what it says, and whether it is signed."""
+
+    subjects: tuple[Digest, ...]
+    predicate_type: str
+    predicate: Fields
     is_signed: bool
 
 
@@ -67,13 +78,21 @@ def make_statement(
 
 def read_statement(data: bytes) -> Statement:
     """Read a statement, bare or in a DSSE envelope whose signature is not checked here. Raises ImageError."""
+    found = read_attestation(data)
+    if found.predicate_type != SLSA:
+        raise ImageError("reading the provenance: not an in-toto statement with SLSA's provenance")
+    parameters = found.predicate.child("buildDefinition").child("externalParameters").members
+    return Statement(found.subjects, parameters, found.is_signed)
+
+
+def read_attestation(data: bytes) -> Attestation:
+    """Read an in-toto statement of any kind, bare or in a DSSE envelope, its signature unchecked. Raises ImageError."""
     payload, is_signed = _payload(data)
     fields = parse_object(payload, "the provenance")
-    if fields.text("_type") != STATEMENT or fields.text("predicateType") != SLSA:
-        raise ImageError("reading the provenance: not an in-toto statement with SLSA's provenance")
+    if fields.text("_type") not in (STATEMENT, _STATEMENT_OF_OLD):
+        raise ImageError("reading the provenance: not an in-toto statement")
     subjects = [Digest(each.child("digest").text("sha256", required=True)) for each in fields.children("subject")]
-    definition = fields.child("predicate").child("buildDefinition")
-    return Statement(tuple(subjects), definition.child("externalParameters").members, is_signed)
+    return Attestation(tuple(subjects), fields.text("predicateType"), fields.child("predicate"), is_signed)
 
 
 def sign(statement: bytes, private_key: bytes) -> bytes:

@@ -20,3 +20,14 @@ def documents(source: Source, context: Context, wanted: Wanted) -> list[Referrer
     for each in fetched:
         context.store.attach(each)
     return fetched
+
+
+def attested(source: Source, context: Context, wanted: Wanted) -> list[bytes]:
+    """The envelopes of what is attested of the image as cosign does, which only a registry keeps."""
+    if wanted.pull == "never" or not names_registry(source.reference):
+        return []
+    from wasmdock.cli.registry import connect
+    from wasmdock.cosign import attestations
+
+    reference = Reference.parse(source.reference)
+    return attestations(connect(reference.registry, context, wanted.insecure), reference, source.image.digest)

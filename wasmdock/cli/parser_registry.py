@@ -65,6 +65,7 @@ def _add_pull(verbs: Verbs) -> None:
         metavar="OS/ARCH",
         help="which image of a name that holds several (default: Wasm, else this machine's)",
     )
+    parser.add_argument("--referrers", action="store_true", help="keep its SBOM, provenance and other referrers, too")
     _add_insecure(parser)
     add_format(parser)
 

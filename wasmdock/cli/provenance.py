@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wasmdock.cli.context import Context
-from wasmdock.cli.documents import documents
+from wasmdock.cli.documents import attested, documents
 from wasmdock.cli.key_file import read_key
 from wasmdock.cli.source import Source, Wanted, find_image, names_registry, wanted_of
 from wasmdock.cosign import is_signed
@@ -20,27 +20,37 @@ from wasmdock.oci.layer import list_files
 from wasmdock.oci.layout import verify as verify_layers
 from wasmdock.oci.referrer import IN_TOTO, SPDX, Referrer
 from wasmdock.pack import extract
-from wasmdock.provenance import check_signature, read_statement
+from wasmdock.provenance import check_signature, read_attestation, read_statement
 from wasmdock.sbom import crates_of
 from wasmdock.wasm import parse
+
+_SPDX_PREDICATE = "https://spdx.dev/Document"
 
 
 def sbom(options: argparse.Namespace, context: Context) -> int:
     """Print the SBOM: a line for each package, or the SPDX document itself."""
     wanted = wanted_of(options)
     source = find_image(options.image, context, wanted)
-    found = [each for each in documents(source, context, wanted) if each.artifact_type == SPDX]
+    found = [each.data for each in documents(source, context, wanted) if each.artifact_type == SPDX]
+    found = found or _attested_sboms(source, context, wanted)
     if not found:
         hint = "wasmdock build makes one from Cargo.lock and attaches it; push and pull keep it beside the image"
         raise ImageError(f'reading the SBOM of "{source.reference}": there is none', hint)
-    crates = {shown(name): shown(versions) for name, versions in crates_of(found[-1].data).items()}
+    crates = {shown(name): shown(versions) for name, versions in crates_of(found[-1]).items()}
     if options.format == "json":
-        print(json.dumps(json.loads(found[-1].data), indent=1))  # in ASCII: it may be a stranger's
+        print(json.dumps(json.loads(found[-1]), indent=1))  # in ASCII: it may be a stranger's
         return 0
     width = max(map(len, crates), default=0)
     for name, versions in crates.items():
         print(f"{name:<{width}}  {versions}")
     return 0
+
+
+def _attested_sboms(source: Source, context: Context, wanted: Wanted) -> list[bytes]:
+    """SPDX documents that were attested with cosign."""
+    statements = map(read_attestation, attested(source, context, wanted))
+    of_this = [each for each in statements if source.image.digest in each.subjects]
+    return [json.dumps(each.predicate.members).encode() for each in of_this if each.predicate_type == _SPDX_PREDICATE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +124,13 @@ def _signature(
         registry = connect(reference.registry, context, wanted.insecure)
         if is_signed(registry, reference, source.image.digest, key):
             return True, "the image, as cosign signs, by the key given"
+        if any(_is_attested(data, source, key) for data in attested(source, context, wanted)):
+            return True, "an attestation, as cosign attests, by the key given"
     return False, "none by the key given"
+
+
+def _is_attested(envelope: bytes, source: Source, key: bytes) -> bool:
+    return check_signature(envelope, key) and source.image.digest in read_attestation(envelope).subjects
 
 
 def _rebuild(source: Source, about: Sequence[Referrer], folder: Path, context: Context) -> tuple[bool, str]:

@@ -22,7 +22,7 @@ from wasmdock.oci.registry_referrers import copy_referrers, push_referrers
 from wasmdock.oci.registry_transfer import Sent
 from wasmdock.oci.store import StoredImage
 
-_STAND_IN = re.compile(r"sha256-[0-9a-f]{64}(\.sig)?")
+_STAND_IN = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?")
 _SECRET_CAP = 1 << 16  # bytes of a password or token
 
 
@@ -54,13 +54,18 @@ def push(options: argparse.Namespace, context: Context) -> int:
 def pull(options: argparse.Namespace, context: Context) -> int:
     """Fetch an image into the store."""
     platforms = (options.platform,) if options.platform else None
-    line = pull_into_store(Reference.parse(options.name), context, platforms, options.insecure)
+    reference = Reference.parse(options.name)
+    line = pull_into_store(reference, context, platforms, options.insecure)
+    about = _pull_about(reference, line, context, options.insecure) if options.referrers else []
     if options.format == "json":
         facts = {"name": line.reference.familiar, "digest": str(line.digest), "platform": str(line.platform)}
-        print(json.dumps({**facts, "packed_size": line.packed_size}))
+        more = {"referrers": about} if options.referrers else {}
+        print(json.dumps({**facts, "packed_size": line.packed_size, **more}))
     else:
         size = f"{line.packed_size / 1000:.1f} kB"
         print(f"{line.reference.familiar}  {line.digest.short}  {line.platform}  {size}")
+        if options.referrers:
+            print(f"  referrers: {', '.join(shown(kind, 60) for kind in about) or 'none'}")
     return 0
 
 
@@ -72,6 +77,9 @@ def copy(options: argparse.Namespace, context: Context) -> int:
     with progress_of(f"copying {origin}", context) as progress:
         sent = registry_transfer.copy(source, origin, target, name, progress=progress)
     _attach(lambda: copy_referrers(source, origin, target, name, sent.manifests), context)
+    from wasmdock.cosign import copy_attached
+
+    _attach(lambda: copy_attached(source, origin, target, name, sent.manifests), context)
     _report_sent(name, sent, options)
     return 0
 
@@ -111,6 +119,16 @@ def pull_into_store(
     with progress_of(f"pulling {reference}", context) as progress:
         registry = connect(reference.registry, context, insecure)
         return registry_transfer.pull(registry, reference, context.store, platforms=platforms, progress=progress)
+
+
+def _pull_about(reference: Reference, line: StoredImage, context: Context, insecure: bool) -> list[str]:
+    """Keep what a registry has about an image; of which kinds it is."""
+    from wasmdock.oci.registry_referrers import pull_referrers
+
+    found = pull_referrers(connect(reference.registry, context, insecure), reference, line.digest)
+    for each in found:
+        context.store.attach(each)
+    return [each.artifact_type for each in found]
 
 
 def connect(name: str, context: Context, insecure: bool) -> Registry:
@@ -158,7 +176,7 @@ def _attach(work: Callable[[], int], context: Context) -> None:
     try:
         work()
     except RegistryError as error:
-        context.say(f"wasmdock: the image is there, but not its SBOM and provenance: {error.message}")
+        context.say(f"wasmdock: the image is there, but not all that is said of it: {error.message}")
 
 
 def _report_sent(reference: Reference, sent: Sent, options: argparse.Namespace) -> None:
