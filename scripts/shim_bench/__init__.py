@@ -1,0 +1,1 @@
+"""Measures of the Wasm runtime in shim/; scripts/bench-shim starts them."""
