@@ -136,13 +136,6 @@ def test_web_counts_visits_in_redis_behind_the_proxy(scenario: Callable[[str], S
     assert eventually(lambda: ask() == "You are visitor 3.\n")
 
 
-def test_scenario_starts_with_docker_compose_alone(scenario: Callable[[str], Scenario]) -> None:
-    hello = scenario("hello")
-    assert hello("up", "--on", "docker").returncode == 0  # its image is in the engine now
-    done = hello.docker("up")
-    assert "Hello from wasmdock!" in done.stdout, done.stderr
-
-
 def test_killed_database_is_named_and_the_rest_goes_on(scenario: Callable[[str], Scenario]) -> None:
     natives()
     web = scenario("web")

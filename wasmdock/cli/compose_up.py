@@ -115,6 +115,8 @@ def remove(stack: "Stack", options: argparse.Namespace, context: Context) -> int
     grace = sum(each.stop_grace for each in stack.services) + 10.0
     ran = state.end(grace)
     document = state.read()
+    if document.get("linux"):
+        _require_engine(stack, context)
     in_docker = _has_containers(stack, context) if document.get("linux", True) else False
     if in_docker:
         docker = context.docker
@@ -130,6 +132,18 @@ def remove(stack: "Stack", options: argparse.Namespace, context: Context) -> int
     if not (ran or document or in_docker):
         context.say(f'wasmdock: project "{stack.name}" was not running')
     return 0
+
+
+def _require_engine(stack: "Stack", context: Context) -> None:
+    """Say that containers are left where the engine that holds them does not answer; what we know of them stays."""
+    names = ", ".join(each.name for each in stack.services if not each.is_wasm)
+    try:
+        context.docker  # noqa: B018  # asked whether it answers
+    except UnavailableError as error:
+        raise UnavailableError(
+            f'removing the containers of project "{stack.name}" ({names}): {error.message}',
+            f"{error.hint}\nthen run this again; what ran in-process is stopped".lstrip("\n"),
+        ) from error
 
 
 def _has_containers(stack: "Stack", context: Context) -> bool:
