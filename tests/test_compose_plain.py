@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,7 +54,8 @@ class Plain:
         )
 
     def logs(self, service: str) -> list[str]:
-        return self("logs", "--no-log-prefix", "--no-color", service).stdout.splitlines()
+        printed = self("logs", "--no-log-prefix", "--no-color", service).stdout
+        return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", printed).splitlines()
 
     def remove(self) -> None:
         self("down", "--volumes", "--remove-orphans")

@@ -25,6 +25,10 @@ ROADS = [
     (COMPONENT, PROVEN, None, DOCKER, "in Docker, for a WASI 0.2 command component"),
     (HTTP, PLAIN, None, DOCKER, "wasi:http is served by the engine's Wasm runtime"),
     (HTTP, PROVEN, DOCKER, DOCKER, "you asked for it"),
+    (HTTP, PROVEN, HERE, HERE, "by wasmdock-host without a container"),
+    (HTTP, Machine(serves_http=True), None, HERE, "no Docker engine answers"),
+    (HTTP, PLAIN._replace(serves_http=True), None, HERE, "has not run a Wasm container yet"),
+    (HTTP, PROVEN._replace(serves_http=True), None, DOCKER, "runs Wasm containers"),
     (NATIVE, PLAIN, None, DOCKER, "a native program needs a container"),
     (NATIVE, PROVEN, DOCKER, DOCKER, "you asked for it"),
 ]
@@ -32,8 +36,7 @@ REFUSALS = [
     # nature, machine, wanted, error, its message, a part of its hint
     (CORE, BARE, DOCKER, UnavailableError, "in Docker: no engine answers", "scripts/engine start"),
     (CORE, STOPPED, DOCKER, UnavailableError, "no Docker engine answers at /run/docker.sock", "DOCKER_HOST"),
-    (HTTP, PROVEN, HERE, UnavailableError, "serving a wasi:http component in-process: not possible", "--on docker"),
-    (HTTP, BARE, None, UnavailableError, "running a wasi:http component in Docker: no engine answers", "start Docker"),
+    (HTTP, BARE, None, UnavailableError, "running a wasi:http component in Docker: no engine answers", "[shim]"),
     (NATIVE, PROVEN, HERE, UsageError, "only Wasm runs here", "leave --on process out"),
     (NATIVE, BARE, None, UnavailableError, "running a native Linux program in Docker: no engine", "start Docker"),
 ]

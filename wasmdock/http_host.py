@@ -54,12 +54,14 @@ class Compiled:
     tuning: Mapping[str, Any]
 
 
-def compile_for_host(host: Path, data: bytes, cache: Path, runner: "Runner | None" = None) -> Compiled:
+def compile_for_host(
+    host: Path, data: bytes, cache: Path, runner: "Runner | None" = None, *, fuel: bool = False
+) -> Compiled:
     """Compile a binary, or find it in `cache`. Raises GuestError where it cannot be compiled."""
     form, world = sniff(data)
     tuning = {
         "form": "Component" if form is Form.COMPONENT else "Module",
-        "fuel": False,
+        "fuel": fuel,
         "epochs": form is Form.COMPONENT and world is World.HTTP,
     }
     stamp = host.stat()
@@ -126,9 +128,9 @@ def _trim(folder: Path) -> None:
 class Launch:
     """One guest to be run or served by the host: its code, what it is granted, where it listens.
 
-    environment is all that the guest sees. Of the limits the host keeps memory, tables and timeout, which is that of
-    each request of a guest that is served (30 s where there is none). address is HOST:PORT; port 0 is any free one.
-    marks: the host says how long its own steps took (shim/README.md).
+    environment is all that the guest sees. Of the limits the host keeps memory, tables, stack, fuel (where the code
+    was compiled to count it) and timeout, which is that of each request of a guest that is served (30 s where there is
+    none). address is HOST:PORT; port 0 is any free one. marks: it says on stderr how long its steps took.
     """
 
     code: Compiled
@@ -151,7 +153,8 @@ class Launch:
             "memory": limits.memory,
             "tables": _TABLES if limits.tables is None else limits.tables,
             "timeout": None if limits.timeout is None else max(1, round(limits.timeout * 1000)),
-            "fuel": None,
+            "fuel": limits.fuel,
+            "stack": limits.stack,
             "rootfs": "Hidden",
             "renamed": [],
             "address": self.address,

@@ -36,6 +36,7 @@ class Machine(NamedTuple):
     engine: str = ""
     trouble: str = ""
     wasm_proven: bool = False
+    serves_http: bool = False  # wasmdock-host is here
 
 
 class Launch(NamedTuple):
@@ -60,7 +61,7 @@ def plan_launch(nature: Nature, machine: Machine, wanted: Road | None = None) ->
         return _in_docker(nature, machine, "you asked for it")
     if nature is Nature.NATIVE:
         return _in_docker(nature, machine, "a native program needs a container")
-    if nature is Nature.HTTP:
+    if nature is Nature.HTTP and not machine.serves_http:
         return _in_docker(nature, machine, "wasi:http is served by the engine's Wasm runtime")
     if not machine.engine:
         return _in_process(nature, machine.trouble or "no Docker engine answers")
@@ -76,10 +77,7 @@ def _in_process(nature: Nature, why: str) -> Launch:
             "leave --on process out, to use Docker",
         )
     if nature is Nature.HTTP:
-        raise UnavailableError(
-            "serving a wasi:http component in-process: not possible with wasmtime's Python package yet",
-            "run it on an engine with the Wasm runtime: wasmdock run --on docker",
-        )
+        return Launch(Road.PROCESS, f"by wasmdock-host without a container, for {nature.value}: {why}")
     return Launch(Road.PROCESS, f"in-process, for {nature.value}: {why}")
 
 
@@ -87,7 +85,8 @@ def _in_docker(nature: Nature, machine: Machine, why: str) -> Launch:
     if not machine.engine:
         raise UnavailableError(
             f"running {nature.value} in Docker: {machine.trouble or 'no engine answers'}",
-            "start Docker, or set DOCKER_HOST; on a Debian host with root: scripts/engine start",
+            "start Docker, or set DOCKER_HOST; on a Debian host with root: scripts/engine start"
+            + ("; or serve it without: pip install 'wasmdock[shim]'" if nature is Nature.HTTP else ""),
         )
     if nature is Nature.NATIVE:
         return Launch(Road.DOCKER, f"in Docker, for {nature.value}: {why}")

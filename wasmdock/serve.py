@@ -80,13 +80,17 @@ class _Hearing:
 
     def _read(self) -> None:
         assert self._process.stderr
+        held: list[str] = []
         for line in self._process.stderr:
             text = line.decode("utf-8", "replace").rstrip("\n")
             self.last = text.removeprefix("wasmdock: ")
+            held.append(text)
             if text.startswith(SERVING):
                 self._serving = True
                 self._said.set()
-            self._on_line(text)
+            if self._serving:  # what comes before is the reason where it does not come to that
+                while held:
+                    self._on_line(held.pop(0))
         self._said.set()
 
 

@@ -44,7 +44,12 @@ def _add_run(verbs: Verbs) -> None:
     )
     parser.add_argument("-i", "--interactive", action="store_true", help="give the guest our standard input")
     parser.add_argument(
-        "-p", "--publish", action="append", default=[], metavar="HOST:GUEST", help="publish a port (Docker only)"
+        "-p",
+        "--publish",
+        action="append",
+        default=[],
+        metavar="HOST:GUEST",
+        help="publish a port (in-process: of wasi:http)",
     )
     parser.add_argument("-t", "--tty", action="store_true", help="a terminal (Docker only; in-process shares ours)")
     add_limits(parser)

@@ -35,6 +35,10 @@ def run(options: argparse.Namespace, context: Context) -> int:
 
         foresee(source.image, nature, options, context)
         return _run_in_docker(source, request, launch, options, context)
+    if nature is Nature.HTTP:
+        from wasmdock.cli.run_http import serve_http
+
+        return serve_http(source, request, options.publish, context)
     if options.publish:
         raise UsageError("publishing a port in-process: a guest has no network here", "run it with --on docker")
     return _run_in_process(source.image, request, options.compile_time, context)
@@ -106,16 +110,18 @@ def _machine(nature: Nature, wanted: Road | None, context: Context) -> Machine:
     """Ask for an engine only where the answer can matter: a question costs 0.1 s."""
     if wanted is Road.PROCESS or nature is Nature.LIBRARY:
         return Machine()
+    from wasmdock.cli.compose_images import find_host_program
     from wasmdock.cli.proof import is_proven
 
-    might_use = wanted is Road.DOCKER or nature in (Nature.NATIVE, Nature.HTTP)
+    serves_http = nature is Nature.HTTP and find_host_program(context) is not None
+    might_use = wanted is Road.DOCKER or nature is Nature.NATIVE or (nature is Nature.HTTP and not serves_http)
     proven = is_proven(context)
     if not might_use and not proven:
-        return Machine("Docker", wasm_proven=False) if _has_engine(context) else Machine()
+        return Machine("Docker" if _has_engine(context) else "", serves_http=serves_http)
     try:
-        return Machine(f"Docker {context.engine_facts.version}", wasm_proven=proven)
+        return Machine(f"Docker {context.engine_facts.version}", wasm_proven=proven, serves_http=serves_http)
     except UnavailableError as error:
-        return Machine(trouble=error.message)
+        return Machine(trouble=error.message, serves_http=serves_http)
 
 
 def _has_engine(context: Context) -> bool:
