@@ -11,6 +11,7 @@ import wasmdock
 PIPELINE = [
     *("load_guest", "Guest", "Target", "Artifact", "build_guest", "Build", "pack", "extract", "parse"),
     *("Image", "Reference", "Store", "write_layout", "read_layout", "write_archive", "read_archive"),
+    *("push_image", "pull_image"),
     *("plan_launch", "Nature", "Machine", "Road", "Launch"),
     *("Runtime", "RunRequest", "Limits", "Mount", "Stdio", "RunResult", "Outcome"),
     *("InProcessRuntime", "Docker", "DockerRuntime", "errors"),

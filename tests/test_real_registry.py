@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import sample
 from tests.images import image_of, plain_layer, tar_of
 from tests.real_registry import Tools, real_registry, require_tool
+from wasmdock import pull_image, push_image
 from wasmdock.convert import convert
 from wasmdock.inprocess import InProcessRuntime
 from wasmdock.oci.image import Image, Reference
@@ -171,6 +172,12 @@ def test_an_unchanged_image_is_pushed_without_a_blob(registry: str) -> None:
     name = Reference(registry, "unchanged", "v1")
     assert push(client(registry), name, sample("hello")).sent == 2
     assert push(client(registry), name, sample("hello")).sent == 0
+
+
+def test_the_library_needs_a_name_and_nothing_else(registry: str, tmp_path: Path) -> None:
+    name = Reference.parse(f"{registry}/by-name:v1")
+    assert push_image(sample("hello"), name).digest == sample("hello").digest
+    assert pull_image(name, Store(tmp_path)).digest == sample("hello").digest
 
 
 def test_blobs_are_mounted_from_another_repository(registry: str) -> None:

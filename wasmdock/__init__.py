@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from wasmdock.oci.image import Reference as Reference
     from wasmdock.oci.layout import read_layout as read_layout
     from wasmdock.oci.layout import write_layout as write_layout
+    from wasmdock.oci.remote import pull_image as pull_image
+    from wasmdock.oci.remote import push_image as push_image
     from wasmdock.oci.store import Store as Store
     from wasmdock.pack import extract as extract
     from wasmdock.pack import pack as pack
@@ -51,6 +53,7 @@ _MODULES = {
     "oci.store": ("Store",),
     "oci.layout": ("write_layout", "read_layout"),
     "oci.archive": ("write_archive", "read_archive"),
+    "oci.remote": ("push_image", "pull_image"),
     "launch": ("plan_launch", "Nature", "Machine", "Road", "Launch"),
     "runtime": ("Runtime", "RunRequest", "Limits", "Mount", "Stdio", "RunResult", "Outcome"),
     "inprocess": ("InProcessRuntime",),

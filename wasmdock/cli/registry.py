@@ -11,7 +11,7 @@ from wasmdock.cli.context import Context
 from wasmdock.cli.key_file import read_key
 from wasmdock.cli.progress import progress_of
 from wasmdock.errors import ImageError, RegistryError, UsageError
-from wasmdock.oci import registry_transfer
+from wasmdock.oci import registry_transfer, remote
 from wasmdock.oci.credentials import Credentials, Login
 from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Digest, Platform, Reference
@@ -133,8 +133,7 @@ def _pull_about(reference: Reference, line: StoredImage, context: Context, insec
 
 def connect(name: str, context: Context, insecure: bool) -> Registry:
     """The registry of that name, with the user's own login."""
-    credentials = Credentials(context.environment)
-    return Registry(name, Transport(context.environment, insecure=insecure), lambda: credentials.find(name))
+    return remote.connect(name, context.environment, insecure)
 
 
 def registry_name(text: str) -> str:
