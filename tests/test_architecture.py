@@ -29,8 +29,8 @@ LAYERS = {
         cargo host_cargo docker* builder build shim engine.* engine http_host serve
         report_tables report report_ranking plot_theme plots report_html""",
     "4 what stands on them": """
-        explain child programs inprocess child_main compose* bench* budget doctor_facts engine_files foresight doctor*
-        engine_container testing""",
+        explain child programs inprocess child_main compose* bench* budget claims doctor_facts engine_files foresight
+        doctor* engine_container testing""",
     "5 the command line": "cli*",
     "6 the program": "__main__",
 }

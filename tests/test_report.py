@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from wasmdock import claims
 from wasmdock.budget import judge, parse_budget
 from wasmdock.errors import UsageError
 from wasmdock.report import contrasts, regressions, render_csv, render_markdown, render_text, sentences
@@ -288,6 +289,29 @@ def test_noise_is_no_regression() -> None:
 def test_budget_is_held_against_the_results(text: str, figure: str, met: bool | None) -> None:
     found = judge(parse_budget(text), RESULTS)
     assert (found.figure, found.met) == (figure, met)
+
+
+@pytest.mark.parametrize(
+    ("holds", "said"),
+    [
+        (["native, slim <= 1s"], "confirmed: it is so (native, slim: 255 ms)"),
+        (["native, slim <= 1s", "native, slim >= 1s"], "refuted: it is so (native, slim: 255 ms, not >= 1s)"),
+        (["run of nobody <= 1s"], "unknown: it is so (run of nobody: unknown)"),
+        (["run of native, slim (warm) <= 1s"], "confirmed: it is so (run of native, slim (warm): 125 ms)"),
+    ],
+)
+def test_claim_is_confirmed_or_refuted_by_its_figures(holds: list[str], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "claims.toml"
+    path.write_text(f'[[claim]]\ntext = "it is so"\nholds = {json.dumps(holds)}\n')
+    assert claims.sentences(claims.read_claims(path), RESULTS) == [said]
+
+
+@pytest.mark.parametrize("text", ["", "[[claim]]", '[[claim]]\ntext = "x"\nholds = []', "claim = 1", "["])
+def test_claims_that_make_no_sense_are_refused_by_the_files_name(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "claims.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"claims\.toml"):
+        claims.read_claims(path)
 
 
 @pytest.mark.parametrize("text", ["", "fast", "a < 3", "a <= 3 parsecs", "a / b / c <= 3"])

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from wasmdock.errors import UsageError
-from wasmdock.report_tables import seconds, size, times
+from wasmdock.report_tables import PHASES, phase_median, seconds, size, times
 from wasmdock.results import CaseResult, Results
 
 _FORM = re.compile(r"(?P<figure>.+?)\s*(?P<sign><=|>=)\s*(?P<limit>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z%]*)")
-_TERM = re.compile(r"(?P<size>size of )?(?P<name>.+?)(?: \((?P<start>cold|warm|hot)\))?")
+_SIZES: Mapping[str, str] = {"size": "packed", "unpacked size": "unpacked", "program size": "program"}
+_TERM = re.compile(rf"(?:(?P<what>{'|'.join([*_SIZES, *PHASES])}) of )?(?P<name>.+?)(?: \((?P<start>cold|warm|hot)\))?")
 _UNITS: Mapping[str, float] = dict(
     [("", 1.0), ("%", 0.01), ("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0)]
     + [("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)]
@@ -21,11 +22,19 @@ _HINT = "write --budget 'wasm, in-process (hot) <= 100us' or --budget 'size of A
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A case's median seconds, or its packed bytes; an empty start takes the hottest there is."""
+    """What of a case: a size by its name in CaseResult.sizes, a phase's median seconds, or, empty, those of the whole.
+
+    An empty start takes the hottest there is.
+    """
 
     name: str
     start: str
-    is_size: bool
+    what: str = ""
+
+    @property
+    def is_size(self) -> bool:
+        """Whether it is bytes."""
+        return self.what in _SIZES.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +95,22 @@ def _term(text: str) -> Term:
     match = _TERM.fullmatch(text.strip())
     if match is None:
         raise UsageError(f'reading budget: "{text}" names no case', _HINT)
-    return Term(match["name"], match["start"] or "", bool(match["size"]))
+    what = match["what"] or ""
+    return Term(match["name"], match["start"] or "", _SIZES.get(what, what))
 
 
 def _value(term: Term, results: Results) -> float | None:
     for start in (term.start,) if term.start else ("hot", "warm", "cold"):
         case = results.case(term.name, start)
-        value = _of(case, term.is_size) if case else None
+        value = _of(case, term) if case else None
         if value is not None:
             return value
     return None
 
 
-def _of(case: CaseResult, is_size: bool) -> float | None:
-    if is_size:
-        return case.sizes.get("packed")
+def _of(case: CaseResult, term: Term) -> float | None:
+    if term.is_size:
+        return case.sizes.get(term.what)
+    if term.what:
+        return phase_median(case, term.what)
     return case.summary.median if case.summary else None

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MARKS = ("first byte",)  # phases that are moments counted from the beginning, not parts of the whole
 _PROGRAMS = {"wasm": SERIES[0], "native": SERIES[1], "command": SERIES[6]}
+_MANY = 16
+_DOTS = 200  # per case: each is an element of the page
 _WIDTH = 5.0  # inches: text stays readable where the page is as narrow as a phone
 
 
@@ -72,12 +74,12 @@ def draw_history(many: Sequence[Results]) -> Plot | None:
 
 
 def draw_png(results: Results) -> bytes:
-    """The start-up plot as a PNG for a README. Raises UnavailableError where matplotlib is missing."""
+    """The start-up plot as a PNG for a README, of many cases without the cold ones. Raises UnavailableError."""
+    shown = [case for case in results.cases if case.start != "cold" or len(_measured(results)) <= _MANY]
     with _drawing() as new:
-        figure = _bars(results, new, log=True)
+        figure = _bars(results.with_cases(shown), new, log=True)
         figure.suptitle(f"{results.subject}: start-up", fontsize=10, color=INK)
-        svg_colours = {colour: LIGHT[variable] for colour, variable in VARIABLES.items()}
-        _recolour(figure, svg_colours)
+        _recolour(figure, {colour: LIGHT[variable] for colour, variable in VARIABLES.items()})
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=200, facecolor="white", metadata={"Software": "wasmdock"})
         return out.getvalue()
@@ -213,6 +215,7 @@ def _phase_legend(axes: "Axes", names: Sequence[str]) -> None:
 
     every = list(names)
     handles = [Patch(color=_phase_colour(name, every), label=name) for name in every]
+    handles += [Patch(color=SERIES[6], label="not told apart")] if handles else []
     if handles:
         axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=7, frameon=False)
 
@@ -229,13 +232,9 @@ def _distributions(results: Results, new: _New) -> Plot | None:
     axes.set_ylim(-0.5, len(cases) - 0.2)
     _time_axis(axes.xaxis)
     told = ", ".join(f"{_label(case)} {_spread(case)}" for case in cases)
-    note = "A dot per run (at most 400 are drawn), the box from the 25th to the 75th percentile, a line at the median."
+    note = f"A dot per run (at most {_DOTS}), the box from the 25th to the 75th percentile, a line at the median."
     return Plot(
-        "Distributions",
-        f"Every run as a dot on a logarithmic scale: {told}.",
-        to_svg(figure, "distributions"),
-        "Distributions",
-        note,
+        "Distributions", f"Runs as dots, logarithmic: {told}.", to_svg(figure, "distributions"), "Distributions", note
     )
 
 
@@ -249,7 +248,7 @@ def _dots(axes: "Axes", place: int, case: CaseResult) -> None:
     if found is None:
         return
     colour = _PROGRAMS.get(case.program, SERIES[6])
-    few = values[:: max(1, len(values) // 400)]
+    few = values[:: -(-len(values) // _DOTS)]
     spots = [place + 0.16 * ((number * 7919 % 100) / 50 - 1) for number in range(len(few))]
     axes.scatter(few, spots, s=5, color=colour, alpha=0.45, linewidths=0)
     axes.barh(place, found.p75 - found.p25, left=found.p25, height=0.36, fill=False, edgecolor=INK, linewidth=0.8)

@@ -13,7 +13,7 @@ _STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --soft: #f3f5f7; LIGHT }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171b; --soft: #1f242a; DARK } }
 @media print { :root { --paper: #ffffff; --soft: #ffffff; LIGHT } figure { break-inside: avoid } }
-body { margin: 0 auto; max-width: 46rem; padding: 1rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; max-width: 54rem; padding: 1rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.5 system-ui, sans-serif }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem }
 figure { margin: 0 } svg { width: 100%; height: auto; display: block }
@@ -22,6 +22,8 @@ figcaption, footer { font-size: .85rem }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; margin: .5rem 0 }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--grid); white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
+@media (max-width: 40rem) { th:first-child { white-space: normal; min-width: 7.5rem; max-width: 9rem }
+  th, td { padding: .25rem .35rem } h1 { font-size: 1.25rem } ul { padding-left: 1.2rem } }
 thead { background: var(--soft) } summary { cursor: pointer }
 li { margin: .2rem 0 } code { background: var(--soft); padding: .1rem .3rem; overflow-wrap: anywhere }
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wasmdock.bench import Case, Measured, Plan, measure, overhead
 from wasmdock.bench_http import Service, load_test
-from wasmdock.bench_load import CONCURRENCY, SECONDS, Crowd, density, throughput
+from wasmdock.bench_load import CONCURRENCY, Crowd, density, throughput
 from wasmdock.bench_memory import weigh
 from wasmdock.cli.bench_cases import find_cases
 from wasmdock.cli.bench_list import Cases, volume_words
@@ -27,7 +27,7 @@ INTERRUPTED = 130
 # The options that say what is measured, not how long or what becomes of it.
 _WHAT = (
     *("subjects", "case", "against", "roads", "no_cold", "args", "call", "stdin", "volume", "exit_code"),
-    *("network", "http", "http_path", "throughput", "density"),
+    *("network", "http", "http_path", "throughput", "load_time", "density"),
 )
 
 
@@ -107,7 +107,7 @@ def _command(options: argparse.Namespace, seed: int) -> tuple[str, ...]:
     words += ["--exit-code", str(options.exit_code)] if options.exit_code else []
     words += ["--http", str(options.http), "--http-path", options.http_path] if options.http else []
     words += ["--network", options.network] if options.network else []
-    words += ["--throughput"] if options.throughput else []
+    words += ["--throughput", "--load-time", f"{options.load_time:g}s"] if options.throughput else []
     words += ["--density", str(options.density)] if options.density else []
     words += ["--time", f"{options.time:g}s"] if options.time else ["--rounds", str(options.rounds or ROUNDS)]
     return (*words, "--warmup", str(options.warmup), "--seed", str(seed))
@@ -162,9 +162,9 @@ def _load(results: Results, cases: Cases, options: argparse.Namespace, context: 
         for case in cases.loads if options.throughput else ():
             for count in CONCURRENCY:
                 context.say(f"wasmdock: {case.describe.name}, {count} at once")
-                results = replace(results, throughput=(*results.throughput, throughput(case, count)))
+                results = replace(results, throughput=(*results.throughput, throughput(case, count, options.load_time)))
         for case, service in cases.services if options.throughput else ():
-            results = _requests(results, case, service, context)
+            results = _requests(results, case, service, options.load_time, context)
         for make in cases.crowds if options.density else ():
             results = _crowd(results, make, options.density, context)
     except KeyboardInterrupt:
@@ -172,7 +172,7 @@ def _load(results: Results, cases: Cases, options: argparse.Namespace, context: 
     return results
 
 
-def _requests(results: Results, case: Case, service: Service, context: Context) -> Results:
+def _requests(results: Results, case: Case, service: Service, time_each: float, context: Context) -> Results:
     """Requests per second of one running container."""
     found, name = [], f"{case.describe.name}"
     try:
@@ -183,7 +183,7 @@ def _requests(results: Results, case: Case, service: Service, context: Context) 
     try:
         for count in CONCURRENCY:
             context.say(f"wasmdock: {name}, requests, {count} at once")
-            found.append(load_test(service, name, count, SECONDS))
+            found.append(load_test(service, name, count, time_each))
     except WasmdockError as error:
         return replace(results, left_out=(*results.left_out, LeftOut(f"{name}: requests", error.message)))
     finally:

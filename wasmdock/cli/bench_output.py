@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from wasmdock import claims
 from wasmdock.budget import judge, render
 from wasmdock.cli.context import Context
 from wasmdock.errors import UsageError
@@ -42,6 +43,8 @@ def check_exports(options: argparse.Namespace) -> None:
         raise UsageError("--fail-above has nothing to compare with", "give --baseline OLD.json")
     if options.baseline is not None:
         read_results(options.baseline)
+    if options.claims is not None:
+        claims.read_claims(options.claims)
 
 
 def export(many: Sequence[Results], options: argparse.Namespace, context: Context) -> None:
@@ -77,14 +80,15 @@ def deliver(many: Sequence[Results], options: argparse.Namespace, context: Conte
     now = many[-1]
     print(_text(now, options))
     _rank(many, options)
+    if options.claims and options.format in ("text", "md"):
+        _print_lines(claims.sentences(claims.read_claims(options.claims), now), options)
     return max(_hold_baseline(now, options, context), _hold_budgets(now, options, context))
 
 
 def _rank(many: Sequence[Results], options: argparse.Namespace) -> None:
     said = ranking(many) if len(many) > 1 and options.format in ("text", "md") else []
     if said:
-        mark = "- " if _is_markdown(options) else ""
-        print("\n" + "\n".join(f"{mark}{line}" for line in said))
+        _print_lines(said, options)
 
 
 def _hold_baseline(now: Results, options: argparse.Namespace, context: Context) -> int:
@@ -105,12 +109,20 @@ def _hold_baseline(now: Results, options: argparse.Namespace, context: Context) 
 def _hold_budgets(now: Results, options: argparse.Namespace, context: Context) -> int:
     judged = [judge(budget, now) for budget in options.budget]
     if judged and options.format in ("text", "md"):
-        table = Table("Budgets", ("budget", "figure", "met"), tuple(map(render, judged)))
-        print(f"\n{markdown_table(table) if _is_markdown(options) else text_table(table)}")
+        _print_table(Table("Budgets", ("budget", "figure", "met"), tuple(map(render, judged))), options)
     for each in judged:
         if not each.met:
             context.say(f"wasmdock: budget not met: {each.budget.text}: {each.figure}")
     return 0 if all(each.met for each in judged) else REGRESSED
+
+
+def _print_lines(lines: Sequence[str], options: argparse.Namespace) -> None:
+    mark = "- " if _is_markdown(options) else ""
+    print("\n" + "\n".join(f"{mark}{line}" for line in lines))
+
+
+def _print_table(table: Table, options: argparse.Namespace) -> None:
+    print(f"\n{markdown_table(table) if _is_markdown(options) else text_table(table)}")
 
 
 def _is_markdown(options: argparse.Namespace) -> bool:

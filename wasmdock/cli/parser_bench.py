@@ -23,6 +23,7 @@ def add_bench(verbs: Any) -> None:
     )
     parser.add_argument("subjects", nargs="*", metavar="GUEST_OR_IMAGE", help="a guest's folder, or any IMAGE of run")
     _add_cases(parser)
+    _add_crowds(parser)
     _add_length(parser)
     _add_output(parser)
     _add_gate(parser)
@@ -85,6 +86,9 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--http-path", default="/", metavar="PATH", help="what is asked for (default: /)")
     parser.add_argument("--exit-code", type=int, default=0, metavar="N", help="the exit code that counts (default: 0)")
     parser.add_argument("--network", metavar="NAME", help="the containers' network, such as none (default: Docker's)")
+
+
+def _add_crowds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--density",
         nargs="?",
@@ -95,6 +99,13 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--throughput", action="store_true", help="also start as many as possible, 1, 2, 8 and 32 at once"
+    )
+    parser.add_argument(
+        "--load-time",
+        type=checked(parse_duration),
+        default=5.0,
+        metavar="TIME",
+        help="how long --throughput does so (default: 5s)",
     )
 
 
@@ -144,6 +155,7 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         metavar="FIGURE",
         help="exit with 1 where this is not met, such as 'wasm, in-process (hot) <= 100us'",
     )
+    parser.add_argument("--claims", type=Path, metavar="FILE.toml", help="say of each claim whether the figures hold")
     parser.add_argument("--ci", action="store_true", help="print Markdown for a pull request")
 
 
