@@ -15,6 +15,7 @@ from wasmdock.guest import Target
 from wasmdock.optimize import optimize
 from wasmdock.process import Completed
 from wasmdock.wasm import WasmBinary, parse
+from wasmdock.wasm_strip import strip
 
 
 def binary(name: str) -> WasmBinary:
@@ -73,8 +74,24 @@ def test_what_wasm_opt_refuses_is_a_build_error_with_its_output() -> None:
     assert caught.value.output == "parse exception"
 
 
-def test_components_and_native_programs_are_not_optimized() -> None:
+def test_a_component_is_stripped_and_says_that_wasm_opt_reads_none() -> None:
     component = assemble((GUESTS / "component_cli.wat").read_bytes(), "component_cli")
-    for artifact in (replace(HELLO, data=component, target=Target.WASIP2), replace(HELLO, target=Target.NATIVE)):
-        with pytest.raises(GuestError, match="optimizing"):
-            optimize(artifact, FakeRunner())
+    noted = component + b"\0\x4c\x0b.debug_info" + bytes(64) + b"\0\x05\x04name"
+    smaller, how = optimize(replace(HELLO, data=noted, target=Target.WASIP2), FakeRunner())
+    assert len(smaller.data) <= len(component)
+    assert "wasm-opt reads no components" in how
+    assert parse(smaller.data).exports == parse(component).exports
+    assert strip(smaller.data) == smaller.data
+
+
+def test_stripping_reaches_the_modules_within_a_component() -> None:
+    named = "(component (core module $inner (func $secret_name (export \"f\"))))"
+    data = assemble(named.encode(), "named")
+    assert b"secret_name" in data
+    assert b"secret_name" not in strip(data)
+    assert parse(strip(data)).form == parse(data).form
+
+
+def test_native_programs_are_not_optimized() -> None:
+    with pytest.raises(GuestError, match="optimizing"):
+        optimize(replace(HELLO, target=Target.NATIVE), FakeRunner())

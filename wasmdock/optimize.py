@@ -1,4 +1,4 @@
-"""A core module made smaller by binaryen's wasm-opt, its names and debug information left out."""
+"""A binary made smaller, names and debug information left out: modules by binaryen's wasm-opt, components without."""
 
 import re
 from dataclasses import replace
@@ -9,6 +9,7 @@ from wasmdock.errors import BuildError, GuestError, UnavailableError
 from wasmdock.guest import Artifact
 from wasmdock.process import Runner, run_command
 from wasmdock.wasm_sniff import Form, form_of
+from wasmdock.wasm_strip import strip
 
 _TIMEOUT = 600.0  # seconds
 _CURE = "apt-get install binaryen   (or: cargo install --locked wasm-opt)"
@@ -20,12 +21,14 @@ _FLAGS = ("-Oz", "--strip-debug", "--strip-producers", *(f"--enable-{feature}" f
 def optimize(artifact: Artifact, runner: Runner = run_command) -> tuple[Artifact, str]:
     """The smaller artifact and what made it so (`wasm-opt 108 -Oz`); the same one where nothing was won.
 
-    Raises GuestError for what is no core module, UnavailableError where there is no wasm-opt, BuildError.
+    wasm-opt reads no components: from these only names, producers and debug information are taken. Raises GuestError
+    for what is no Wasm, UnavailableError where a module is given and there is no wasm-opt, BuildError.
     """
     doing = f'optimizing "{artifact.name}"'
-    if not artifact.target.is_wasm or form_of(artifact.data) is Form.COMPONENT:
-        cause = "wasm-opt reads core modules, not components" if artifact.target.is_wasm else "it is no Wasm"
-        raise GuestError(f"{doing}: {cause}", "build it for wasip1, or leave --optimize out")
+    if not artifact.target.is_wasm:
+        raise GuestError(f"{doing}: it is no Wasm", "leave --optimize out")
+    if form_of(artifact.data) is Form.COMPONENT:
+        return replace(artifact, data=strip(artifact.data)), "names stripped (wasm-opt reads no components)"
     try:
         version = runner(("wasm-opt", "--version"), timeout=30.0).stdout.decode("utf-8", "replace")
     except UnavailableError as error:

@@ -54,7 +54,7 @@ def _add_build(verbs: Verbs) -> None:
     )
     parser.add_argument("folder", type=Path, help="the guest: a folder with a Cargo.toml")
     parser.add_argument("--sign", type=Path, metavar="KEY", help="sign the provenance: a private key in PEM")
-    parser.add_argument("--optimize", action="store_true", help="make it smaller with wasm-opt (binaryen)")
+    parser.add_argument("--optimize", action="store_true", help="make it smaller: wasm-opt (binaryen), names stripped")
     parser.add_argument(
         "--platform",
         default="",
