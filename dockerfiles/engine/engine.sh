@@ -159,6 +159,7 @@ engine_env() {
   alive "$at" || fail "$suite does not run: scripts/engine start --suite $suite" 3
   printf 'export DOCKER_HOST=%q\n' "unix://$at/root/run/docker.sock"
   printf 'export PATH=%q:$PATH\n' "$here/bin"
+  printf 'export WASMDOCK_ENGINE_CLIENT=%q\n' "$at"
   printf 'export WASMDOCK_ENGINE_ADDRESS=%q\n' "$(< "$at/root/run/wasmdock-address")"
 }
 engine_root() { echo "$(folder)/root"; }
