@@ -14,12 +14,14 @@ import pytest
 
 from tests.conftest import sample
 from tests.images import gzip_layer, image_of
-from tests.real_registry import require_registry
+from tests.real_registry import Tools, require_registry
 from tests.requirements import require_docker
+from tests.tools import OTHERS, give, take
 from wasmdock.convert import convert
 from wasmdock.docker import Docker
 from wasmdock.oci.image import Image, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
+from wasmdock.oci.layout import read_layout, write_layout
 from wasmdock.oci.registry import Registry
 from wasmdock.oci.registry_http import Transport
 from wasmdock.oci.registry_transfer import pull, push
@@ -133,6 +135,29 @@ def test_wasmdock_pulls_what_docker_pushed(shape: Shape, ends: Ends, tmp_path: P
     found = pull(ends.client(), Reference(ends.outside, f"second/{shape.value}", "v1"), store)
     assert store.get(str(found.digest)) == image
     docker("rmi", first, second)
+
+
+@pytest.mark.parametrize("tool", OTHERS)
+def test_docker_pulls_every_shape_that_another_tool_pushed(tool: str, ends: Ends, tmp_path: Path) -> None:
+    for shape in Shape:
+        write_layout(convert(sample("hello"), shape), tmp_path / shape.value, Reference.parse("hello:v1"))
+        give(tool, tmp_path / shape.value, f"{ends.outside}/{tool}/{shape.value}:v1", Tools(tmp_path))
+        name = f"{ends.inside}/{tool}/{shape.value}:v1"
+        assert "Downloaded newer image" in docker("pull", name).stdout
+        docker("rmi", name)
+
+
+@pytest.mark.parametrize("tool", OTHERS)
+def test_another_tool_pulls_every_shape_that_docker_pushed(tool: str, ends: Ends, tmp_path: Path) -> None:
+    for shape in Shape:
+        image = convert(sample("hello"), shape)
+        first, second = ends.push(f"to-docker/{shape.value}", image), f"from-docker/{shape.value}:v1"
+        docker("pull", first)
+        docker("tag", first, f"{ends.inside}/{second}")
+        docker("push", f"{ends.inside}/{second}")
+        docker("rmi", first, f"{ends.inside}/{second}")
+        take(tool, f"{ends.outside}/{second}", tmp_path / shape.value, Tools(tmp_path))
+        assert read_layout(tmp_path / shape.value) == image
 
 
 def test_of_one_name_for_both_docker_takes_the_native_image_unless_told(ends: Ends) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import sample
 from tests.images import image_of, plain_layer, tar_of
 from tests.real_registry import Tools, real_registry, require_tool
+from tests.tools import OTHERS, give, take
 from wasmdock import pull_image, push_image
 from wasmdock.convert import convert
 from wasmdock.inprocess import InProcessRuntime
@@ -30,7 +31,6 @@ from wasmdock.shape import Shape
 
 ROOT = Path(__file__).parent.parent
 BIG = 48 << 20  # bytes of a layer, more than one chunk
-OTHERS = ("crane", "oras", "regctl", "skopeo")
 
 
 @pytest.fixture(scope="module")
@@ -64,48 +64,6 @@ def big() -> Image:
     return image_of(plain_layer(tar_of({"app.wasm": b"\0asm\1\0\0\0" + pattern * (BIG >> 20)})))
 
 
-def _give(tool: str, layout: Path, name: str, tools: Tools) -> None:
-    """Push the image `layout:v1` with another tool."""
-    program = require_tool(tool)
-    commands = {
-        "crane": [[program, "push", "--insecure", str(layout), name]],
-        "oras": [[program, "cp", "--from-oci-layout", "--to-plain-http", f"{layout}:v1", name]],
-        "regctl": [
-            [program, "registry", "set", "--tls", "disabled", name.partition("/")[0]],
-            [program, "image", "copy", f"ocidir://{layout}:v1", name],
-        ],
-        "skopeo": [
-            [
-                *(program, "--insecure-policy", "copy", "--preserve-digests", "--dest-tls-verify=false"),
-                *(f"oci:{layout}:v1", f"docker://{name}"),
-            ]
-        ],
-    }
-    for argv in commands[tool]:
-        tools.run(*argv)
-
-
-def _take(tool: str, name: str, layout: Path, tools: Tools) -> None:
-    """Pull an image into a layout with another tool."""
-    program = require_tool(tool)
-    commands = {
-        "crane": [[program, "pull", "--insecure", "--format=oci", name, str(layout)]],
-        "oras": [[program, "cp", "--to-oci-layout", "--from-plain-http", name, f"{layout}:v1"]],
-        "regctl": [
-            [program, "registry", "set", "--tls", "disabled", name.partition("/")[0]],
-            [program, "image", "copy", name, f"ocidir://{layout}:v1"],
-        ],
-        "skopeo": [
-            [
-                *(program, "--insecure-policy", "copy", "--preserve-digests", "--src-tls-verify=false"),
-                *(f"docker://{name}", f"oci:{layout}:v1"),
-            ]
-        ],
-    }
-    for argv in commands[tool]:
-        tools.run(*argv)
-
-
 def _shaped(shape: Shape) -> Image:
     return convert(sample("hello"), shape)
 
@@ -117,7 +75,7 @@ def test_another_tool_pulls_what_wasmdock_pushed(
 ) -> None:
     name = Reference(registry, f"ours/{shape.value}", "v1")
     push(client(registry), name, _shaped(shape))
-    _take(tool, str(name), tmp_path / "taken", tools)
+    take(tool, str(name), tmp_path / "taken", tools)
     assert read_layout(tmp_path / "taken") == _shaped(shape)
 
 
@@ -129,7 +87,7 @@ def test_wasmdock_pulls_and_runs_what_another_tool_pushed(
     image = _shaped(shape)
     write_layout(image, tmp_path / "layout", Reference.parse("hello:v1"))
     name = Reference(registry, f"{tool}/{shape.value}", "v1")
-    _give(tool, tmp_path / "layout", str(name), tools)
+    give(tool, tmp_path / "layout", str(name), tools)
     store = Store(tmp_path / "store")
     assert pull(client(registry), name, store).digest == image.digest
     assert runtime.run(store.get(str(name)), RunRequest()).stdout == b"Hello from a sample guest!\n"
@@ -144,8 +102,8 @@ def test_images_of_wasmdock_travel_between_other_tools(
         image = _shaped(shape)
         write_layout(image, tmp_path / shape.value, Reference.parse("hello:v1"))
         name = f"{registry}/{giving}-{taking}/{shape.value}:v1"
-        _give(giving, tmp_path / shape.value, name, tools)
-        _take(taking, name, tmp_path / f"taken-{shape.value}", tools)
+        give(giving, tmp_path / shape.value, name, tools)
+        take(taking, name, tmp_path / f"taken-{shape.value}", tools)
         assert read_layout(tmp_path / f"taken-{shape.value}") == image
 
 

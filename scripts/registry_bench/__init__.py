@@ -1,0 +1,1 @@
+"""How fast images travel, beside other tools."""
