@@ -90,6 +90,15 @@ def _token(status: int, body: bytes, **headers: str) -> Spoil:
     return spoil
 
 
+def _token_by(act: Any) -> Spoil:
+    def spoil(registry: FaultyRegistry) -> None:
+        registry.faults.append(on("GET", "/token", act))
+        challenge = f'Bearer realm="http://{registry.name}/token",service="s"'
+        registry.faults.append(on("GET", MANIFEST, answering(401, WWW_Authenticate=challenge)))
+
+    return spoil
+
+
 def _echo(registry: FaultyRegistry) -> None:
     """Ask for a login, then send it back in the error's text."""
     registry.faults.append(on("GET", MANIFEST, answering(401, WWW_Authenticate='Basic realm="x"'), 1))
@@ -224,6 +233,28 @@ PULLS: dict[str, tuple[Spoil, str]] = {
         _on("GET", MANIFEST, answering(401, WWW_Authenticate=f'Bearer realm="{_NOT_OURS}"')),
         "plain http at http://registry.invalid/x",
     ),
+    "token cut": (_token_by(cut_after(b'{"token":"abc', 500)), "getting a token: the answer broke off"),
+    "token server that hangs up": (_token_by(lambda call: call.hang_up()), "getting a token: .* connection was cut"),
+    "token server in a redirect loop": (
+        _token_by(answering(307, Location="/token")),
+        "getting a token: more than 5 redirects",
+    ),
+    "manifest of a gigabyte": (
+        _on("GET", MANIFEST, cut_after(b" " * (5 << 20), 1 << 30, **_JSON)),
+        "more than the 4194304 bytes allowed",
+    ),
+    "manifest 204": (_on("GET", MANIFEST, answering(204)), "answered 204"),
+    "head of a blob cut": (
+        _on("GET", BLOB, lambda call: call.raw(b"HTTP/1.1 200 OK\r\nContent-Le")),
+        "fetching blob .*(ended after|cut|broke off)",
+    ),
+    "blob 429 for ever": (_on("GET", BLOB, answering(429, Retry_After="0")), "fetching blob .* too many requests"),
+    "blob elsewhere in the clear": (_redirect(_NOT_OURS, BLOB), "fetching blob .* plain http at"),
+    "index cut": (
+        _on("GET", MANIFEST, cut_after(b'{"schemaVersion":2,"manifests":[', 500, Content_Type=INDEXES[0])),
+        "the answer broke off",
+    ),
+    "twice the same key": (_manifest(b'{"schemaVersion":2,"schemaVersion":2}'), "appears twice"),
     "no token server": (_on("GET", MANIFEST, answering(401, WWW_Authenticate="Bearer")), "names no token server"),
 }
 
@@ -268,6 +299,14 @@ PUSHES: dict[str, tuple[Spoil, str]] = {
     "more than was sent": (_range(f"0-{_LAST + 9}"), "the registry says it has"),
     "a range from the middle": (_range("5-9"), "the registry says it has"),
     "a range of nonsense": (_range("x" * 99), "the connection was cut"),
+    "looking for the tag is cut": (_on("HEAD", MANIFEST, lambda call: call.hang_up()), "the connection was cut"),
+    "looking for a blob is cut": (_on("HEAD", BLOB, lambda call: call.hang_up()), "the connection was cut"),
+    "beginning is cut": (_on("POST", UPLOAD, lambda call: call.hang_up()), "the connection was cut"),
+    "beginning is HTML": (_on("POST", UPLOAD, answering(200, b"<html>login</html>")), "answered 200"),
+    "PATCH redirected": (_on("PATCH", UPLOAD, answering(307, Location=_NOT_OURS)), "answered 307"),
+    "PATCH is not HTTP": (_on("PATCH", UPLOAD, lambda call: call.raw(b"220 smtp\r\n")), "the connection was cut"),
+    "PUT 500": (_on("PUT", UPLOAD, answering(500)), "answered 500"),
+    "manifest 429": (_on("PUT", MANIFEST, answering(429)), "too many requests"),
     "PUT 400": (_on("PUT", UPLOAD, answering(400, b'{"errors":[{"code":"DIGEST_INVALID"}]}')), "400 .DIGEST_INVALID"),
     "PUT cut": (_on("PUT", UPLOAD, lambda call: call.hang_up()), "the connection was cut"),
     "something else stored": (
