@@ -105,6 +105,11 @@ def test_published_port_answers(serve: Serve) -> None:
     assert serve().get("/") == (200, GREETING)
 
 
+@pytest.mark.parametrize("processes", [2, 8])
+def test_few_processes_are_enough_to_serve(serve: Serve, processes: int) -> None:
+    assert serve(f"--pids-limit={processes}").get("/") == (200, GREETING)
+
+
 def test_each_request_has_an_instance_of_its_own(serve: Serve) -> None:
     service = serve()
     assert [service.get("/count")[1] for _ in range(3)] == ["1\n"] * 3

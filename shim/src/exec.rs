@@ -40,7 +40,7 @@ pub fn prepare(call: &Call) -> Result<(), String> {
     match image::find(&searched, &rootfs, name) {
         Some(_) => Ok(()),
         None => Err(format!(
-            "executing {name}: no such file; this is a Wasm container, its image holds no shell and no tools; {module} is what can be executed"
+            "executing {name}: no such file or directory; this is a Wasm container, its image holds no shell and no tools; {module} is what can be executed"
         )),
     }
 }

@@ -9,6 +9,7 @@ mod marks;
 mod serve;
 mod signals;
 mod state;
+mod threads;
 mod translate;
 
 use ending::Ending;
@@ -34,7 +35,14 @@ fn main() -> ExitCode {
 /// Runs the container's guest and ends this process.
 fn host(arguments: &[String]) -> ! {
     std::panic::set_hook(Box::new(|panic| {
-        Ending::broken(format!("a bug of the host: {panic}")).finish()
+        let text = panic.to_string();
+        Ending::broken(match text.contains("spawn") {
+            true => {
+                "starting a thread: the container may have no more processes (--pids-limit)".into()
+            }
+            false => format!("a bug of the host: {text}"),
+        })
+        .finish()
     }));
     let ending = match launch() {
         Ok(Launch {

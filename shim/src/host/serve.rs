@@ -5,6 +5,7 @@ use crate::ending::Ending;
 use crate::engine;
 use crate::marks;
 use crate::state::{self, Budget, ComponentState};
+use crate::threads;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -43,9 +44,7 @@ pub fn is_served(engine: &Engine, component: &Component) -> bool {
 
 /// Serves until a signal, then lets the requests in flight finish.
 pub fn run(launch: &Launch) -> Ending {
-    let result = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
+    let result = threads::runtime()
         .map_err(|error| format!("starting the server's threads: {error}"))
         .and_then(|threads| threads.block_on(serve(launch)));
     match result {
