@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import FakeEngine, FakeRunner
-from tests.machines import machine
+from tests.machines import engine, machine
 from tests.requirements import require_docker
 from wasmdock.cli import run_cli
 from wasmdock.docker import Docker
@@ -18,8 +18,8 @@ from wasmdock.docker_run import own_name
 from wasmdock.doctor import fix, fixes, judge, to_json
 from wasmdock.doctor_facts import Facts, Shim, ShimKind, Tool
 from wasmdock.doctor_findings import findings
-from wasmdock.doctor_probes import TINY, disk, gather, proxies, tiny_image, tool
-from wasmdock.engine_files import find_root, find_shim
+from wasmdock.doctor_probes import TINY, disk, gather, hidden_images, proxies, tiny_image, tool
+from wasmdock.engine_files import find_program, find_root, find_shim
 from wasmdock.errors import UnavailableError
 from wasmdock.inprocess import InProcessRuntime
 from wasmdock.process import Completed
@@ -194,6 +194,37 @@ def test_doctor_ends_with_0_where_only_this_process_runs_wasm(
     page = capsys.readouterr().out
     assert "PROBLEM: asking the Docker engine" in page
     assert page.endswith("Wasm guests run in this process.\n")
+
+
+def test_images_in_dockers_own_store_are_counted_by_their_digests(tmp_path: Path) -> None:
+    assert hidden_images(tmp_path, machine()) == 0
+    store = tmp_path / "var/lib/docker/image/overlay2/repositories.json"
+    store.parent.mkdir(parents=True)
+    tags = {"a": {"a:1": "sha256:1", "a:latest": "sha256:1"}, "b": {"b:1": "sha256:2"}}
+    store.write_text(json.dumps({"Repositories": tags}))
+    assert hidden_images(tmp_path, machine()) == 2
+    store.write_text("{")
+    assert hidden_images(tmp_path, machine()) is None
+
+
+def test_images_in_containerds_store_are_counted_by_their_manifests(tmp_path: Path) -> None:
+    classic = machine(engine=engine(containerd_store=False, storage_driver="overlay2"))
+    assert hidden_images(tmp_path, classic) is None
+    blobs = tmp_path / "var/lib/docker/containerd/daemon/io.containerd.content.v1.content/blobs/sha256"
+    blobs.mkdir(parents=True)
+    manifest = {"config": {}, "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar"}]}
+    attestation = {"config": {}, "layers": [{"mediaType": "application/vnd.in-toto+json"}]}
+    for number, content in enumerate((manifest, attestation, {"manifests": []}, {"rootfs": {}})):
+        (blobs / str(number)).write_text(json.dumps(content))
+    (blobs / "layer").write_bytes(b"\x1f\x8b")
+    assert hidden_images(tmp_path, classic) == 1
+
+
+def test_crun_is_looked_for_on_the_engines_path(tmp_path: Path) -> None:
+    assert find_program(tmp_path, "crun") == ""
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    (tmp_path / "usr/bin/crun").touch()
+    assert find_program(tmp_path, "crun") == "/usr/bin/crun"
 
 
 @pytest.mark.docker

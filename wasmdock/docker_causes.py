@@ -99,7 +99,30 @@ CAUSES: tuple[tuple[str, type[WasmdockError], str, str], ...] = (
         "Docker's smallest memory limit is {0}",
         "give --memory more",
     ),
-    (r"port is already allocated", UsageError, "the port is in use", "publish another one"),
+    (
+        r"(?:port is already allocated|address already in use)",
+        UsageError,
+        "the port is in use",
+        "publish another one",
+    ),
+    (
+        r'(?i)invalid (?:host ?|container ?)?port[^:]*: "?([^\s"]+?)"?\.?(?:\s|$)',
+        UsageError,
+        '"{0}" is no port',
+        "-p HOST:CONTAINER takes numbers up to 65535, such as -p 8080:8080",
+    ),
+    (
+        r"cannot assign requested address",
+        UsageError,
+        "the engine's machine has no such address to publish a port on",
+        "-p 127.0.0.1:8080:8080, or -p 8080:8080 for all its addresses",
+    ),
+    (
+        r"network (\S+) not found",
+        UsageError,
+        'the engine has no network "{0}"',
+        "`docker network ls` lists them, `docker network create` makes one",
+    ),
     (
         r"can't handle spec",
         ImageError,

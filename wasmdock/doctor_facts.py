@@ -72,6 +72,7 @@ class Disk:
 class Facts:
     """A machine as the doctor found it. An empty text or None: not known.
 
+    crun is where the engine finds it, and its version where the engine's files are this machine's own.
     prefix is where `wasmdock engine install` has to put the shim for this engine: empty where this machine
     cannot reach the engine's files. hidden_images counts images in the engine's other store.
     """

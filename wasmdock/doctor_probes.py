@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from wasmdock.docker import Docker
 from wasmdock.doctor_facts import Cargo, Disk, Facts, Tool, Trial, reason_not_to_try
-from wasmdock.engine_files import EngineRoot, find_root, find_shim
+from wasmdock.engine_files import EngineRoot, find_program, find_root, find_shim
 from wasmdock.errors import UnavailableError, WasmdockError
 from wasmdock.guest import Artifact, Target
 from wasmdock.host_cargo import explain_missing, find_toolchain
@@ -29,6 +29,9 @@ _ASK = 10.0  # seconds for one program or one answer of the engine
 _TRIAL = 20.0  # seconds for a tiny container, from nothing to gone
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _CLASSIC_STORE = "var/lib/docker/image/*/repositories.json"
+# Of the containerd that dockerd starts itself; another's may hold images of Kubernetes, too.
+_CONTAINERD_STORE = "var/lib/docker/containerd/daemon/io.containerd.content.v1.content/blobs/sha256/*"
+_MOST_MANIFEST = 64 << 10  # bytes
 
 
 def gather(
@@ -47,7 +50,6 @@ def gather(
         engine = pool.submit(_engine_side, environment, runner, connect)
         process = pool.submit(_process)
         cargo = pool.submit(_cargo, cache, environment, runner)
-        crun = pool.submit(tool, ["crun", "--version"], environment, runner)
         wasmtime, trial = process.result()
         return replace(
             engine.result(),
@@ -56,7 +58,6 @@ def gather(
             wasmtime=wasmtime,
             process=trial,
             cargo=cargo.result(),
-            crun=crun.result(),
             cache=disk(cache),
             proxies=proxies(environment),
             ca_bundle=_bundle(ca_bundle),
@@ -80,7 +81,7 @@ def _engine_side(
         return replace(facts, docker=reason_not_to_try(facts) or Trial())
     root = find_root(docker.host)
     if root is not None:
-        facts = _with_files(facts, root)
+        facts = _with_files(facts, root, environment, runner)
     return replace(facts, docker=_docker_trial(docker, facts))
 
 
@@ -95,14 +96,23 @@ def _engine(
         return None, Facts(engine_trouble=Tool(trouble=error.message, hint=error.hint))
 
 
-def _with_files(facts: Facts, root: EngineRoot) -> Facts:
+def _with_files(facts: Facts, root: EngineRoot, environment: Mapping[str, str], runner: Runner) -> Facts:
     return replace(
         facts,
+        crun=_crun(root.path, environment, runner),
         shim=find_shim(root.path),
         prefix=root.prefix,
         engine_disk=_engine_disk(root.path),
-        hidden_images=_hidden_images(root.path, facts),
+        hidden_images=hidden_images(root.path, facts),
     )
+
+
+def _crun(root: Path, environment: Mapping[str, str], runner: Runner) -> Tool:
+    """crun on the engine's PATH; that of another root cannot be asked for its version from here."""
+    found = find_program(root, "crun")
+    if not found:
+        return Tool(trouble="the engine has no crun on its PATH")
+    return tool([found, "--version"], environment, runner) if root == Path("/") else Tool(f"at {found}")
 
 
 def _docker_trial(docker: Docker, facts: Facts) -> Trial:
@@ -185,18 +195,31 @@ def _engine_disk(root: Path) -> Disk:
         return Disk()
 
 
-def _hidden_images(root: Path, facts: Facts) -> int | None:
-    """Images in Docker's own store while containerd's is in use; the other way round nothing tells."""
-    if facts.engine is None or not facts.engine.containerd_store:
+def hidden_images(root: Path, facts: Facts) -> int | None:
+    """Images in the store that this engine does not use: Docker's own, else containerd's."""
+    if facts.engine is None:
         return None
-    names: set[str] = set()
     try:
-        for file in root.glob(_CLASSIC_STORE):
-            repositories = json.loads(file.read_bytes()).get("Repositories", {})
-            names |= {digest for tags in repositories.values() for digest in tags.values()}
+        if facts.engine.containerd_store:
+            return _classic_images(root)
+        return _containerd_images(root) if (root / _CONTAINERD_STORE).parent.is_dir() else None
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def _classic_images(root: Path) -> int:
+    names: set[str] = set()
+    for file in root.glob(_CLASSIC_STORE):
+        repositories = json.loads(file.read_bytes()).get("Repositories", {})
+        names |= {digest for tags in repositories.values() for digest in tags.values()}
     return len(names)
+
+
+def _containerd_images(root: Path) -> int:
+    """Manifests with a configuration of an image; those of attestations have layers of another kind."""
+    small = (file for file in root.glob(_CONTAINERD_STORE) if file.stat().st_size <= _MOST_MANIFEST)
+    texts = (text for file in small if (text := file.read_bytes()).startswith(b"{"))
+    return sum(b'"layers"' in text and b'"config"' in text and b"in-toto" not in text for text in texts)
 
 
 def proxies(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

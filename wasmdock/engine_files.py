@@ -87,6 +87,12 @@ def find_shim(root: Path, *, versions: bool = True) -> Shim:
     return Shim(ShimKind.ABSENT)
 
 
+def find_program(root: Path, name: str) -> str:
+    """Where the engine finds a program, as it sees it; empty where it does not."""
+    places = (f"/{folder}/{name}" for folder in _FOLDERS)
+    return next((place for place in places if _followed(root, place)), "")
+
+
 def _followed(root: Path, name: str) -> Path | None:
     """The file behind a name, its links followed inside the root; None where there is none."""
     path = root / name.lstrip("/")

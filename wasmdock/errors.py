@@ -12,6 +12,7 @@ WasmdockError(message, hint)
 A guest's exit code or trap is a result (`wasmdock.runtime.RunResult`), never an exception.
 """
 
+import errno
 from collections.abc import Sequence
 
 
@@ -65,6 +66,14 @@ class RegistryError(ImageError):
 
 class UnavailableError(WasmdockError):
     """The machine lacks something: an engine, a shim, a target. The hint is the command that cures it."""
+
+
+def cure_of(error: OSError, variable: str = "") -> str:
+    """What to do where a folder cannot be written to; variable moves it elsewhere. Empty where nothing is known."""
+    elsewhere = f"set {variable} to another folder" if variable else "choose another folder"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"make room there, or {elsewhere}"
+    return elsewhere if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR) else ""
 
 
 class CommandError(WasmdockError):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from wasmdock.errors import ImageError, UnavailableError
+from wasmdock.errors import ImageError, UnavailableError, cure_of
 from wasmdock.oci.compression import unpack
 from wasmdock.oci.fields import DOCUMENT_CAP, Fields, parse_json, parse_object, shown
 from wasmdock.oci.image import Descriptor, Digest, Image, Index, Layer, Platform, Reference
@@ -58,7 +58,9 @@ def write_archive(image: Image | ImageIndex, target: Path | BinaryIO, name: Refe
         raise
     except OSError as error:
         shown_target = target if isinstance(target, Path) else "the output"
-        raise UnavailableError(f'writing archive "{shown_target}": {error.strerror or error}') from error
+        raise UnavailableError(
+            f'writing archive "{shown_target}": {error.strerror or error}', cure_of(error)
+        ) from error
 
 
 def read_archive(source: Path | BinaryIO, platforms: Sequence[Platform] | None = None) -> list[Named]:

@@ -8,7 +8,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
-from wasmdock.errors import ImageError, UnavailableError, UsageError
+from wasmdock.errors import ImageError, UnavailableError, UsageError, cure_of
 from wasmdock.oci.fields import DOCUMENT_CAP, parse_object, shown
 from wasmdock.oci.image import WASI, Descriptor, Digest, Image, Index, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
@@ -42,7 +42,7 @@ def write_layout(image: Image | ImageIndex, folder: Path, ref: Reference | None 
     try:
         _write_aside(image, folder, ref)
     except OSError as error:
-        raise UnavailableError(f'writing layout "{folder}": {error.strerror or error}') from error
+        raise UnavailableError(f'writing layout "{folder}": {error.strerror or error}', cure_of(error)) from error
 
 
 def read_layout(folder: Path, ref: Reference | str | None = None, platforms: Sequence[Platform] | None = None) -> Image:

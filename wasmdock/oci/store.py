@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from wasmdock.errors import ImageError, UnavailableError
+from wasmdock.errors import ImageError, UnavailableError, cure_of
 from wasmdock.oci.fields import DOCUMENT_CAP, parse_object, shown
 from wasmdock.oci.image import Descriptor, Digest, Image, Index, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
@@ -188,7 +188,8 @@ class Store:
                 yield
         except OSError as error:
             cause = error.strerror or str(error)
-            raise UnavailableError(f'{doing} "{shown(name)}" in "{self.root}": {cause}') from error
+            hint = cure_of(error, "WASMDOCK_HOME")
+            raise UnavailableError(f'{doing} "{shown(name)}" in "{self.root}": {cause}', hint) from error
 
     def _entries(self) -> Sequence[Descriptor]:
         try:
