@@ -1,0 +1,1 @@
+"""Measures of wasmdock compose in-process; scripts/bench-compose starts them."""
