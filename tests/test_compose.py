@@ -32,7 +32,7 @@ def services(*lines: str) -> str:
 
 # Each: what is wrong, the file, the line of the message, and words it must have.
 BAD = [
-    ("malformed", "services:\n  a: [1,\n", 3, "malformed YAML"),
+    ("malformed", "services:\n  a: [1,\n", 2, "malformed YAML"),
     ("a tab", "services:\n\ta:\n", 2, "malformed YAML"),
     ("not a mapping", "- a\n", 1, "a Compose file is a mapping"),
     ("empty", "", 1, "the file is empty"),

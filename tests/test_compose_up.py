@@ -210,6 +210,16 @@ def test_guest_may_check_the_health_of_the_service(project: Project) -> None:
     assert project("up", "-d").code == 0
 
 
+def test_services_that_never_came_to_start_say_so(project: Project) -> None:
+    project.pack("trap", "hello").write(
+        "a: {image: trap}", "b: {image: hello, depends_on: {a: {condition: service_completed_successfully}}}"
+    )
+    done = project("up")
+    assert (done.code, "try: wasmdock: " in done.stderr) == (1, True), done.stderr
+    assert project.rows()["b-1"]["status"] == "never started"
+    assert project("logs").text.splitlines()[-1].startswith('wasmdock  | compose.yaml:3: service "b" waits for "a"')
+
+
 def test_failed_step_ends_what_was_started(project: Project) -> None:
     project.pack("sleep_hour", "exit_code", "hello").write(
         "a: {image: sleep-hour}",

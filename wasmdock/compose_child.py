@@ -2,15 +2,18 @@
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from wasmdock.errors import WasmdockError
 from wasmdock.lifeline import die_with
 from wasmdock.pack import Entry
 from wasmdock.runtime import RunRequest
+
+if TYPE_CHECKING:
+    from wasmdock.programs import Prepared
 
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000  # linux/sched.h
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18  # linux/mount.h
@@ -37,6 +40,7 @@ class Guest:
     env: Mapping[str, str]
     request: RunRequest
     cache: Path | None
+    ready: dict["tuple[bytes, Entry]", "Prepared"] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +110,31 @@ def _run_guest(guest: Guest) -> int:
     from wasmdock.inprocess import run_here
     from wasmdock.programs import Programs
 
-    prepared = Programs(guest.cache).load(guest.data, guest.entry, guest.request.limits)
+    prepared = guest.ready.get((guest.data, guest.entry))
+    if prepared is None:
+        prepared = Programs(guest.cache).load(guest.data, guest.entry, guest.request.limits)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     result = run_here(prepared, dict(guest.env), guest.request)
     if result.message:
         _say(result.message)
     return result.exit_code
+
+
+def prepare(guests: Iterable[Guest]) -> None:
+    """Load what several guests are to run once, here: the children that are forked share it.
+
+    Raises GuestError, UnavailableError.
+    """
+    from wasmdock.programs import Programs
+
+    known: dict[tuple[bytes, Entry], Prepared] = {}
+    programs: Programs | None = None
+    for guest in guests:
+        key = (guest.data, guest.entry)
+        programs = programs or Programs(guest.cache)
+        if key not in known:
+            known[key] = programs.load(guest.data, guest.entry, guest.request.limits)
+        guest.ready[key] = known[key]
 
 
 def _say(text: str) -> None:

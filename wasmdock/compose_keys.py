@@ -24,7 +24,7 @@ _TABLES = {
     "hostname:t image:t init:b ipc:t isolation:t label_file:tl labels:lm links:l logging:{logging} "
     "mac_address:t mem_limit:tn mem_reservation:tn mem_swappiness:nt memswap_limit:tn models:lm "
     "network_mode:t networks:lm oom_kill_disable:b oom_score_adj:nt pid:t0 pids_limit:nt platform:t "
-    "ports:{+port}n post_start:l pre_stop:l privileged:b profiles:l provider:{provider} pull_policy:t "
+    "ports:{+port} post_start:l pre_stop:l privileged:b profiles:l provider:{provider} pull_policy:t "
     "pull_refresh_after:t read_only:b restart:t runtime:t scale:nt secrets:{+grant} security_opt:l "
     "shm_size:tn stdin_open:b stop_grace_period:t stop_signal:t storage_opt:m sysctls:lm tmpfs:tl tty:b "
     "ulimits:m use_api_socket:b user:t userns_mode:t uts:t volumes:{+mount} volumes_from:l working_dir:t",

@@ -36,18 +36,27 @@ def read_documents(data: bytes, file: str) -> tuple[Node, ...]:
     try:
         return _Reader(file).documents(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{file}:{mark.line + 1}" if mark else file
-        raise UsageError(f"{place}: malformed YAML: {error.problem or error}", _hint(error)) from error
+        line = _line(error, text)
+        place = f"{file}:{line}" if line else file
+        raise UsageError(f"{place}: malformed YAML: {error.problem or error}", _hint(error, text, line)) from error
     except yaml.YAMLError as error:
         raise UsageError(f"{file}: malformed YAML: {str(error).splitlines()[0]}") from error
 
 
-def _hint(error: "yaml.MarkedYAMLError") -> str:
-    text = str(error.problem)
-    if "\\t" in text or "tab" in text:
+def _line(error: "yaml.MarkedYAMLError", text: str) -> int:
+    """Where it is: what is missing at the end of the file, where that begins which lacks it; 0 where nobody knows."""
+    last = len(text.rstrip().splitlines())
+    marks = (error.problem_mark, error.context_mark)
+    lines = [mark.line + 1 for mark in marks if mark]
+    return next((line for line in lines if line <= last), min(lines, default=0) and last)
+
+
+def _hint(error: "yaml.MarkedYAMLError", text: str, line: int) -> str:
+    lines = text.splitlines()
+    if 0 < line <= len(lines) and "\t" in lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]:
         return "indent with spaces, not tabs"
-    return "look at the indentation and the colons here and in the line above" if "expected" in text else ""
+    problem = str(error.problem)
+    return "look at the indentation and the colons here and in the line above" if "expected" in problem else ""
 
 
 class _Reader:

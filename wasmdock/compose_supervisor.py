@@ -194,7 +194,7 @@ class Supervisor:
         return bool(chunk)
 
     def _line(self, life: Life, stream: int, text: bytes, quiet: bool) -> None:
-        if text.strip():
+        if text.strip() and not text[:1].isspace():  # a backtrace is indented; what it explains is not
             life.last_words = text.decode("utf-8", "replace")[:200]
         if life.member.ready_line and life.member.ready_line.encode() in text:
             life.ready = True
@@ -240,8 +240,8 @@ class Supervisor:
         if member.attempts is not None and life.restarts >= member.attempts:
             wants = False
         life.done = self._stopping or not wants
-        self._on_change(self)
         if life.done:
+            self._on_change(self)
             return
         life.crashes = 1 if lasted > _STEADY else life.crashes + 1
         if code != 0 and life.crashes > self._patience.crashes:
@@ -256,6 +256,7 @@ class Supervisor:
             return
         pause = min(self._patience.longest, self._patience.first * 2 ** (life.crashes - 1))
         life.status, life.again_at = Status.RESTARTING, self._clock() + pause
+        self._on_change(self)
 
     def _ask_health(self, life: Life) -> None:
         health, check, now = life.member.health, life.member.check, self._clock()

@@ -70,6 +70,8 @@ def _status(row: dict[str, object], alive: bool) -> str:
     status = str(row["status"])
     if not alive and status != "exited":
         return "killed with wasmdock"
+    if status == "exited" and row["code"] is None:
+        return "never started"
     if status == "exited":
         return f"exited ({row['code']})"
     health = {True: " (healthy)", False: " (unhealthy)", None: ""}[row.get("healthy")]  # type: ignore[index]

@@ -15,6 +15,7 @@ from wasmdock.cli.compose_images import find_host_program, image_of
 from wasmdock.cli.compose_output import Colours
 from wasmdock.cli.compose_project import now, state_of
 from wasmdock.cli.context import Context
+from wasmdock.compose_child import Guest, prepare
 from wasmdock.compose_member import Line
 from wasmdock.compose_plan import Means, wasm_members
 from wasmdock.compose_state import Entry, LogWriter, State
@@ -173,11 +174,16 @@ def supervise(
         log.write(Entry(now(), line.name, line.stream, line.text.decode("utf-8", "replace")))
         show(line)
 
-    if sum(member.is_guest for member in members) > 1:
+    guests = [job for member in members if member.is_guest and isinstance(job := member.job(), Guest)]
+    if len(guests) > 1:
         import wasmdock.inprocess  # noqa: F401  # imported once, shared by all that are forked
 
+        prepare(guests)
+        gc.freeze()  # else each child's first look for garbage would make these pages its own
     supervisor = Supervisor(members, take, lambda known: state.write(describe(known)), on_ready)
     supervisor.run()
+    if supervisor.error:  # the only place where one is found later that nobody was there to read
+        log.write(Entry(now(), "wasmdock", 2, supervisor.error.message))
     return supervisor
 
 
