@@ -11,6 +11,7 @@ import pytest
 
 from tests.command_line import CommandLine, guest
 from tests.requirements import require_docker
+from wasmdock.cli.bench_cases import HOT_RUNS
 from wasmdock.docker import Docker
 
 QUICK = ("--case", "a=true", "--case", "b=true", "--warmup", "0")
@@ -34,7 +35,7 @@ def test_guest_is_measured_cold_warm_and_hot_in_process(wasmdock: CommandLine, t
     document = bench(wasmdock, tmp_path / "r.json", guest("hello"), "--roads", "process", "--rounds", "2")
     found = {case["start"]: case for case in document["cases"]}
     assert set(found) == {"cold", "warm", "hot"}
-    assert len(found["hot"]["samples"]) == 40
+    assert len(found["hot"]["samples"]) == 2 * HOT_RUNS
     assert not [sample["failure"] for case in found.values() for sample in case["samples"] if sample["failure"]]
     assert {"packed", "program", "compiled code"} <= set(found["hot"]["sizes"])
     assert "compile" in found["cold"]["samples"][0]["phases"]
@@ -100,6 +101,18 @@ def test_senseless_wish_is_refused_before_anything_is_measured(
     assert complaint in done.stderr
 
 
+@pytest.mark.parametrize("text", [None, "{}", "no JSON"])
+def test_report_of_no_results_is_refused_by_the_files_name(
+    wasmdock: CommandLine, tmp_path: Path, text: str | None
+) -> None:
+    path = tmp_path / "r.json"
+    if text is not None:
+        path.write_text(text)
+    done = wasmdock("report", path)
+    assert (done.code, done.text) == (2, "")
+    assert done.stderr.startswith(f'wasmdock: reading results "{path}": ')
+
+
 def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(wasmdock: CommandLine, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     args = ("bench", "--case", "a=sleep 0.05", "--rounds", "1000", "--export", path)
@@ -139,7 +152,7 @@ def test_ci_fails_on_a_regression_and_says_which(wasmdock: CommandLine, tmp_path
     done = wasmdock("report", new, "--baseline", old, "--fail-above", "10%", "--ci")
     assert done.code == 1
     assert "slower than allowed: a (warm) is 1,000 times slower" in done.stderr
-    assert "| case | warm start |" in done.text
+    assert "| case | median |" in done.text
     assert wasmdock("report", old, "--baseline", old, "--fail-above", "10%", "--ci").code == 0
 
 
@@ -189,7 +202,7 @@ def test_library_without_an_export_to_call_is_left_out(wasmdock: CommandLine) ->
 def test_calls_of_a_library_are_measured_cold_warm_and_hot(wasmdock: CommandLine, tmp_path: Path) -> None:
     args = (guest("add"), "--call", "add", "--arg", "2", "--arg", "3", "--roads", "process", "--rounds", "2")
     found = {case["start"]: case for case in bench(wasmdock, tmp_path / "r.json", *args)["cases"]}
-    assert {start: len(case["samples"]) for start, case in found.items()} == {"hot": 40, "warm": 2, "cold": 2}
+    assert {start: len(case["samples"]) for start, case in found.items()} == {"hot": 2 * HOT_RUNS, "warm": 2, "cold": 2}
     assert not [each["failure"] for case in found.values() for each in case["samples"] if each["failure"]]
 
 

@@ -96,11 +96,12 @@ def _overview(results: Results, wanted: str) -> Table:
         smaller = _share(packed, against) if against and packed and name != base else _NONE
         cells = [_median(results.case(name, start)) for start in starts]
         rows.append((name, size(packed), smaller, *cells))
-    columns = ("case", "image", "of base", *(f"{start} start" for start in starts))
+    only_commands = all(case.road == "command" for case in results.cases)
+    columns = ("case", "image", "of base", *("median" if only_commands else f"{start} start" for start in starts))
     has_sizes = any(row[1] != _NONE for row in rows)
     if not has_sizes:
         columns, rows = (columns[0], *columns[3:]), [(row[0], *row[3:]) for row in rows]
-    return Table(f"{results.subject}: medians", columns, tuple(rows), _explain(starts))
+    return Table(f"{results.subject}: medians", columns, tuple(rows), "" if only_commands else _explain(starts))
 
 
 def _share(packed: int, against: int) -> str:

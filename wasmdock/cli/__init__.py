@@ -35,11 +35,11 @@ def _run(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except WasmdockError as error:
-        report(error)
+        complain(error)
         return RUN_FAILED if options.is_run else error.exit_code
     except OSError as error:  # of our own streams, such as a full disk behind stdout; others are caught earlier
         _discard_output()
-        report(WasmdockError(f"{error.filename or 'writing the output'}: {error.strerror or error}"))
+        complain(WasmdockError(f"{error.filename or 'writing the output'}: {error.strerror or error}"))
         return RUN_FAILED if options.is_run else WasmdockError.exit_code
 
 
@@ -59,7 +59,7 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def report(error: WasmdockError) -> None:
+def complain(error: WasmdockError) -> None:
     """One line for what was tried and what was wrong, one for what to do."""
     if isinstance(error, BuildError) and error.output:
         print(error.output.rstrip(), file=sys.stderr)

@@ -98,7 +98,8 @@ def _command(options: argparse.Namespace, seed: int) -> tuple[str, ...]:
     """How to repeat it, without what only concerns the output."""
     words = ["wasmdock", "bench", *options.subjects]
     words += [word for each in options.case for word in ("--case", each)]
-    words += ["--against", ",".join(options.against), "--roads", ",".join(options.roads) or "none"]
+    if options.subjects:
+        words += ["--against", ",".join(options.against), "--roads", ",".join(options.roads) or "none"]
     words += [word for each in options.args for word in ("--arg", each)]
     words += ["--call", options.call] if options.call else []
     words += ["--no-cold"] if options.no_cold else []
@@ -214,7 +215,8 @@ def _with(results: Results, found: Measured) -> Results:
 
 def _announce(cases: Cases, seed: int, options: argparse.Namespace) -> str:
     how = f"{options.time:g} s" if options.time else f"{options.rounds or ROUNDS} rounds"
-    return f"{len(cases.found)} cases, {how}, order shuffled by seed {seed}"
+    count = len(cases.found)
+    return f"{count} case{'s' if count != 1 else ''}, {how}, order shuffled by seed {seed}"
 
 
 class _Keeper:
