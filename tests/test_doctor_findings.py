@@ -186,7 +186,7 @@ LAUNCH: list[tuple[Nature, Facts, Road | None, Road | type[WasmdockError]]] = [
     (Nature.HTTP, PROVEN, None, DOCKER),
     (Nature.HTTP, UNPROVEN, None, DOCKER),
     (Nature.HTTP, NO_ENGINE, None, UnavailableError),
-    (Nature.HTTP, PROVEN, PROCESS, UnavailableError),
+    (Nature.HTTP, PROVEN, PROCESS, PROCESS),
     (Nature.NATIVE, UNPROVEN, None, DOCKER),
     (Nature.NATIVE, NO_ENGINE, None, UnavailableError),
     (Nature.NATIVE, PROVEN, PROCESS, UsageError),
