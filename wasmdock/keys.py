@@ -11,6 +11,8 @@ def sign_bytes(message: bytes, private_key: bytes) -> bytes:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+    if b"ENCRYPTED" in private_key[:100]:
+        raise UsageError("reading the signing key: it has a password, as those that cosign makes", _MAKE)
     try:
         key = serialization.load_pem_private_key(private_key, password=None)
     except (ValueError, TypeError) as error:
@@ -43,6 +45,11 @@ def verify_bytes(message: bytes, signature: bytes, public_key: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
+
+
+def check_public_key(public_key: bytes) -> None:
+    """Raise UsageError for what is no public key in PEM."""
+    verify_bytes(b"", b"", public_key)
 
 
 def _need_library() -> None:

@@ -14,6 +14,7 @@ from wasmdock.cli.source import Source, Wanted, find_image, names_registry, want
 from wasmdock.cosign import is_signed
 from wasmdock.errors import ImageError, WasmdockError
 from wasmdock.guest import parse_target
+from wasmdock.keys import check_public_key
 from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Digest, Reference
 from wasmdock.oci.layer import list_files
@@ -115,6 +116,7 @@ def _signature(
     source: Source, about: Sequence[Referrer], key: bytes, context: Context, wanted: Wanted
 ) -> tuple[bool, str]:
     """The provenance's own signature, or cosign's, which only a registry keeps."""
+    check_public_key(key)
     if any(check_signature(each.data, key) for each in about):
         return True, "the provenance, by the key given"
     if wanted.pull != "never" and names_registry(source.reference):

@@ -262,11 +262,16 @@ class Registry:
         words = self._auth.redact(shown(": ".join(filter(None, (code, said))), 200))
         if not words and b"<html" in data[:1024].lower():
             words = "an HTML page instead of JSON"
-        hint = f"wasmdock login {self.name}" if answer.status in (401, 403) else ""
+        hint = _HINTS.get(answer.status, "").format(self.name)
         text = f"{doing}: {cause}" + (f" ({words})" if words else "")
         return RegistryError(text, hint, answer.status, code, _retry_after(answer.headers.get("Retry-After", "")))
 
 
+_HINTS = {
+    401: "wasmdock login {0}",
+    403: "wasmdock login {0}",
+    404: "check the name (wasmdock tags {0}/NAME lists tags); a private one needs wasmdock login {0}",
+}
 _MEANINGS = {
     401: "the registry asks for a login, or refused it",
     403: "the registry does not allow it",
