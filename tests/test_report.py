@@ -11,7 +11,7 @@ import pytest
 from wasmdock import claims
 from wasmdock.budget import judge, parse_budget
 from wasmdock.errors import UsageError
-from wasmdock.report import contrasts, regressions, render_csv, render_markdown, render_text, sentences
+from wasmdock.report import contrasts, regressions, render_csv, render_markdown, render_text, sentence, sentences
 from wasmdock.report_ranking import ranking
 from wasmdock.report_tables import base_name, seconds, size, tables
 from wasmdock.results import (
@@ -267,6 +267,15 @@ def test_regression_beyond_the_allowance_is_found() -> None:
 def test_regression_within_the_allowance_passes() -> None:
     slower = replace(RESULTS, cases=(case("wasm, in-process", "hot", 61e-6),))
     assert regressions(RESULTS, slower, 0.10)[1] == []
+
+
+def test_case_is_held_against_itself_before() -> None:
+    now = replace(RESULTS, cases=(case("a", "warm", 2.0),))
+    before = replace(RESULTS, cases=(case("a", "warm", 1.0),))
+    ((slower,), _), ((same,), _) = regressions(before, now, 0.1), regressions(now, now, 0.1)
+    assert sentence(slower).startswith("a (warm) is 2.00 times slower (")
+    assert sentence(slower).endswith(") than before")
+    assert sentence(same).startswith("a (warm): no difference (ratio 1.000")
 
 
 def test_noise_is_no_regression() -> None:

@@ -54,10 +54,12 @@ def regressions(earlier: Results, now: Results, allowed: float) -> tuple[list[Co
 def sentence(contrast: Contrast) -> str:
     """What a comparison allows to say, in one line."""
     comparison, case, base = contrast.comparison, label(contrast.case), label(contrast.base)
+    base = "before" if base == case else base
     if comparison.verdict is Verdict.TOO_NOISY:
         return f"{case} and {base} cannot be told apart: {comparison.why}"
     if comparison.verdict is Verdict.NO_DIFFERENCE:
-        return f"{case} and {base}: no difference ({_interval(comparison)})"
+        pair = case if base == "before" else f"{case} and {base}"
+        return f"{pair}: no difference ({_interval(comparison)})"
     return f"{case} is {_how_much(comparison)} than {base}"
 
 

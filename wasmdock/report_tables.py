@@ -234,7 +234,8 @@ def _memory(results: Results) -> Table:
             rest = size(statistics.median_low(steady)) if steady else _NONE
             rows.append((label(case), size(statistics.median_low(values)), size(values[-1]), rest, by))
             notes += [f"{by}: {meaning}"] if meaning else []
-    note = "; ".join(["at rest: once it has answered its first request", *dict.fromkeys(notes)])
+    rested = ["at rest: once it has answered its first request"] if any(row[3] != _NONE for row in rows) else []
+    note = "; ".join([*rested, *dict.fromkeys(notes)])
     return Table("Memory", ("case", "peak, median", "highest", "at rest", "counted by"), tuple(rows), note)
 
 
