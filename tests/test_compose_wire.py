@@ -1,5 +1,6 @@
 """Ports between worlds: relays, names, and wasi:http services behind a stand-in for wasmdock-host."""
 
+import ipaddress
 import json
 import socket
 import sys
@@ -92,6 +93,11 @@ def test_services_have_addresses_and_names_of_their_own(tmp_path: Path) -> None:
     known = addresses("p", ["a", "b"])
     assert len(set(known.values())) == 2
     assert write_hosts(tmp_path / "hosts", known).read_text().startswith(f"{known['a']}\ta\n{known['b']}\tb\n")
+
+
+def test_many_services_have_addresses_that_are_some(tmp_path: Path) -> None:
+    known = addresses("p", [f"s{number}" for number in range(700)])
+    assert len({ipaddress.IPv4Address(each) for each in known.values()}) == 700
 
 
 def test_http_service_answers_at_its_published_port(project: Project) -> None:

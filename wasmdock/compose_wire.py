@@ -24,7 +24,9 @@ Find = Callable[[], Address]
 def addresses(key: str, services: Iterable[str]) -> dict[str, str]:
     """An address of the loopback network for each service; projects of other keys rarely share one."""
     digest = hashlib.sha256(key.encode()).digest()
-    return {name: f"127.{64 + digest[0] % 128}.{digest[1]}.{index}" for index, name in enumerate(services, 2)}
+    first = (digest[0] % 128 << 16) + (digest[1] << 8) + 2
+    places = enumerate(services, first)
+    return {name: f"127.{64 + (at >> 16) % 128}.{at >> 8 & 255}.{at & 255}" for at, name in places}
 
 
 def write_hosts(path: Path, known: Mapping[str, str]) -> Path:
