@@ -60,7 +60,7 @@ def make_sbom(artifact: Artifact, lock: str, created: str, toolchain: Sequence[s
     created is RFC 3339 text. toolchain adds to what the binary's producers section names. Raises GuestError.
     """
     crates = parse_lock(lock)
-    tools = sorted({*toolchain, *_producers(artifact)})
+    tools = sorted({*toolchain, *producers_of(artifact)})
     document = {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
@@ -160,7 +160,8 @@ def _related(element: str, kind: str, other: str) -> dict[str, str]:
     return {"spdxElementId": element, "relationshipType": kind, "relatedSpdxElement": other}
 
 
-def _producers(artifact: Artifact) -> list[str]:
+def producers_of(artifact: Artifact) -> list[str]:
+    """What a binary itself says it was made with: `rustc 1.85.1 (...)`."""
     if not artifact.target.is_wasm:
         return []
     producers = parse(artifact.data).producers

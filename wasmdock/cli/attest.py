@@ -1,6 +1,7 @@
 """What is said of a built image, attached to it in the store: its SBOM and its provenance."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from wasmdock.build import HOST_ROAD, Build
@@ -16,11 +17,21 @@ from wasmdock.provenance import make_statement, sign
 from wasmdock.sbom import make_sbom
 
 
-def attach_to(image: Image, made: Build, options: argparse.Namespace, context: Context, optimized: str = "") -> None:
-    """Attach SBOM and provenance to an image that was just built and stored; optimized says by what, if at all."""
+def attach_to(
+    image: Image,
+    made: Build,
+    options: argparse.Namespace,
+    context: Context,
+    optimized: str = "",
+    told: Sequence[str] = (),
+) -> None:
+    """Attach SBOM and provenance to an image that was just built and stored.
+
+    optimized says by what, if at all; told is what the binary said of its making before that.
+    """
     folder: Path = options.folder
     lock = _lock(folder)
-    sbom = make_sbom(made.artifact, lock, image.created, _toolchain(made, folder, context))
+    sbom = make_sbom(made.artifact, lock, image.created, (*_toolchain(made, folder, context), *told))
     source = digest_sources(folder, read_sources(folder))
     statement = make_statement(image, made.artifact, road=made.road, source=source, lock=lock, optimized=optimized)
     if options.sign:

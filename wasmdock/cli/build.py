@@ -18,6 +18,7 @@ from wasmdock.guest import Artifact, Target, parse_target
 from wasmdock.oci.image import Image, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
 from wasmdock.pack import pack
+from wasmdock.sbom import producers_of
 from wasmdock.shape import Shape
 from wasmdock.wasm_sniff import Form, form_of
 
@@ -30,11 +31,12 @@ def build(options: argparse.Namespace, context: Context) -> int:
         for note in filter(None, platforms.values()):
             context.say(f"wasmdock: {note}")
         return _build_for(tuple(platforms), target, options, context)
-    made, optimized = _optimized(build_folder(options.folder, target, context, static=True), options, context)
+    plain = build_folder(options.folder, target, context, static=True)
+    made, optimized = _optimized(plain, options, context)
     image = _packed(made.artifact, options, context)
     reference = Reference.parse(options.tag or made.artifact.name)
     context.store.put(image, reference)
-    attach_to(image, made, options, context, optimized)
+    attach_to(image, made, options, context, optimized, producers_of(plain.artifact) if optimized else ())
     _report(image, reference.familiar, made, options)
     return 0
 
@@ -60,8 +62,8 @@ def _build_for(
         context.store.put(images[0], reference)
     else:
         context.store.put_index(ImageIndex.of(images), reference)
-    for image, (each, optimized) in zip(images, both, strict=True):
-        attach_to(image, each, options, context, optimized)
+    for image, plain, (each, optimized) in zip(images, built, both, strict=True):
+        attach_to(image, each, options, context, optimized, producers_of(plain.artifact) if optimized else ())
         _report(image, reference.familiar, each, options)
     return 0
 
