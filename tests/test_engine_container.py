@@ -132,7 +132,10 @@ def test_down_keeps_the_images_unless_told_otherwise(tmp_path: Path, recipe: Rec
     assert down(docker, recipe.state)
     assert runner.calls == [("docker", "rm", "--force", NAME)]
     assert down(docker, recipe.state, volumes=True)
-    assert runner.calls[-1] == ("docker", "volume", "rm", "--force", "wasmdock-engine")
+    assert runner.calls[-2:] == [
+        ("docker", "image", "ls", "--quiet", "wasmdock/engine"),
+        ("docker", "volume", "rm", "--force", "wasmdock-engine"),
+    ]
 
 
 def test_down_forgets_where_it_was(tmp_path: Path, recipe: Recipe, inner: FakeEngine) -> None:

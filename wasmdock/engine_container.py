@@ -19,6 +19,7 @@ from wasmdock.shim import FOLDER, LINKS, PROGRAMS
 
 NAME = "wasmdock-engine"
 VOLUME = "wasmdock-engine"
+_IMAGE = "wasmdock/engine"
 CONTEXT = "wasmdock"
 _PORT = "2376"
 _LABEL = "dev.wasmdock.engine"
@@ -52,7 +53,7 @@ class Recipe:
     def reference(self) -> str:
         """The image's name; its tag tells one recipe from another."""
         digest = hashlib.sha256(b"".join((self.folder / name).read_bytes() for name in _FILES)).hexdigest()
-        return f"wasmdock/engine:{digest[:12]}"
+        return f"{_IMAGE}:{digest[:12]}"
 
     @property
     def identity(self) -> str:
@@ -81,11 +82,14 @@ def up(outer: Docker, recipe: Recipe, progress: Callable[[bytes], None] | None =
 
 
 def down(outer: Docker, state: Path, *, volumes: bool = False) -> bool:
-    """Remove the container, with volumes also its images and all it held; False where there was none."""
+    """Remove the container, with volumes also all it held and the image it was made of; False where there was none."""
     there = bool(outer.inspect_container(NAME))
     if there:
         _call(outer, "rm", "--force", NAME)
     if volumes:
+        made = outer.cli("image", "ls", "--quiet", _IMAGE, timeout=_STEP).stdout.decode().split()
+        if made:
+            outer.cli("image", "rm", "--force", *sorted(set(made)), timeout=_STEP)
         outer.cli("volume", "rm", "--force", VOLUME, timeout=_STEP)
     for path in (state / OWN_ENGINE, state / "run" / "docker.sock", *(state / "tls" / name for name in _CERTIFICATES)):
         with suppress(OSError):
