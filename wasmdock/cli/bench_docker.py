@@ -125,8 +125,17 @@ class DockerCases:
         with suppress(WasmdockError):
             facts = self._docker.facts()
             parts = (f"Docker {facts.version}", f"containerd {facts.containerd}", f"runc {facts.runc}")
-            return {"engine": ", ".join(parts), "engine's kernel": facts.kernel, "storage": facts.storage_driver}
+            engine = {"engine": ", ".join(parts), "engine's kernel": facts.kernel, "storage": facts.storage_driver}
+            return {**engine, "shim": self._shim()}
         return {}
+
+    def _shim(self) -> str:
+        """Whose Wasm runtime the engine has, and the wasmtime in it; empty where its files are out of reach."""
+        from wasmdock.engine_files import find_root, find_shim
+
+        root = find_root(self._docker.host)
+        shim = find_shim(root.path) if root else None
+        return f"{shim.kind} (wasmtime {shim.wasmtime or 'unknown'})" if shim and shim.path else ""
 
     def _add(self, describe: CaseResult, image: Image, request: RunRequest) -> None:
         if self._options.http is not None or describe.road == "http":
