@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from wasmdock.errors import UnavailableError
 from wasmdock.watch import Guard, Pipe, Watch
 
 
@@ -177,17 +178,47 @@ def test_watch_ticks_only_while_something_runs() -> None:
         assert ticked.wait(10)
 
 
-def test_watch_wakes_from_its_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_ends_its_thread_where_nothing_runs_and_starts_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wasmdock.watch._IDLE", 0.01)
     ticked = threading.Event()
     watch = Watch(ticked.set)
     with over(watch, Guard()):
         assert ticked.wait(10)
-    time.sleep(0.1)
+    until = time.monotonic() + 10
+    while watch._thread is not None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert watch._thread is None
     ticked.clear()
-    assert not ticked.wait(0.05)
     with over(watch, Guard()):
         assert ticked.wait(10)
+
+
+def test_thread_that_cannot_be_started_is_an_error_and_not_taken_for_one_that_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_room(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ticked = threading.Event()
+    watch = Watch(ticked.set)
+    with monkeypatch.context() as patch, pytest.raises(UnavailableError, match="can't start new thread"):
+        patch.setattr(threading.Thread, "start", no_room)
+        watch.add(Guard())
+    with over(watch, Guard()):
+        assert ticked.wait(10)
+
+
+def test_watch_over_one_guest_survives_what_the_owner_of_another_does_wrong() -> None:
+    def fail(_: Guard) -> None:
+        raise OSError("no space left")
+
+    stuck = threading.Event()
+    watch = Watch(lambda: None)
+    with (
+        over(watch, Guard(0.01, on_stuck=fail, grace=0.01)),
+        over(watch, Guard(0.3, on_stuck=lambda _: stuck.set(), grace=0.01)),
+    ):
+        assert stuck.wait(10)
 
 
 def test_watch_empties_the_pipe_of_a_guest_that_prints_for_long() -> None:

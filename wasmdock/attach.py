@@ -71,16 +71,18 @@ def attach_command(
     try:
         with _forwarding_signals(process), watch.until(timeout):
             feeder = _start(_feed, process, stdin) if stdin is not None else None
-            copiers = [
-                _start(copy.run, stream)
+            copies = [
+                (copy, _start(copy.run, stream))
                 for copy, stream in ((stdout, process.stdout), (stderr, process.stderr))
                 if stream is not None
             ]
             process.wait()
     finally:
         _end(process)
-    for thread in (*copiers, *filter(None, [feeder])):
-        thread.join(_LAST_WORDS)
+    for copy, thread in copies:
+        copy.last_words(thread, hurry=watch.expired)
+    if feeder:
+        feeder.join(_LAST_WORDS)
     return Completed(
         argv=tuple(argv),
         code=process.returncode,
@@ -142,6 +144,7 @@ class _Copy:
     def __init__(self, target: int, cap: int | None, on_overflow: Callable[[], None] | None, keep: int = 0) -> None:
         self.tail = bytearray()
         self.overflowed = False
+        self._passed, self._is_passing = 0, False
         self._target, self._room, self._keep, self._on_overflow = target, cap, keep, on_overflow
 
     def run(self, stream: IO[bytes]) -> None:
@@ -152,15 +155,28 @@ class _Copy:
                     del self.tail[: -self._keep]
                 self._write(chunk)
 
+    def last_words(self, thread: threading.Thread, hurry: bool) -> None:
+        """Once the program has ended: wait for what it left, as long as that is being passed on.
+
+        Not for an end of its pipe that something it started holds, and not for a slow reader in a `hurry`.
+        """
+        while thread.is_alive():
+            passed = self._passed
+            thread.join(_LAST_WORDS)
+            if hurry or (self._passed == passed and not self._is_passing):
+                return
+
     def _write(self, chunk: bytes) -> None:
         """Pass on what there is room for; the rest is dropped, so that nobody is held up."""
         passed = chunk if self._room is None else chunk[: self._room]
         if self._room is not None:
             self._room -= len(passed)
+        self._is_passing = True
         with suppress(OSError):
             rest = memoryview(passed)
             while rest:
                 rest = rest[os.write(self._target, rest) :]
+        self._passed, self._is_passing = self._passed + len(passed), False
         if len(passed) < len(chunk) and not self.overflowed:
             self.overflowed = True
             if self._on_overflow:

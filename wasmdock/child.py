@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wasmdock.errors import CommandError, WasmdockError
+from wasmdock.errors import CommandError, UnavailableError, WasmdockError
 from wasmdock.pack import Entry
 from wasmdock.runtime import TIMED_OUT_CODE, Outcome, RunRequest, RunResult
 
@@ -38,11 +38,17 @@ def run_in_child(task: Task) -> RunResult:
     task_reader, task_writer = os.pipe()
     answer_reader, answer_writer = os.pipe()
     # -P: the child looks for modules where we do, and not first of all in the folder we happen to be in.
-    argv = [sys.executable, "-P", "-m", "wasmdock.child_main", str(task_reader), str(answer_writer)]
+    argv = [sys.executable, "-P", "-m", "wasmdock.child_main", *map(str, (task_reader, answer_writer, os.getpid()))]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(each or str(Path.cwd()) for each in sys.path)}
-    child = subprocess.Popen(argv, pass_fds=(task_reader, answer_writer), env=env)
-    os.close(task_reader)
-    os.close(answer_writer)
+    try:
+        child = subprocess.Popen(argv, pass_fds=(task_reader, answer_writer), env=env)
+    except OSError as error:
+        for descriptor in (task_writer, answer_reader):
+            os.close(descriptor)
+        raise UnavailableError(f"giving the guest a process of its own: {error.strerror}") from error
+    finally:
+        os.close(task_reader)
+        os.close(answer_writer)
     try:
         with suppress(BrokenPipeError), os.fdopen(task_writer, "wb") as file:  # a dead child does not answer
             pickle.dump(replace(task, request=task.request._replace(env={})), file)
@@ -58,7 +64,9 @@ def _answer(reader: int, limit: float) -> bytes | None:
     """All that the child says until it closes its end; None where time runs out."""
     until = time.monotonic() + limit
     chunks: list[bytes] = []
-    while select.select([reader], [], [], max(0.0, until - time.monotonic()))[0]:
+    poll = select.poll()  # select takes no descriptor from 1024 on
+    poll.register(reader, select.POLLIN)
+    while poll.poll(max(0.0, until - time.monotonic()) * 1000):
         chunk = os.read(reader, _CHUNK)
         if not chunk:
             return b"".join(chunks)

@@ -7,21 +7,25 @@ import sys
 
 from wasmdock.errors import WasmdockError
 from wasmdock.inprocess import run_task
+from wasmdock.lifeline import die_with
 from wasmdock.runtime import RunResult
 
 
 def main() -> None:
     """Take a task from one descriptor, run it, answer on the other."""
-    task_reader, answer_writer = (int(text) for text in sys.argv[1:3])
+    task_reader, answer_writer, parent = (int(text) for text in sys.argv[1:4])
+    die_with(parent, signal.SIGKILL)
     os.set_inheritable(answer_writer, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal reaches us too; our parent ends us
     with os.fdopen(task_reader, "rb") as file:
         task = pickle.load(file)  # from our own parent
 
     def answer(result: RunResult | WasmdockError) -> None:
-        with os.fdopen(answer_writer, "wb") as file:
-            pickle.dump(result, file)
-        os._exit(0)  # a guest that does not listen cannot keep the process
+        try:
+            with os.fdopen(answer_writer, "wb") as file:
+                pickle.dump(result, file)
+        finally:
+            os._exit(0)  # a guest that does not listen cannot keep the process
 
     try:
         answer(run_task(task, answer))

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 OnStuck = Callable[[RunResult], None]
 _INTERRUPT = "interrupt"
 _PRINTED = "printed"
-_MOST_PROGRAMS = 64  # prepared images kept ready; the oldest goes first
 
 
 class InProcessRuntime:
@@ -108,8 +107,9 @@ def run_here(
     finally:
         seconds = time.perf_counter() - started
         stdout, stderr = (pipe.finish() for pipe in pipes) if pipes else (b"", b"")
-        for relay in relays:
-            relay.finish()
+        undelivered = [relay for relay in relays if not relay.finish(guard.patience())]
+    if undelivered and ending.kind is EndKind.EXITED:
+        ending = Ending(EndKind.STOPPED, message="timeout", memory=ending.memory)
     if ending.kind is EndKind.EXITED and guard.reason == _PRINTED:
         ending = Ending(EndKind.STOPPED, message=_PRINTED, memory=ending.memory)
     if ending.kind is EndKind.EXITED and any(pipe.overflowed for pipe in pipes):

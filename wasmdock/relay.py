@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable
 
 _CHUNK = 1 << 16
-_LAST_WORDS = 2.0  # seconds that a reader of ours may take for what is left when the guest has ended
 
 
 class Relay:
@@ -27,10 +26,11 @@ class Relay:
         """A path that opens the writing end anew."""
         return f"/dev/fd/{self._writer}"
 
-    def finish(self) -> None:
-        """Wait for what is left, once the guest's end is closed."""
+    def finish(self, seconds: float | None) -> bool:
+        """Once the guest's end is closed: wait for what is left to be passed on, at most so long; whether it was."""
         os.close(self._writer)
-        self._thread.join(_LAST_WORDS)
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:

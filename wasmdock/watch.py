@@ -5,11 +5,15 @@ import select
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from weakref import WeakSet
 
+from wasmdock.errors import UnavailableError
+
 TICK = 0.005  # seconds; a loop in a guest notices its deadline within two of these
-_IDLE = 1.0  # seconds without a guest before the thread rests; waking it costs more than a tick
+_IDLE = 1.0  # seconds without a guest before the thread ends; starting it costs more than a tick
 _CHUNK = 1 << 16
+_LAST_WORDS = 2.0  # seconds for what a guest printed that was told to end
 _SPARE: list[tuple[int, int, str]] = []  # emptied pipes, used again: making two costs a sixth of a fresh instance
 _MOST_SPARE = 16
 
@@ -114,6 +118,12 @@ class Guard:
             self.reason = "timeout"
         return bool(self.reason)
 
+    def patience(self) -> float | None:
+        """Seconds that whoever reads what the guest left may still take, None for as long as he likes."""
+        if self.reason:
+            return _LAST_WORDS
+        return None if self.deadline is None else max(0.0, self.deadline - self._clock())
+
     def look(self) -> None:
         """The watching thread's look: full pipes, passed deadlines, guests that do not listen."""
         if any(pipe.overflowed for pipe in self.pipes):
@@ -128,26 +138,22 @@ class Guard:
 
 
 class Watch:
-    """The watching thread. `tick` is called every TICK seconds while any guest runs: it moves the epoch on."""
+    """The watching thread, there while guests run. `tick` is called every TICK seconds: it moves the epoch on."""
 
     def __init__(self, tick: Callable[[], None]) -> None:
         """Nothing runs before the first guard."""
         self._tick = tick
         self._guards: set[Guard] = set()
         self._lock = threading.Lock()
-        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        self._resting = True
         _WATCHES.add(self)
 
     def add(self, guard: Guard) -> None:
-        """Watch over one run from now on."""
+        """Watch over one run from now on. Raises UnavailableError where no thread can be started for it."""
         with self._lock:
-            self._guards.add(guard)
             if self._thread is None:
-                self._start()
-            elif self._resting:
-                self._wake.set()
+                self._thread = self._started()
+            self._guards.add(guard)
 
     def remove(self, guard: Guard) -> None:
         """Watch over it no longer."""
@@ -158,22 +164,25 @@ class Watch:
         """Start anew in a forked process: neither the thread nor the guests came along."""
         self._guards, self._lock, self._thread = set(), threading.Lock(), None
 
-    def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="wasmdock-watch", daemon=True)
-        self._thread.start()
+    def _started(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name="wasmdock-watch", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise UnavailableError(
+                f"watching over the guest: {error}", "this process has as many threads as it may: see ulimit -u"
+            ) from error
+        return thread
 
     def _run(self) -> None:
+        """Until nothing has run for a while: a thread that only rested would keep its engine alive."""
         idle_since = time.monotonic()
         while True:
             with self._lock:
                 guards = tuple(self._guards)
-                self._resting = not guards and time.monotonic() - idle_since > _IDLE
-                if self._resting:
-                    self._wake.clear()
-            if self._resting:
-                self._wake.wait()
-                idle_since = time.monotonic()
-                continue
+                if not guards and time.monotonic() - idle_since > _IDLE:
+                    self._thread = None
+                    return
             if guards:
                 idle_since = time.monotonic()
                 self._tick()
@@ -188,7 +197,8 @@ class Watch:
             _drain(pipes, left)
         time.sleep(max(0.0, until - time.monotonic()))
         for guard in guards:
-            guard.look()
+            with suppress(Exception):  # what one guest's owner does wrong must not end the watch over the others
+                guard.look()
 
 
 _WATCHES: WeakSet[Watch] = WeakSet()

@@ -19,6 +19,8 @@ from wasmdock.pack import entry, extract
 from wasmdock.runtime import CAPABILITIES_LABEL, OUT_OF_MEMORY_CODE, TRAP_CODE, Outcome, RunRequest, RunResult, Stdio
 from wasmdock.wasm_sniff import Form, World, sniff
 
+_LAST_WORDS = 0.5  # seconds that saying why a guest was ended may take
+
 
 def run(options: argparse.Namespace, context: Context) -> int:
     """Find the image, choose the road, run, report."""
@@ -207,8 +209,14 @@ def interruptible(work: "Callable[[], RunResult]") -> RunResult:
 
 
 def leave(result: RunResult) -> None:
-    """End this process while the guest sits in a host call."""
-    os._exit(report_result(result))
+    """End this process while the guest sits in a host call, at once: nobody may be reading what we say."""
+    hurry = threading.Timer(_LAST_WORDS, os._exit, (result.exit_code,))
+    hurry.daemon = True
+    try:
+        hurry.start()
+        report_result(result)
+    finally:
+        os._exit(result.exit_code)
 
 
 def report_result(result: RunResult) -> int:

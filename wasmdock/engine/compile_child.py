@@ -17,7 +17,8 @@ def compile_in_child(
 ) -> bytes:
     """Compiled code in wasmtime's serialized form, made within `seconds` and MEMORY. Raises GuestError."""
     # -P: the child looks for modules where we do, and not first of all in the folder we happen to be in.
-    argv = [sys.executable, "-P", "-m", "wasmdock.engine.compile_main", str(int(is_component)), str(int(metered))]
+    words = (int(is_component), int(metered), os.getpid(), int(seconds) + 1)
+    argv = [sys.executable, "-P", "-m", "wasmdock.engine.compile_main", *map(str, words)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(each or str(Path.cwd()) for each in sys.path)}
     done = runner(argv, timeout=seconds, stdin=data, env=env, cap=_MOST_CODE)
     if done.code == SOUND and not done.timed_out:

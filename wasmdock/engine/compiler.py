@@ -1,6 +1,7 @@
 """One wasmtime engine: its configuration, and Wasm binaries compiled once or fetched from the cache."""
 
 import hashlib
+import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ COMPILE_TIME = 60.0  # seconds a compilation may take, unless the caller says ot
 # What is dearer than this (see wasm_cost) is compiled in a child, which can be ended, for 0.1 to 0.2 s more; what
 # stays here takes 2 s at the very worst that was found, and a guest like hello-world a tenth of that.
 CHEAP = 256 << 10
+# The process that has wasmtime's compiling threads: one forked from it waits for them for ever.
+_COMPILING: dict[str, int] = {}
 _LEAST_HERE = 5.0  # seconds; under a shorter limit even what is cheap goes to the child
 
 
@@ -104,6 +107,8 @@ class Engine:
 
     def _is_dear(self, data: bytes) -> bool:
         """Whether compiling it could take so long that it has to be done where it can be ended."""
+        if os.getpid() != _COMPILING.get("process", os.getpid()):
+            return True
         if self._compile_time is None:
             return False
         from wasmdock.wasm_cost import estimate_cost
@@ -133,6 +138,7 @@ def configured(metered: bool, stack: int = DEFAULT_STACK, pooled: bool = False) 
 
 def compile_here(engine: wasmtime.Engine, data: bytes, kind: Any) -> Any:
     """Compile in this process, however long it takes. Raises GuestError."""
+    _COMPILING.setdefault("process", os.getpid())
     try:
         return kind(engine, data)
     except wasmtime.WasmtimeError as error:

@@ -55,9 +55,9 @@ class _Granted:
         self._limit(pointer, context)
         _check(raw._wasmtime_context_set_wasi(context, _wasi(self._grants)))
         guard = self._guard
+        self._engine.watch.add(guard)
         _GUARDS[id(guard)] = guard
         raw._wasmtime_store_epoch_deadline_callback(pointer, _CALLBACK, id(guard), _NO_FINALIZER)
-        self._engine.watch.add(guard)
 
     def _end(self) -> None:
         self._engine.watch.remove(self._guard)
