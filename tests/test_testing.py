@@ -92,6 +92,14 @@ def test_without_an_engine_this_process_is_taken(tmp_path: Path, monkeypatch: py
         WasmContainer("nothing:here")
 
 
+@pytest.mark.docker
+def test_published_ports_answer_where_the_engine_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_docker()
+    container = WasmContainer(sample("hello"), road=Road.DOCKER).with_exposed_ports(8080)
+    monkeypatch.setenv("WASMDOCK_ENGINE_ADDRESS", "10.0.0.2")
+    assert container.get_container_host_ip() == "10.0.0.2"
+
+
 def test_port_cannot_be_exposed_in_this_process() -> None:
     with pytest.raises(UnavailableError, match="exposing a port in-process"):
         WasmContainer(sample("hello"), road=Road.PROCESS).with_exposed_ports(8080).start()

@@ -30,6 +30,7 @@ from wasmdock.runtime import Limits, Mount, RunRequest, RunResult
 from wasmdock.wasm_sniff import Form, form_of
 
 _API = "1.41"  # spoken by no engine here: with a version given, docker-py asks none
+_ADDRESS = "WASMDOCK_ENGINE_ADDRESS"
 _TIME = 60.0  # seconds a guest in this process may take
 
 
@@ -76,6 +77,10 @@ class WasmContainer(DockerContainer):
         """End it; one in this process ends by its time limit at the latest."""
         if self.road is Road.DOCKER:
             super().stop(force, delete_volume)
+
+    def get_container_host_ip(self) -> str:
+        """Where published ports answer; WASMDOCK_ENGINE_ADDRESS for the engines whose `env` says so."""
+        return os.environ.get(_ADDRESS) or super().get_container_host_ip()
 
     def _request(self) -> RunRequest:
         command = self._command or ()
