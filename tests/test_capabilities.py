@@ -2,12 +2,11 @@
 
 import pytest
 
-from tests.wasm_samples import (
-    component,
-    module,
-)
+from tests.wasm_samples import COMPONENT_HEAD, component, module, section
+from wasmdock.engine import assemble
 from wasmdock.wasm import (
     Capability,
+    Export,
     Form,
     Import,
     WasmBinary,
@@ -15,6 +14,7 @@ from wasmdock.wasm import (
     capabilities,
     imports_by_interface,
     interfaces,
+    parse,
 )
 
 # What it can ask for
@@ -57,7 +57,6 @@ def test_capability_of_a_preview_one_function(name: str, capability: Capability)
 @pytest.mark.parametrize(
     ("name", "capability"),
     [
-        ("wasi:cli/environment@0.2.3", Capability.ENVIRONMENT),
         ("wasi:cli/stdout@0.2.3", Capability.STDIO),
         ("wasi:filesystem/types@0.2.3", Capability.FILES),
         ("wasi:sockets/tcp@0.2.3", Capability.SOCKETS),
@@ -81,3 +80,50 @@ def test_yielding_and_streams_ask_for_nothing() -> None:
 def test_unknown_imports_are_named_as_other() -> None:
     asked = capabilities(module("imports"))
     assert asked[Capability.OTHER] == ("env.f", ".")
+
+
+# What hides an import: an index that stands for something else than it does to the engine
+
+RANDOM = """(component {}
+  (type (instance (export "get-random-u64" (func (result u64)))))
+  (type (instance (export "r" (type (sub resource)))))
+  (import "wasi:random/random@0.2.0" (instance (type {}))))"""
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        '(type $f (func)) (export "x" (type $f))',
+        '(type $f (func)) (import "x" (type (eq $f)))',
+        '(type $i (instance)) (export "x" (type $i))',
+        '(type $c (component)) (import "x" (type (eq $c)))',
+        '(type $f (func)) (instance $i (export "x" (type $f))) (alias export $i "x" (type))',
+        '(component $c (type $f (func)) (export "x" (type $f)))'
+        '(instance $i (instantiate $c)) (alias export $i "x" (type)) (type (func))',
+    ],
+)
+def test_type_that_is_named_takes_a_type_index_whatever_it_denotes(before: str) -> None:
+    text = RANDOM.format(before, 2)
+    assert capabilities(parse(assemble(text.encode(), "x"))) == {Capability.RANDOM: ("wasi:random/random@0.2.0",)}
+
+
+def test_type_of_a_function_is_exported_as_a_type() -> None:
+    text = b'(component (type $f (func (result u8))) (export "x" (type $f)))'
+    (export,) = parse(assemble(text, "x")).exports
+    assert (export.kind, export.type) == ("type", "func() -> u8")
+
+
+def test_interface_behind_an_unknown_code_is_not_taken_for_types_only() -> None:
+    resource_only = section(7, b"\x01\x42\x01\x04\x00\x01r\x03\x01")
+    imported = section(10, b"\x01\x00\x0dwasi:random/x\x05\x00")
+    assert capabilities(parse(COMPONENT_HEAD + resource_only + imported)) == {}
+    lost = COMPONENT_HEAD + resource_only + section(8, b"\x01\x7f") + imported
+    assert capabilities(parse(lost)) == {Capability.RANDOM: ("wasi:random/x",)}
+
+
+def test_environment_whose_functions_are_unknown_may_give_arguments() -> None:
+    name = "wasi:cli/environment@0.2.3"
+    functions = (Export("get-environment", "func"),)
+    unread, read = Import("", name, "instance"), Import("", name, "instance", items=functions)
+    asked = [capabilities(WasmBinary(Form.COMPONENT, World.COMMAND, 8, (each,))) for each in (unread, read)]
+    assert [list(each) for each in asked] == [[Capability.ARGUMENTS, Capability.ENVIRONMENT], [Capability.ENVIRONMENT]]

@@ -72,7 +72,7 @@ def capabilities(binary: WasmBinary) -> dict[Capability, tuple[str, ...]]:
 
 def _asked(binary: WasmBinary) -> Iterator[tuple[Capability, str]]:
     for each in binary.imports:
-        if each.kind not in _ASKING or _types_only(each):
+        if each.kind not in _ASKING or names_types_only(each):
             continue
         if binary.form is Form.COMPONENT:
             capability, name = _look_up(_INTERFACES, each.name), each.name
@@ -82,12 +82,21 @@ def _asked(binary: WasmBinary) -> Iterator[tuple[Capability, str]]:
             capability, name = Capability.OTHER, f"{each.module}.{each.name}"
         if capability is not None:
             yield capability, name
-        if any(item.name == "get-arguments" for item in each.items):
+        if _gives_arguments(each):
             yield Capability.ARGUMENTS, name
 
 
-def _types_only(each: Import) -> bool:
-    """Whether an interface is imported only to name its types: then nothing of it can be called."""
+def _gives_arguments(each: Import) -> bool:
+    """By its functions; where these could not be read, by being the interface that has that function."""
+    unread = each.kind == "instance" and not each.items and each.name.startswith("wasi:cli/environment")
+    return unread or any(item.name == "get-arguments" for item in each.items)
+
+
+def names_types_only(each: Import) -> bool:
+    """Whether an interface is imported only to name its types: then nothing of it can be called.
+
+    An interface without items is one whose type could not be read: of that nothing is known.
+    """
     return bool(each.items) and all(item.kind in ("type", "resource") for item in each.items)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from wasmdock.capabilities import capabilities
+from wasmdock.capabilities import capabilities, names_types_only
 from wasmdock.wasm import imports_by_interface
 from wasmdock.wasm_sniff import Form, World
 from wasmdock.wasm_types import PAGE, Export, Global, Import, Memory, Section, Table, WasmBinary
@@ -101,7 +101,7 @@ def _printable(text: str) -> str:
 
 
 def _import_rows(binary: WasmBinary) -> list[tuple[str, ...]]:
-    only = {each.name for each in binary.imports if each.items}
+    only = {each.name for each in binary.imports if names_types_only(each)}
     return _few(
         [
             (_plain(where), _cut(names) or ("(types only)" if where in only else ""))

@@ -13,7 +13,7 @@ from wasmdock.wasm_reader import Reader, UnknownCodeError
 from wasmdock.wasm_sections import CoreModule
 from wasmdock.wasm_sniff import COMPONENT_SECTIONS, Form, extern_name, flag, form_of, sort
 from wasmdock.wasm_types import Export, Global, Memory, Section, Table
-from wasmdock.wasm_wit import Scope, alias, bound, define_type, extern_item, wit_value
+from wasmdock.wasm_wit import Scope, alias, bound, define_type, extern_item, named_type, wit_value
 
 NAMES = (
     ("custom", "core module", "core instance", "core type", "component", "instance", "alias", "type")
@@ -72,7 +72,7 @@ class Component:
         for key, size in inner.inside.items():
             self.inside[key] = self.inside.get(key, 0) + size
         if not self._lost:
-            exports = tuple(inner.scope.exports)
+            exports = () if inner._lost else tuple(inner.scope.exports)
             self.scope.components.append(Export("", "component", "component", items=exports))
 
     def _absorb_module(self, module: CoreModule) -> None:
@@ -90,6 +90,8 @@ class Component:
 
     def _import(self, contents: Reader) -> None:
         item = extern_item(contents, self.scope)
+        if self._lost:  # what its type's index stands for is not known, so nothing may rely on it
+            item = replace(item, items=())
         self.scope.imports.append(item)
         self._define(item)
 
@@ -101,7 +103,7 @@ class Component:
             stated = bound(contents, self.scope, name)
             if stated.type not in ("", stated.kind) or stated.items:
                 found = stated
-        item = Export(name, found.kind if kind == "type" else kind, found.type, items=found.items)
+        item = _named(name, kind, found)
         self.scope.exports.append(item)
         self._define(item)
 
@@ -147,8 +149,11 @@ def _instance(reader: Reader, scope: Scope) -> None:
 
 def _bundled(reader: Reader, scope: Scope) -> Export:
     name, kind = extern_name(reader), sort(reader)
-    found = scope.find(kind, reader.u32())
-    return Export(name, found.kind if kind == "type" else kind, found.type, items=found.items)
+    return _named(name, kind, scope.find(kind, reader.u32()))
+
+
+def _named(name: str, kind: str, found: Export) -> Export:
+    return named_type(name, found) if kind == "type" else Export(name, kind, found.type, items=found.items)
 
 
 def _canon(reader: Reader, scope: Scope) -> None:

@@ -238,12 +238,16 @@ def bound(reader: Reader, scope: Scope, name: str) -> Export:
     if kind == "type":
         if flag(reader, "bound of a type"):
             return Export(name, "resource", "resource")
-        found = scope.find("type", reader.u32())
-        return Export(name, found.kind, found.type, items=found.items)
+        return named_type(name, scope.find("type", reader.u32()))
     found = scope.find("type", reader.u32())
     if kind == found.kind:
         return Export(name, kind, found.type, items=found.items)
     return Export(name, kind, kind)
+
+
+def named_type(name: str, found: Export) -> Export:
+    """A type under a name is a type, whatever it is one of: under a function's kind it would take its index."""
+    return Export(name, "resource" if found.kind == "resource" else "type", found.type, items=found.items)
 
 
 def alias(reader: Reader, scope: Scope) -> None:
