@@ -48,6 +48,12 @@ def test_service_named_as_a_network_mode_is_found(tmp_path: Path) -> None:
     assert (finding.line, "network mode" in finding.message) == (2, True)
 
 
+def test_check_of_an_http_component_is_told_where_it_works(tmp_path: Path) -> None:
+    check = "    ports: ['80:8080']\n    healthcheck: {test: [CMD, curl, -f, localhost]}\n"
+    (finding,) = findings(tmp_path, f"services:\n  a:\n    image: x\n{WASM}{check}", a=World.HTTP)
+    assert (finding.level, "--on process" in finding.hint) == (ERROR, True)
+
+
 def test_http_component_without_a_port_is_found(tmp_path: Path) -> None:
     (finding,) = findings(tmp_path, f"services:\n  a:\n    image: x\n{WASM}", a=World.HTTP)
     assert "publishes no port" in finding.message

@@ -78,12 +78,14 @@ def _runtime(service: Service, _view: View) -> Iterator[Finding]:
                   f"add platform: {WASM_PLATFORM}")  # fmt: skip
 
 
-def _health(service: Service, _view: View) -> Iterator[Finding]:
+def _health(service: Service, view: View) -> Iterator[Finding]:
     health = service.health
     if health is None:
         return
     file = service.node.file
     hint = 'let the guest itself answer: test: ["CMD", "/GUEST.wasm", ARGUMENTS]'
+    if view.worlds.get(service.name) is World.HTTP:
+        hint = "leave it out; in-process (--on process) wasmdock sends the request of a curl or wget itself"
     if health.test[0] == "CMD-SHELL":
         yield Finding(
             ERROR, file, health.line, f'service "{service.name}": its image holds no shell for a health check', hint
