@@ -26,7 +26,7 @@ if sys.argv[1:2] == ["compile"]:
     sys.stdout.buffer.write(sys.stdin.buffer.read())
     sys.exit(0)
 host, _, port = json.loads(os.environ["WASMDOCK_LAUNCH"])["settings"]["address"].rpartition(":")
-listener = socket.create_server((host, int(port)))
+listener = socket.create_server((host, int(os.environ.get("LISTEN", port))))
 print("wasmdock: serving on http://%s:%s/" % listener.getsockname(), file=sys.stderr, flush=True)
 while True:
     client, _ = listener.accept()
@@ -107,6 +107,16 @@ def test_http_service_answers_at_its_published_port(project: Project) -> None:
     assert done.code == 0, done.stderr
     assert eventually(lambda: talk("127.0.0.1", port) == b"hi")
     assert project("down").code == 0
+
+
+def test_command_that_listens_is_published_under_another_number(project: Project) -> None:
+    inner, outer = free(), free()
+    project.pack("component_cli").write(
+        f"a: {{image: component-cli, environment: {{LISTEN: '{inner}', GREETING: hi}}, "
+        f"ports: ['127.0.0.1:{outer}:{inner}']}}"
+    )
+    assert project("up", "-d").code == 0
+    assert eventually(lambda: talk("127.0.0.1", outer) == b"hi")
 
 
 def test_others_wait_for_the_health_that_curl_would_find(project: Project) -> None:
