@@ -194,6 +194,21 @@ def test_image_of_the_users_own_is_a_case_with_its_phases(wasmdock: CommandLine,
     assert docker.find_image(native) is not None
 
 
+@pytest.mark.docker
+def test_wasm_container_tells_its_own_steps_and_its_memory(wasmdock: CommandLine, tmp_path: Path) -> None:
+    engine, path = require_docker(), tmp_path / "r.json"
+    done = wasmdock("bench", guest("hello"), "--roads", "docker", "--rounds", "2", "--export", path, DOCKER_HOST=engine)
+    assert done.code == 0, done.stderr
+    document = json.loads(path.read_text())
+    if not document["cases"]:
+        pytest.skip(f"the engine runs no Wasm: {document['left_out']}")
+    warm, cold = document["cases"]
+    assert [each["failure"] for case in (warm, cold) for each in case["samples"]] == [""] * 4
+    phases = warm["samples"][0]["phases"]
+    assert {"compile", "map", "instantiate", "run"} <= {name for name, value in phases.items() if value is not None}
+    assert cold["samples"][0]["phases"]["compile"] > 3 * phases["compile"]  # made, not kept
+
+
 def test_library_without_an_export_to_call_is_left_out(wasmdock: CommandLine) -> None:
     done = wasmdock("bench", guest("add"), "--case", "a=true", "--rounds", "1")
     assert "left out: wasm, in-process: add is a library: give --call EXPORT" in done.text
