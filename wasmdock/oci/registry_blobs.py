@@ -22,7 +22,7 @@ Moved = Callable[[int], None]  # told of bytes as they move
 class Sink(Protocol):
     """Where a blob goes: a file opened for writing."""
 
-    def write(self, data: bytes, /) -> object:
+    def write(self, data: memoryview, /) -> object:
         """Take the next bytes."""
 
     def seek(self, offset: int, /) -> object:

@@ -53,11 +53,15 @@ class Answer:
     _raw: Reply = field(repr=False)
     _patience: Patience = field(repr=False)
 
-    def pieces(self, cap: int) -> Iterator[bytes]:
-        """The body as it comes. Raises RegistryError past `cap` bytes, when it is cut and when it comes too slowly."""
+    def pieces(self, cap: int) -> Iterator[memoryview]:
+        """The body as it comes, each piece good until the next is asked for.
+
+        Raises RegistryError past `cap` bytes, when it is cut and when it comes too slowly.
+        """
         total, since, before = 0, time.monotonic(), 0
-        while piece := self._next():
-            total += len(piece)
+        buffer = memoryview(bytearray(min(PIECE, cap + 1)))
+        while count := self._next(buffer):
+            total += count
             if total > cap:
                 self.close()
                 raise RegistryError(f"{self.doing}: the answer has more than the {cap} bytes allowed", "", self.status)
@@ -65,11 +69,11 @@ class Answer:
             if now - since >= self._patience.idle:
                 self._check_speed(total - before, now - since)
                 since, before = now, total
-            yield piece
+            yield buffer[:count]
 
     def body(self, cap: int) -> bytes:
         """All of the body. Raises RegistryError as `pieces` does."""
-        return b"".join(self.pieces(cap))
+        return b"".join(map(bytes, self.pieces(cap)))
 
     def close(self) -> None:
         """Leave the rest of the body unread."""
@@ -81,9 +85,9 @@ class Answer:
             for _ in self.pieces(PIECE):
                 pass
 
-    def _next(self) -> bytes:
+    def _next(self, buffer: memoryview) -> int:
         try:
-            return self._raw.read(PIECE)
+            return self._raw.read_into(buffer)
         except (HTTPException, OSError, ValueError) as error:
             self.close()
             raise interrupted(f"{self.doing}: the answer broke off", error) from error

@@ -4,6 +4,7 @@ import http.client
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from socket import SHUT_RDWR
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 _KEPT = 8  # idle connections to one host
+_WAIT = 0.1  # seconds that a piece is filled up
 _SAFE = "/%:=&?~#+!$,;'@()*[]"
 
 Where = tuple[str, str, int, str]  # scheme, host, port, proxy
@@ -108,24 +110,30 @@ class Reply:
         """Take what http.client gave; `keep` is called at the end of the body, `cut` where it is left unread."""
         self.status = response.status
         self.headers: Any = response.headers  # a mapping that knows no capital letters
-        self._response = response
+        self._response: Any = response
         self._keep: Callable[[], None] | None = keep
         self._cut = cut
         if response.isclosed():  # there is no body
             self._finish()
 
-    def read(self, count: int) -> bytes:
-        """The next bytes, at most `count`; empty at the end. Raises OSError, HTTPException."""
-        if self._response.isclosed():
-            return b""
-        piece = self._response.read1(count)
-        left = getattr(self._response, "length", None)
-        if not piece and left:
-            self.close()
-            raise http.client.IncompleteRead(b"", left)
-        if not piece or left == 0:
+    def read_into(self, view: memoryview) -> int:
+        """Fill the view as far as bytes come without much waiting; 0 at the end. Raises OSError, HTTPException."""
+        response = self._response
+        if response.isclosed():
+            return 0
+        if response.chunked or response.length is None:
+            piece = response.read1(len(view))
+            view[: len(piece)] = piece
+            count = len(piece)
+        else:
+            count = _fill(response.fp, view[: response.length])
+            response.length -= count
+            if not count and response.length:
+                self.close()
+                raise http.client.IncompleteRead(b"", response.length)
+        if not count or response.length == 0:
             self._finish()
-        return piece
+        return count
 
     def close(self) -> None:
         """Leave the rest unread, and the connection with it."""
@@ -138,6 +146,16 @@ class Reply:
         self._response.close()
         if keep and not self._response.will_close:
             keep()
+
+
+def _fill(stream: Any, view: memoryview) -> int:
+    """Read again and again: sums and writes of many small pieces take longer than the bytes do to come."""
+    done, until = 0, time.monotonic() + _WAIT
+    while done < len(view) and (count := stream.readinto1(view[done:])):
+        done += count
+        if time.monotonic() > until:
+            break
+    return done
 
 
 class _TwofoldTls(http.client.HTTPSConnection):
