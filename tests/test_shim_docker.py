@@ -125,7 +125,7 @@ def test_exec_runs_the_guest_again(container: str) -> None:
 def test_exec_of_anything_else_says_why_not(container: str) -> None:
     start(container, "sleep_hour")
     done = cli("exec", container, "sh")
-    assert done.returncode == 127
+    assert done.returncode in (126, 127)  # Docker 26 and those after it
     assert "this is a Wasm container" in done.stdout + done.stderr
 
 
