@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faulty_registry import LOGIN, REPOSITORY, SECRET, faulty_registry
+from tests.faulty_registry import LOGIN, REPOSITORY, SECRET, Call, faulty_registry
 from tests.hostile_registries import BIG, IMAGE, PULLS, PUSHES
 from tests.images import tree
 from wasmdock.errors import ImageError, RegistryError
@@ -50,6 +50,22 @@ def test_a_push_to_a_bad_registry_is_one_clear_error_and_sets_no_tag(
     assert time.monotonic() - began < _SECONDS
     assert caught.value.message.startswith(f'pushing "{registry.name}/{REPOSITORY}:v1"')
     assert SECRET not in repr((caught.value.message, caught.value.hint))
+
+
+def test_where_a_proxy_finds_a_request_too_large_smaller_ones_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    for constant, size in (("SMALL", 1024), ("CHUNK", 8192), ("_LITTLE", 2048)):
+        monkeypatch.setattr(registry_blobs, constant, size)
+
+    def refuse(call: Call) -> bool:
+        is_large = int(call.headers.get("Content-Length", 0)) > 4096
+        if is_large:
+            call.answer(413)
+        return is_large
+
+    with faulty_registry() as registry:
+        registry.faults.append(refuse)
+        push(registry.client(), Reference(registry.name, REPOSITORY, "v1"), BIG)
+        assert registry.blobs[str(BIG.layers[0].descriptor.digest)] == BIG.layers[0].data
 
 
 def test_a_registry_that_is_down_is_named_with_what_to_look_at(tmp_path: Path) -> None:
