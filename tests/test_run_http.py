@@ -154,12 +154,15 @@ def test_real_program_serves_a_real_guest(wasmdock: CommandLine) -> None:
     port = free()
     line = CommandLine({**os.environ, "WASMDOCK_HOME": wasmdock.environment["WASMDOCK_HOME"]})
     guest = ROOT / "dockerfiles" / "http-hello"
-    process = line.start("run", "--on", "process", "-p", f"127.0.0.1:{port}:8080", guest)
-    assert process.stderr
-    while b"serving on" not in (said := process.stderr.readline()):
-        assert said, "it ended"
-    with socket.create_connection(("127.0.0.1", port)) as client:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        assert b"Hello from wasmdock!\n" in client.makefile("rb").read()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    with line.start("run", "--on", "process", "-p", f"127.0.0.1:{port}:8080", guest) as process:
+        try:
+            assert process.stderr
+            while b"serving on" not in (said := process.stderr.readline()):
+                assert said, "it ended"
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                assert b"Hello from wasmdock!\n" in client.makefile("rb").read()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
