@@ -142,7 +142,8 @@ def _run_in_docker(
 
     held = {str(source.image.digest): source.reference} if source.origin == "the engine" else {}
     words = [f"--publish={port}" for port in options.publish]
-    words += grant_words(compile_time=options.compile_time) if launch.runtime else []
+    if launch.runtime:
+        words += grant_words(compile_time=options.compile_time, allow=options.allow, deny=options.deny or ())
     runtime = DockerRuntime(context.docker, runtime=launch.runtime or None, held=held, tty=options.tty, options=words)
     image = _runnable(source.image)
     try:
