@@ -7,6 +7,8 @@ import pytest
 
 from tests.command_line import CommandLine, Done, guest
 from tests.conftest import sample
+from tests.images import WASM, image_with, tar_of
+from wasmdock.oci.layout import write_layout
 from wasmdock.pack import extract
 
 HELLO = b"Hello from a sample guest!\n"
@@ -99,6 +101,23 @@ def test_extracted_program_is_the_one_that_was_packed(packed: CommandLine, tmp_p
     assert packed("extract", "hello:v1", cwd=tmp_path).stderr == f"hello.wasm  {len(program)} bytes\n"
     assert (tmp_path / "hello.wasm").read_bytes() == program
     assert ok(packed("extract", "hello:v1", "-o", "-")).stdout == program
+
+
+def test_image_does_not_choose_which_file_extract_replaces(packed: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "hello.wasm").write_text("mine")
+    refused = packed("extract", "hello:v1", cwd=tmp_path)
+    assert (refused.code, "there is one already" in refused.stderr, "-o FILE" in refused.stderr) == (2, True, True)
+    assert (tmp_path / "hello.wasm").read_text() == "mine"
+    assert packed("extract", "hello:v1", "-o", "hello.wasm", cwd=tmp_path).code == 0
+
+
+@pytest.mark.parametrize("name", [".bashrc", "a\x1b[2J.wasm"])
+def test_image_does_not_choose_a_hidden_name_for_extract(wasmdock: CommandLine, tmp_path: Path, name: str) -> None:
+    image = image_with(tar_of({name: WASM}), run={"Entrypoint": [f"/{name}"]})
+    write_layout(image, tmp_path / "layout")
+    refused = wasmdock("extract", tmp_path / "layout", cwd=tmp_path)
+    assert (refused.code, "name the file with -o FILE" in refused.stderr) == (2, True)
+    assert [each.name for each in tmp_path.iterdir()] == ["layout"]
 
 
 def test_quiet_says_nothing_but_errors(packed: CommandLine, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from wasmdock.cli.source import Source, find_image, wanted_of
 from wasmdock.errors import UnavailableError, UsageError
 from wasmdock.grants import capabilities_json, render_capabilities
 from wasmdock.inspection import render, to_json
+from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Image
 from wasmdock.pack import entry, extract
 from wasmdock.process import run_command
@@ -47,7 +48,7 @@ def extract_file(options: argparse.Namespace, context: Context) -> int:
     """Write the program an image starts, byte for byte."""
     image = find_image(options.image, context, wanted_of(options)).image
     data = extract(image)
-    output: Path = options.output or Path(Path(entry(image).path).name)
+    output: Path = options.output or _own_name(image)
     if str(output) == "-":
         if sys.stdout.isatty():
             raise UsageError("writing a binary to the terminal", "name a file with -o, or redirect stdout")
@@ -56,6 +57,18 @@ def extract_file(options: argparse.Namespace, context: Context) -> int:
     _write(output, data)
     context.say(f"{output}  {len(data)} bytes")
     return 0
+
+
+def _own_name(image: Image) -> Path:
+    """The program's own name: the image chose it, so it replaces no file and hides none."""
+    name = Path(entry(image).path).name
+    doing = f'writing "{shown(name)}", as the image names its program'
+    cure = "name the file with -o FILE"
+    if not name or name.startswith(".") or not name.isprintable():
+        raise UsageError(f"{doing}: such a name is not taken from an image", cure)
+    if os.path.lexists(name):
+        raise UsageError(f"{doing}: there is one already", cure)
+    return Path(name)
 
 
 def _write(output: Path, data: bytes) -> None:
