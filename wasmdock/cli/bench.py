@@ -47,7 +47,7 @@ def bench(options: argparse.Namespace, context: Context) -> int:
         if not results.interrupted:
             results = keeper.write(_weigh(results, cases, context))
         if not results.interrupted:
-            results = keeper.write(_load(results, cases, options, context))
+            results = keeper.write(_load(results, cases, options, keeper, context))
     finally:
         cases.close()
     export([results], options, context)
@@ -157,17 +157,18 @@ def _weigh(results: Results, cases: Cases, context: Context) -> Results:
     return results.with_cases(found)
 
 
-def _load(results: Results, cases: Cases, options: argparse.Namespace, context: Context) -> Results:
-    """Many at once, where that was asked for; Ctrl-C keeps what there is."""
+def _load(results: Results, cases: Cases, options: argparse.Namespace, keeper: "_Keeper", context: Context) -> Results:
+    """Many at once, where that was asked for, written as it comes; Ctrl-C keeps what there is."""
     try:
         for case in cases.loads if options.throughput else ():
             for count in CONCURRENCY:
                 context.say(f"wasmdock: {case.describe.name}, {count} at once")
-                results = replace(results, throughput=(*results.throughput, throughput(case, count, options.load_time)))
+                found = throughput(case, count, options.load_time)
+                results = keeper.write(replace(results, throughput=(*results.throughput, found)))
         for case, service in cases.services if options.throughput else ():
-            results = _requests(results, case, service, options.load_time, context)
+            results = keeper.write(_requests(results, case, service, options.load_time, context))
         for make in cases.crowds if options.density else ():
-            results = _crowd(results, make, options.density, context)
+            results = keeper.write(_crowd(results, make, options.density, context))
     except KeyboardInterrupt:
         return replace(results, interrupted=True)
     return results
