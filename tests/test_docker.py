@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from tests.fakes import FakeEngine, FakeRunner
 from tests.images import hello
 from tests.requirements import require_docker
 from wasmdock.docker import Docker, parse_facts, parse_image, without_mounts
-from wasmdock.docker_call import judge, phases_of, run_arguments
+from wasmdock.docker_call import phases_of, run_arguments
 from wasmdock.docker_causes import find_cause
 from wasmdock.docker_host import Host, Ping, find_host, ping
 from wasmdock.docker_run import DockerRuntime, prove
+from wasmdock.docker_verdict import judge
 from wasmdock.errors import CommandError, GuestError, ImageError, UnavailableError, UsageError, WasmdockError
 from wasmdock.oci.image import Image
 from wasmdock.process import Completed
@@ -277,43 +279,87 @@ def test_stdin_and_a_terminal_are_asked_for_only_when_wanted() -> None:
 # How it ended
 
 
-def _done(code: int, stderr: str = "", **more: bool) -> Completed:
-    return Completed(("docker", "run", "--rm", "img"), code, b"out", stderr.encode(), **more)
+def _done(code: int, stderr: str = "", stdout: bytes = b"out", **more: bool) -> Completed:
+    return Completed(("docker", "run", "--rm", "img"), code, stdout, stderr.encode(), **more)
 
 
 def test_any_code_of_the_guest_is_its_own() -> None:
     for code in (0, 1, 101, 125, 134, 137, 255):
-        result = judge(_done(code, "my own words\n"), Limits(), is_wasm=True)
+        result = judge(_done(code, "my own words\n"), Limits(), ours=True)
         assert (result.outcome, result.exit_code, result.stderr) == (Outcome.EXITED, code, b"my own words\n")
 
 
 @pytest.mark.parametrize(
-    ("code", "outcome"), [(134, Outcome.TRAPPED), (137, Outcome.OUT_OF_MEMORY), (124, Outcome.TIMED_OUT)]
+    ("code", "outcome", "word"),
+    [
+        (134, Outcome.TRAPPED, "running app: trap\n  0: f"),
+        (137, Outcome.OUT_OF_MEMORY, "out of memory: 1 MiB"),
+        (124, Outcome.TIMED_OUT, "the time limit is over (WASMDOCK_TIMEOUT)"),
+    ],
 )
-def test_the_wasm_runtimes_last_word_is_the_message_and_not_stderr(code: int, outcome: Outcome) -> None:
-    result = judge(_done(code, "guest\nwasmdock: running app: trap\n  0: f\n"), Limits(), is_wasm=True)
+def test_the_wasm_runtimes_last_word_is_the_message_and_not_stderr(code: int, outcome: Outcome, word: str) -> None:
+    result = judge(_done(code, f"guest\nwasmdock: {word}\n"), Limits(), ours=True)
     assert (result.outcome, result.exit_code, result.stderr) == (outcome, code, b"guest\n")
-    assert result.message == "running app: trap\n  0: f"
+    assert result.message == word
+
+
+@pytest.mark.parametrize("code", [1, 125, 126, 127, 255])
+@pytest.mark.parametrize(
+    "said",
+    [
+        'time="2026-01-01T00:00:00Z" level=fatal msg="no such file"\n',
+        "Cannot connect to the Docker daemon at tcp://x\n",
+        "docker: Error response from daemon: no space left on device\n",
+        "mine\nwasmdock: hello\n",
+    ],
+)
+def test_what_a_started_guest_prints_never_changes_its_code(code: int, said: str) -> None:
+    for ours in (False, True):
+        result = judge(_done(code, said), Limits(), ours=ours)
+        assert (result.outcome, result.exit_code, result.stderr) == (Outcome.EXITED, code, said.encode())
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_a_guest_that_prints_our_name_has_not_run_out_of_memory(ours: bool) -> None:
+    result = judge(_done(137, "wasmdock: hello\n"), Limits(), ours=ours)
+    assert (result.outcome, result.exit_code, result.stderr) == (Outcome.EXITED, 137, b"wasmdock: hello\n")
+
+
+def test_another_wasm_runtime_says_nothing_in_our_name() -> None:
+    result = judge(_done(126, "wasmdock: no export _start\n"), Limits(), ours=False)
+    assert (result.outcome, result.exit_code) == (Outcome.EXITED, 126)
+
+
+def test_an_engine_that_went_away_is_said_where_it_gives_no_answer() -> None:
+    said = 'guest\ntime="x" level=error msg="error waiting for container: unexpected EOF"\n'
+    with pytest.raises(UnavailableError, match="went away in the middle"):
+        judge(_done(125, said), Limits(), ours=True, started=None)
+
+
+def test_a_program_for_another_machine_is_explained_beside_its_code() -> None:
+    result = judge(_done(255, "exec /app: exec format error\n", stdout=b""), Limits(), ours=False)
+    assert result.exit_code == 255 and "not for this machine" in result.message
 
 
 def test_a_guest_the_wasm_runtime_refuses_is_the_guests_fault() -> None:
     with pytest.raises(GuestError, match="no export _start"):
-        judge(_done(126, "wasmdock: app.wasm: no export _start\n"), Limits(), is_wasm=True)
+        judge(_done(126, "wasmdock: app.wasm: no export _start\n", stdout=b""), Limits(), ours=True)
 
 
 def test_a_deadline_is_an_outcome() -> None:
-    result = judge(_done(-9, timed_out=True), Limits(timeout=2), is_wasm=False)
+    result = judge(_done(-9, timed_out=True), Limits(timeout=2), ours=False)
     assert (result.outcome, result.exit_code, result.stdout) == (Outcome.TIMED_OUT, 124, b"out")
 
 
 def test_output_without_end_is_an_outcome() -> None:
-    result = judge(_done(137, truncated=True), Limits(output=3), is_wasm=False)
+    result = judge(_done(137, truncated=True), Limits(output=3), ours=False)
     assert (result.outcome, result.exit_code) == (Outcome.TRAPPED, 134)
 
 
 def test_an_unknown_failure_of_docker_is_shown_as_it_is() -> None:
+    done = _done(125, "docker: Error: the moon is full\nSee 'docker run --help'.\n")
     with pytest.raises(CommandError, match='running "img" in Docker: docker: Error: the moon is full') as caught:
-        judge(_done(125, "docker: Error: the moon is full\nSee 'docker run --help'.\n"), Limits(), is_wasm=True)
+        judge(done, Limits(), ours=True, started=False)
     assert caught.value.code == 125
 
 
@@ -404,6 +450,17 @@ def test_the_runtime_runs_a_wasm_image_on_the_wasm_runtime(engine: FakeEngine) -
     runtime, runner = _fake_runtime(engine, _done(3), image)
     assert runtime.run(image, RunRequest()).exit_code == 3
     assert {"--runtime=io.containerd.wasmtime.v1", "--platform=wasi/wasm", "held:1"} < set(runner.calls[0])
+
+
+def test_the_engine_is_asked_whether_a_container_started_before_its_stderr_is_believed(tmp_path: Path) -> None:
+    image, said = hello(), "docker: Error response from daemon: no space left on device\n"
+    for name, action, started in (("a", "start", True), ("b", "create", False)):
+        (tmp_path / name).mkdir()
+        fake = FakeEngine(tmp_path / name, {"/events": {"Action": action, "timeNano": 1}})
+        runtime, _ = _fake_runtime(fake, _done(125, said), image)
+        with nullcontext() if started else pytest.raises(UnavailableError, match="disk is full"):
+            assert runtime.run(image, RunRequest()).exit_code == 125
+        fake.close()
 
 
 def test_ctrl_c_leaves_no_container(engine: FakeEngine) -> None:
@@ -553,6 +610,15 @@ def test_a_limit_reaches_the_wasm_runtime_in_the_container(wasm_docker: Docker) 
 
 @pytest.mark.docker
 def test_a_wasm_image_without_the_wasm_runtime_says_what_is_missing(wasm_docker: Docker) -> None:
-    with pytest.raises(ImageError, match="not for this machine") as caught:
-        DockerRuntime(wasm_docker, runtime="runc").run(sample("hello"), RunRequest())
-    assert "--runtime=io.containerd.wasmtime.v1" in caught.value.hint
+    result = DockerRuntime(wasm_docker, runtime="runc").run(sample("hello"), RunRequest())
+    assert result.exit_code != 0 and "not for this machine" in result.message
+    assert "--runtime=io.containerd.wasmtime.v1" in result.message
+
+
+@pytest.mark.docker
+def test_an_engine_tells_what_a_guest_printed_from_what_docker_says(docker: Docker) -> None:
+    said = "docker: Error response from daemon: no space left on device"
+    image = docker.image(NATIVE)
+    script = ("sh", "-c", f"echo '{said}' >&2; exit 125")
+    result = DockerRuntime(docker, held={str(image.digest): NATIVE}).run(image, RunRequest(args=script))
+    assert (result.exit_code, result.stderr.decode().strip()) == (125, said)

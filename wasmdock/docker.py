@@ -252,8 +252,10 @@ class Docker:
         """What happened to a container up to now: action, and nanoseconds of the clock of the engine."""
         now = time.time()
         filters = quote(json.dumps({"container": [container]}))
-        lines = self._body(f"/events?since={now - 3600:.3f}&until={now + 0.02:.3f}&filters={filters}")[1].splitlines()
-        entries = [json.loads(line) for line in lines]
+        status, body = self._body(f"/events?since={now - 3600:.3f}&until={now + 0.02:.3f}&filters={filters}")
+        if status != 200:
+            raise CommandError(f'asking "{self.host.url}" for the events of "{container}": it answered {status}')
+        entries = [json.loads(line) for line in body.splitlines()]
         return [(str(entry.get("Action", "")), int(entry.get("timeNano", 0))) for entry in entries]
 
     def _get(self, path: str) -> dict[str, Any]:

@@ -1,32 +1,15 @@
-"""One `docker run` as a value: a request in, the argv out; how the client ended in, the result out."""
+"""One `docker run` as a value: a request in, the argv out."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from wasmdock.docker_causes import client_lines, find_cause
-from wasmdock.errors import CommandError, GuestError, UsageError
-from wasmdock.process import Completed
-from wasmdock.runtime import (
-    DEFAULT_STACK,
-    OUT_OF_MEMORY_CODE,
-    TIMED_OUT_CODE,
-    TRAP_CODE,
-    Limits,
-    Mount,
-    Outcome,
-    RunRequest,
-    RunResult,
-)
+from wasmdock.errors import UsageError
+from wasmdock.runtime import DEFAULT_STACK, Limits, Mount, RunRequest
 
 # Docker refuses a mount at "/"; our runtime shows the first folder to the guest as the second.
 ROOT_MOUNT = "/.wasmdock/root"
 DIRECTORIES_VARIABLE = "WASMDOCK_DIRS"
 _MIB = 1 << 20
-TAIL = 16 << 10
-_SHIM_SAYS = b"wasmdock: "
-# A trap after a refused growth of a table is 137 for our Wasm runtime. In-process nobody can tell it from any other
-# trap (wasmtime's C API gives no word of a refusal), so that `run` says 134 on both roads.
-_TABLES_REFUSED, _TRAPPED = "(WASMDOCK_TABLES)", "\n    wasm trap: "
 # Variables that steer the docker client itself cannot go through its environment.
 _CLIENTS_OWN = frozenset({"PATH", "HOME", "TMPDIR", "USER", "GODEBUG", "GOMAXPROCS", "NO_PROXY", "ALL_PROXY"})
 _CLIENTS_PREFIXES = ("LD_", "DYLD_", "DOCKER_", "BUILDX_", "XDG_", "SSH_", "SSL_", "HTTP_", "HTTPS_")
@@ -171,77 +154,3 @@ def phases_of(events: Sequence[tuple[str, int]]) -> dict[str, float]:
         ("container end", "die", "destroy"),
     )
     return {name: (at[end] - at[begin]) / 1e9 for name, begin, end in spans if begin in at and end in at}
-
-
-def said_by_runtime(stderr: bytes) -> bool:
-    """Whether our Wasm runtime had the last word on stderr."""
-    return bool(_split(stderr)[1])
-
-
-def judge(done: Completed, limits: Limits, *, is_wasm: bool) -> RunResult:
-    """Turn how the docker client ended into a result, or raise what its failure means.
-
-    What our Wasm runtime said at the end of stderr becomes the message and is no longer part of stderr.
-    """
-    if done.timed_out:
-        return RunResult(Outcome.TIMED_OUT, TIMED_OUT_CODE, done.stdout, done.stderr, _timed_out(limits))
-    if done.truncated:
-        message = f"stopped: more than {limits.output} bytes of output that nobody read"
-        if limits.printed is not None:
-            message = f"stopped: it printed more than {limits.printed} bytes (--output)"
-        return RunResult(Outcome.TRAPPED, TRAP_CODE, done.stdout, done.stderr, message)
-    _raise_failure(done)
-    stderr, said = _split(done.stderr) if is_wasm else (done.stderr, "")
-    code = done.code if done.code >= 0 else 128 - done.code
-    if said and code == 125:
-        raise CommandError(f"the Wasm runtime failed: {said}", "", done.argv, code, said)
-    if said and code in (126, 127):
-        raise GuestError(said)
-    if said and _TABLES_REFUSED in said and _TRAPPED in said:
-        code = TRAP_CODE
-    outcome = _OUTCOMES.get(code, Outcome.EXITED) if said else Outcome.EXITED
-    return RunResult(outcome, code, done.stdout, stderr, said if outcome is not Outcome.EXITED else "")
-
-
-_OUTCOMES = {
-    TRAP_CODE: Outcome.TRAPPED,
-    OUT_OF_MEMORY_CODE: Outcome.OUT_OF_MEMORY,
-    TIMED_OUT_CODE: Outcome.TIMED_OUT,
-}
-
-
-def _timed_out(limits: Limits) -> str:
-    return f"the time limit of {limits.timeout:g} s is over (--timeout)" if limits.timeout else "stopped"
-
-
-def _split(stderr: bytes) -> tuple[bytes, str]:
-    """The guest's own stderr, and our runtime's last word: the last line with its name and what follows."""
-    start = stderr.rfind(b"\n" + _SHIM_SAYS) + 1
-    if start == 0 and not stderr.startswith(_SHIM_SAYS):
-        return stderr, ""
-    return stderr[:start], stderr[start + len(_SHIM_SAYS) :].decode("utf-8", "replace").strip()
-
-
-def _raise_failure(done: Completed) -> None:
-    """Raise where the client or the engine failed, not the guest."""
-    text = done.stderr[-TAIL:].decode("utf-8", "replace")
-    doing = f'running "{_image_of(done.argv)}" in Docker'
-    lines = client_lines(text)
-    # What runc says from inside the container, where the program is not for this machine.
-    misfit = text.startswith("exec ") and text.rstrip().endswith(": exec format error")
-    if done.code in (1, 125, 126, 127) and lines:
-        known = find_cause(doing, "\n".join(lines))
-        raise known or CommandError(f"{doing}: {lines[0]}", "", done.argv, done.code, text)
-    if done.code != 0 and misfit:
-        raise find_cause(doing, text) or CommandError(f"{doing}: {text}", "", done.argv, done.code, text)
-
-
-def _image_of(argv: Sequence[str]) -> str:
-    """The image's name in an argv of ours: the word after the last option."""
-    words = iter(argv[2:])
-    for word in words:
-        if word in ("--env", "--mount"):
-            next(words, "")
-        elif not word.startswith("--"):
-            return word
-    return ""

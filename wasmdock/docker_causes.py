@@ -168,12 +168,11 @@ _CLIENT_SAYS = (
     "permission denied while trying to connect",
     "the input device is not a TTY",
     "cannot attach stdin to a TTY",
-    'time="',
 )
 
 
 def client_lines(stderr: str) -> list[str]:
-    """The lines of a stderr that are the docker client's own."""
+    """The lines of a stderr that read like the docker client's own. A program in a container can print them, too."""
     return [line for line in stderr.splitlines() if line.startswith(_CLIENT_SAYS)]
 
 

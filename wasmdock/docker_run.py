@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from wasmdock.docker import Docker
-from wasmdock.docker_call import TAIL, DockerCall, judge, phases_of, run_arguments, said_by_runtime
+from wasmdock.docker_call import DockerCall, phases_of, run_arguments
 from wasmdock.docker_causes import WASM_RUNTIME
+from wasmdock.docker_verdict import TAIL, is_doubtful, judge, last_word
 from wasmdock.errors import WasmdockError
 from wasmdock.oci.image import Image
 from wasmdock.process import Completed
@@ -79,12 +80,13 @@ class DockerRuntime:
         reference = self._references[str(image.digest)]
         name = f"wasmdock-{secrets.token_hex(6)}"
         is_wasm = image.platform.is_wasm
+        runtime = self._runtime or (WASM_RUNTIME if is_wasm else None)
         call = run_arguments(
             reference,
             request,
             is_wasm=is_wasm,
             name=name,
-            runtime=self._runtime or (WASM_RUNTIME if is_wasm else None),
+            runtime=runtime,
             platform=str(image.platform) if is_wasm else None,
             tty=self._tty,
             options=self._options,
@@ -96,7 +98,7 @@ class DockerRuntime:
             raise
         if done.timed_out and done.code < 0:
             self._remove(name)  # the client had to be killed, so nobody else does
-        return self._result(done, request, name, is_wasm)
+        return self._result(done, request, name, is_wasm and runtime == WASM_RUNTIME)
 
     def _call(self, call: DockerCall, request: RunRequest, name: str, allowance: float) -> Completed:
         limit = request.limits.timeout
@@ -127,16 +129,24 @@ class DockerRuntime:
             return {}
         return {"cap": request.limits.printed, "on_overflow": lambda: self._remove_beside(name)}
 
-    def _result(self, done: Completed, request: RunRequest, name: str, is_wasm: bool) -> RunResult:
+    def _result(self, done: Completed, request: RunRequest, name: str, ours: bool) -> RunResult:
         inherited = request.stdio is Stdio.INHERIT
-        verdict = judge(done, request.limits, is_wasm=is_wasm)
+        started = self._has_started(name) if is_doubtful(done) else True
+        verdict = judge(done, request.limits, ours=ours, started=started)
         if verdict.outcome is Outcome.EXITED and verdict.exit_code == OUT_OF_MEMORY_CODE and self._was_oom(name):
             verdict = verdict._replace(outcome=Outcome.OUT_OF_MEMORY, message="out of memory: the kernel ended it")
         phases = {"run": done.seconds, **(self._phases(name) if self._timed else {})}
         if inherited:  # the user has read what the runtime said already
-            said = "" if said_by_runtime(done.stderr) else verdict.message
+            said = "" if verdict.message == last_word(done.stderr) else verdict.message
             return verdict._replace(stdout=b"", stderr=b"", message=said, phases=phases)
         return verdict._replace(phases=phases)
+
+    def _has_started(self, name: str) -> bool | None:
+        """Ask the engine's events: whatever a guest prints, it cannot change these. None without an answer."""
+        try:
+            return any(action == "start" for action, _ in self._docker.events(name))
+        except WasmdockError:
+            return None
 
     def _was_oom(self, name: str) -> bool:
         """Ask the engine's events: the container itself is gone. No answer counts as no."""
