@@ -456,7 +456,8 @@ def test_the_engine_is_asked_whether_a_container_started_before_its_stderr_is_be
     image, said = hello(), "docker: Error response from daemon: no space left on device\n"
     for name, action, started in (("a", "start", True), ("b", "create", False)):
         (tmp_path / name).mkdir()
-        fake = FakeEngine(tmp_path / name, {"/events": {"Action": action, "timeNano": 1}})
+        clock = {"SystemTime": "2026-01-01T00:00:00.123456789Z"}
+        fake = FakeEngine(tmp_path / name, {"/info": clock, "/events": {"Action": action, "timeNano": 1}})
         runtime, _ = _fake_runtime(fake, _done(125, said), image)
         with nullcontext() if started else pytest.raises(UnavailableError, match="disk is full"):
             assert runtime.run(image, RunRequest()).exit_code == 125

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from urllib.parse import quote
 
 from wasmdock.attach import Attacher, attach_command
 from wasmdock.docker_host import START_HINT, Host, Ping, ask, find_host, ping
-from wasmdock.errors import BuildError, CommandError, ImageError, UnavailableError
+from wasmdock.errors import BuildError, CommandError, ImageError, UnavailableError, WasmdockError
 from wasmdock.oci.image import Image, Platform, Reference
 from wasmdock.process import DEFAULT_CAP, Completed, Runner, run_command
 
@@ -25,6 +26,7 @@ _SAVE_CAP = 4 << 30
 _CONTAINERD_STORE = "io.containerd.snapshotter.v1"
 _MOUNTS = re.compile(r"--mount=\S+[ \t]*(?:\\\n\s*)?")
 _MINUTES = 1800.0
+_LONG = 30 * 86400.0  # seconds back that an engine's events are asked for; it keeps the last 256 of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,15 +250,29 @@ class Docker:
         """What the engine records of a container; empty where there is none of that name or id."""
         return self._get(f"/containers/{quote(name, safe='')}/json")
 
-    def events(self, container: str) -> list[tuple[str, int]]:
-        """What happened to a container up to now: action, and nanoseconds of the clock of the engine."""
-        now = time.time()
+    def events(self, container: str, now: float | None = None) -> list[tuple[str, int]]:
+        """What happened to a container up to now, by our clock or the given one: action, and the engine's nanoseconds.
+
+        Raises CommandError where the engine has no such answer.
+        """
+        now = time.time() if now is None else now
         filters = quote(json.dumps({"container": [container]}))
-        status, body = self._body(f"/events?since={now - 3600:.3f}&until={now + 0.02:.3f}&filters={filters}")
+        status, body = self._body(f"/events?since={now - _LONG:.3f}&until={now + 0.02:.3f}&filters={filters}")
         if status != 200:
             raise CommandError(f'asking "{self.host.url}" for the events of "{container}": it answered {status}')
         entries = [json.loads(line) for line in body.splitlines()]
         return [(str(entry.get("Action", "")), int(entry.get("timeNano", 0))) for entry in entries]
+
+    def has_started(self, container: str) -> bool | None:
+        """Whether a container ever ran, by the events that no guest can change; None where nobody can tell.
+
+        The engine's own clock bounds them: by that of another machine the last ones may be yet to come.
+        """
+        try:
+            now = datetime.fromisoformat(str(self._get("/info").get("SystemTime", ""))).timestamp()
+            return any(action == "start" for action, _ in self.events(container, now))
+        except (WasmdockError, ValueError):
+            return None
 
     def _get(self, path: str) -> dict[str, Any]:
         """The JSON object at a path of the API; empty where there is none."""

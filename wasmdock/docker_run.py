@@ -131,7 +131,7 @@ class DockerRuntime:
 
     def _result(self, done: Completed, request: RunRequest, name: str, ours: bool) -> RunResult:
         inherited = request.stdio is Stdio.INHERIT
-        started = self._has_started(name) if is_doubtful(done) else True
+        started = self._docker.has_started(name) if is_doubtful(done) else True
         verdict = judge(done, request.limits, ours=ours, started=started)
         if verdict.outcome is Outcome.EXITED and verdict.exit_code == OUT_OF_MEMORY_CODE and self._was_oom(name):
             verdict = verdict._replace(outcome=Outcome.OUT_OF_MEMORY, message="out of memory: the kernel ended it")
@@ -140,13 +140,6 @@ class DockerRuntime:
             said = "" if verdict.message == last_word(done.stderr) else verdict.message
             return verdict._replace(stdout=b"", stderr=b"", message=said, phases=phases)
         return verdict._replace(phases=phases)
-
-    def _has_started(self, name: str) -> bool | None:
-        """Ask the engine's events: whatever a guest prints, it cannot change these. None without an answer."""
-        try:
-            return any(action == "start" for action, _ in self._docker.events(name))
-        except WasmdockError:
-            return None
 
     def _was_oom(self, name: str) -> bool:
         """Ask the engine's events: the container itself is gone. No answer counts as no."""
