@@ -72,7 +72,7 @@ def test_exit_code_may_be_another_than_0(wasmdock: CommandLine, tmp_path: Path) 
 
 
 def test_every_form_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install 'wasmdock[bench]'")
+    pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install '.[bench]'")
     files = [tmp_path / f"r.{ending}" for ending in ("json", "csv", "md", "html", "png")]
     done = wasmdock("bench", *QUICK, "--rounds", "1", "--export", ",".join(map(str, files)))
     assert done.code == 0, done.stderr

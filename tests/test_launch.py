@@ -36,7 +36,7 @@ REFUSALS = [
     # nature, machine, wanted, error, its message, a part of its hint
     (CORE, BARE, DOCKER, UnavailableError, "in Docker: no engine answers", "scripts/engine start"),
     (CORE, STOPPED, DOCKER, UnavailableError, "no Docker engine answers at /run/docker.sock", "DOCKER_HOST"),
-    (HTTP, BARE, None, UnavailableError, "running a wasi:http component in Docker: no engine answers", "[shim]"),
+    (HTTP, BARE, None, UnavailableError, "running a wasi:http component in Docker: no engine answers", "scripts/shim"),
     (NATIVE, PROVEN, HERE, UsageError, "only Wasm runs here", "leave --on process out"),
     (NATIVE, BARE, None, UnavailableError, "running a native Linux program in Docker: no engine", "start Docker"),
 ]

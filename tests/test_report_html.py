@@ -15,7 +15,7 @@ from wasmdock.plots import draw_all, draw_history, draw_png
 from wasmdock.report_html import render_html
 from wasmdock.results import Results
 
-pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install 'wasmdock[bench]'")
+pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install '.[bench]'")
 
 
 class Page(HTMLParser):

@@ -97,6 +97,12 @@ def artifact_of(guest: Guest, target: Target, data: bytes) -> Artifact:
     return Artifact(guest.name, target, data, guest.version, guest.description, guest.license)
 
 
+def rustup_cure(text: str) -> str:
+    """The command that rustup itself names where it has no toolchain to run; empty where it names none."""
+    found = re.search(r"rustup default [\w.-]+", text)
+    return found[0] if found else ""
+
+
 def lacks_network(done: Completed) -> bool:
     """Whether cargo failed because it could not reach a registry."""
     return done.code != 0 and bool(_NO_NETWORK.search(done.stderr_text(1 << 16)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wasmdock.cargo import ARTIFACT_CAP, build_failure, cargo_arguments, find_output, lacks_network
+from wasmdock.cargo import ARTIFACT_CAP, build_failure, cargo_arguments, find_output, lacks_network, rustup_cure
 from wasmdock.errors import BuildError, UnavailableError, WasmdockError
 from wasmdock.guest import Guest, Target
 from wasmdock.process import Runner
@@ -83,7 +83,7 @@ def _ask(folder: Path, environment: Mapping[str, str], runner: Runner) -> dict[s
         if done.code != 0 or done.timed_out:
             said = done.stderr_text().splitlines() or [f"exit code {done.code}"]
             told = next((line for line in said if line.startswith("error")), said[-1])  # rustup adds a backtrace
-            raise UnavailableError(f"rustc does not run: {told}")
+            raise UnavailableError(f"rustc does not run: {told}", rustup_cure(done.stderr_text()))
         answers.append(done.stdout.decode("utf-8", "replace").strip())
     return {"version": answers[0], "sysroot": answers[1]}
 
@@ -193,7 +193,8 @@ def explain_missing(toolchain: Toolchain | WasmdockError, target: Target) -> tup
     wanted = target.triple or "this machine"
     if isinstance(toolchain, WasmdockError):
         add = f", then `rustup target add {target.triple}`" if target.is_wasm else ""
-        return toolchain.message, f"install Rust (https://rustup.rs){add}"
+        cure = f"`{toolchain.hint}`" if toolchain.hint else "install Rust (https://rustup.rs)"
+        return toolchain.message, f"{cure}{add}"
     if ".rustup" in toolchain.sysroot.parts or "toolchains" in toolchain.sysroot.parts:
         return f"rustc has no target {wanted}", f"`rustup target add {wanted}`"
     return f"rustc has no target {wanted}", f"`apt install libstd-rust-dev-wasm32` or `rustup target add {wanted}`"

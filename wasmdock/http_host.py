@@ -25,7 +25,7 @@ SERVING = "wasmdock: serving on "
 DEFAULT_PORT = 8080
 MISSING = UnavailableError(
     "serving wasi:http without a container: the program wasmdock-host is not here",
-    "pip install 'wasmdock[shim]', or in a checkout with cargo: scripts/shim",
+    "in a clone of wasmdock, with cargo: scripts/shim (once, some ten minutes); else name its folder in WASMDOCK_SHIM",
 )
 _PREFIXES = ("/usr/local", "/usr")
 _COMPILE_TIME = 120.0

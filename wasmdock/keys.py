@@ -56,5 +56,5 @@ def _need_library() -> None:
     try:
         import cryptography  # noqa: F401  # only to see whether it is there
     except ImportError as error:
-        cure = "pip install 'wasmdock[sign]'"
+        cure = "in a clone of wasmdock: pip install '.[sign]'; anywhere: pip install cryptography"
         raise UnavailableError("signing and verifying: cryptography is missing", cure) from error

@@ -86,7 +86,7 @@ def _in_docker(nature: Nature, machine: Machine, why: str) -> Launch:
         raise UnavailableError(
             f"running {nature.value} in Docker: {machine.trouble or 'no engine answers'}",
             "start Docker, or set DOCKER_HOST; on a Debian host with root: scripts/engine start"
-            + ("; or serve it without: pip install 'wasmdock[shim]'" if nature is Nature.HTTP else ""),
+            + ("; or serve it without: scripts/shim, in a clone with cargo" if nature is Nature.HTTP else ""),
         )
     if nature is Nature.NATIVE:
         return Launch(Road.DOCKER, f"in Docker, for {nature.value}: {why}")

@@ -94,7 +94,8 @@ def _drawing() -> Iterator[_New]:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UnavailableError("drawing plots: matplotlib is not installed", "pip install 'wasmdock[bench]'") from error
+        cure = "in a clone of wasmdock: pip install '.[bench]'; anywhere: pip install matplotlib"
+        raise UnavailableError("drawing plots: matplotlib is not installed", cure) from error
     style: Any = {  # matplotlib types its keys as a list of some 300 literals
         "svg.fonttype": "none",
         "svg.hashsalt": "wasmdock",

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from wasmdock.cargo import rustup_cure
 from wasmdock.errors import UnavailableError
-from wasmdock.process import Runner, run_command
+from wasmdock.process import Completed, Runner, run_command
 
 PROGRAMS = ("wasmdock-shim", "wasmdock-host")
 # Where each name leads, below the prefix. shim/README.md says what each is for.
@@ -35,16 +36,23 @@ def find_programs(given: Path | None, checkout: Path, runner: Runner = run_comma
         looked = given or Path(sys.executable).parent
         raise UnavailableError(
             f'installing the Wasm runtime: "{looked}" does not hold {" and ".join(PROGRAMS)}',
-            "pip install 'wasmdock[shim]', or run this in a checkout with cargo, or name a folder with --from",
+            'in a clone of wasmdock, with cargo: wasmdock engine install --from "$(scripts/shim)"',
         )
     done = runner([str(script)], timeout=BUILD_TIMEOUT)
     if done.code != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise UnavailableError(
-            f"building the Wasm runtime: {said[-1] if said else f'exit code {done.code}'}",
-            f"{script} shows all of it",
-        )
+        raise _build_failure(done, script)
     return Path(done.stdout.decode().strip().splitlines()[-1])
+
+
+def _build_failure(done: Completed, script: Path) -> UnavailableError:
+    """What was looked for, what was wrong with the cargo that was to build it, and the cure."""
+    said = done.stderr_text().splitlines() or [f"exit code {done.code}"]
+    told = next((line for line in said if line.startswith("error")), said[-1])
+    last = "install Rust: https://rustup.rs" if "command not found" in told else f"{script} shows all of it"
+    return UnavailableError(
+        f'building the Wasm runtime, as "{Path(sys.executable).parent}" does not hold {" and ".join(PROGRAMS)}: {told}',
+        rustup_cure(done.stderr_text()) or last,
+    )
 
 
 def install_programs(folder: Path, prefix: Path) -> list[Path]:

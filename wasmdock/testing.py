@@ -1,6 +1,6 @@
 """Wasm guests in tests: a WasmContainer for testcontainers, and a pytest fixture.
 
-`pip install wasmdock[testing]`; for the fixture, `pytest_plugins = ["wasmdock.testing"]` in conftest.py.
+`pip install '.[testing]'` in a clone; for the fixture, `pytest_plugins = ["wasmdock.testing"]` in conftest.py.
 """
 
 import os
