@@ -1,6 +1,9 @@
 import gzip
 import struct
 import tarfile
+import time
+import tracemalloc
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,50 @@ def test_a_long_name_in_gnu_or_pax_format_is_read(tmp_path: Path) -> None:
         with tarfile.open(path, "w", format=form) as tar:
             tar.addfile(tarfile.TarInfo(name))
         assert list_files(image_with(path.read_bytes())) == (f"/{name}",)
+
+
+def test_a_path_longer_than_linux_takes_is_refused() -> None:
+    name = "a/" * 2048 + "x"
+    for make in (lambda: read_file(image_with(tar_of({name: b""})), "/a"), lambda: read_file(image_with(), name)):
+        with pytest.raises(ImageError, match="more than the 4096 bytes allowed"):
+            make()
+
+
+def test_deep_paths_are_listed_in_time_that_grows_with_their_letters() -> None:
+    tar = tar_of({f"{number}/" + "a/" * 2000: special(f"{number}/" + "a/" * 2000 + "x", b"0") for number in range(300)})
+    began = time.process_time()
+    assert len(list_files(image_with(tar, tar))) == 300
+    assert time.process_time() - began < 2  # the square of it took ten times as long
+
+
+@pytest.mark.parametrize(
+    ("layers", "seen"),
+    [
+        (({"d/x": b"", "d.x": b"", "d/y/z": b""}, {"d": b""}), ("/d", "/d.x")),
+        (({"d/x/y": b"", "e": b""}, {"d/.wh.x": b""}), ("/e",)),
+        (({"d/x": b""}, {".wh..wh..opq": b"", "e": b""}), ("/e",)),
+        (({"d/x": b""}, {"d/.wh.x": b""}, {"d/x": b""}), ("/d/x",)),
+        (({"d/x": b""}, {"d": b""}, {"d": special("d", tarfile.DIRTYPE), "d/y": b""}), ("/d/y",)),
+    ],
+    ids=["file for a folder", "folder removed", "all removed", "removed and made again", "file between folders"],
+)
+def test_files_of_lower_layers_are_listed_where_nothing_hides_them(
+    layers: Sequence[Mapping[str, bytes | tarfile.TarInfo]], seen: tuple[str, ...]
+) -> None:
+    assert list_files(image_with(*map(tar_of, layers))) == seen
+
+
+def test_headers_without_a_member_are_not_kept() -> None:
+    records = b"".join(b"%d c%07d=\n" % (13, number) for number in range(80_000))
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = b"x", len(records)
+    packed = header.tobuf(tarfile.USTAR_FORMAT) + records + bytes(-len(records) % 512)
+    tracemalloc.start()
+    with pytest.raises(ImageError, match="after an extended header"):
+        list(members(PieceSource([packed]), "headers"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * len(records)
 
 
 def test_a_file_beyond_the_cap_is_refused_and_not_kept() -> None:

@@ -19,6 +19,7 @@ _MAGIC = b"\0asm"
 _ELF = b"\x7fELF"
 # e_machine of the ELF header (System V gABI), at offset 18, little-endian except on s390x.
 _MACHINES = {3: "386", 40: "arm", 62: "amd64", 183: "arm64", 243: "riscv64", 21: "ppc64le", 22: "s390x"}
+_FOLDERS = 1000  # of PATH that are looked into
 _LAST_YEAR = 253_402_300_799  # the end of the year 9999, in seconds since 1970
 _OCI = "org.opencontainers.image."
 _TITLE = f"{_OCI}title"
@@ -105,7 +106,7 @@ def extract(image: Image) -> bytes:
     path = entry(image).path
     candidates = _candidates(image, path)
     if len(candidates) > 1:
-        there = list_files(image)
+        there = set(list_files(image))
         candidates = [candidate for candidate in candidates if candidate in there] or candidates[-1:]
     try:
         return read_file(image, candidates[0])
@@ -127,7 +128,7 @@ def _candidates(image: Image, path: str) -> list[str]:
         found = [path]
     else:
         folders = image.env.get("PATH", "").split(":") if "/" not in path else []
-        found = [f"{folder}/{path}" for folder in (*filter(None, folders), image.working_dir)]
+        found = [f"{folder}/{path}" for folder in (*filter(None, folders[:_FOLDERS]), image.working_dir)]
     return ["/" + clean_name(name, f'"{shown(path)}" in the image') for name in found]
 
 

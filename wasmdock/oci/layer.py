@@ -1,7 +1,7 @@
 """One file out of an image's layers, read in memory by its exact name and never unpacked to disk."""
 
 import hashlib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from wasmdock.errors import ImageError
 from wasmdock.oci.compression import UNPACKED_CAP, unpack
@@ -10,6 +10,9 @@ from wasmdock.oci.image import Digest, Image, Layer
 from wasmdock.oci.tar import Member, PieceSource, clean_name, members
 
 FILE_CAP = 128 << 20  # bytes of the one file
+_NAMES_CAP = 128 << 20  # bytes that the names of all layers together may take
+_NAME_COST = 100  # bytes of a name beside its letters
+_LOWEST = 1 << 30  # below every layer
 _WHITEOUT = ".wh."  # image-spec layer.md, "Whiteouts"
 _OPAQUE = ".wh..wh..opq"
 
@@ -37,21 +40,47 @@ def read_file(image: Image, path: str, *, file_cap: int = FILE_CAP, layer_cap: i
 
 def list_files(image: Image, *, layer_cap: int = UNPACKED_CAP) -> tuple[str, ...]:
     """The absolute paths of the ordinary files a container would see, sorted. Raises as `read_file` does."""
-    kinds: dict[str, str] = {}
-    hidden: set[str] = set()
-    for layer, diff_id in _from_the_top(image):
-        found = {member.name: member.kind for member, _ in _walk(layer, diff_id, layer_cap)}
-        kinds |= {name: kind for name, kind in found.items() if not _is_covered(name, kinds, hidden)}
-        hidden |= {removed for name in found if (removed := _whitened(name)) is not None}
-    files = (name for name, kind in kinds.items() if kind == "file" and _whitened(name) is None)
-    return tuple(sorted(f"/{name}" for name in files))
+    tops: dict[str, tuple[int, str]] = {}  # how far from the top each name is first, and as what
+    covers: dict[str, int] = {}  # how far from the top a name first hides what lower layers have at and below it
+    left = _NAMES_CAP
+    for depth, (layer, diff_id) in enumerate(_from_the_top(image)):
+        found = {}
+        for member, _ in _walk(layer, diff_id, layer_cap):
+            found[member.name] = member.kind
+            left -= 0 if member.name in tops else len(member.name) + _NAME_COST
+            if left < 0:
+                raise ImageError(f'listing the files of image "{image.digest}": it has too many names')
+        for name, kind in found.items():
+            tops.setdefault(name, (depth, kind))
+            for covering in _covering(name, kind):
+                covers.setdefault(covering, depth)
+    covered = _covered(tops, covers)
+    files = (name for name, (_, kind) in tops.items() if kind == "file" and _whitened(name) is None)
+    return tuple(sorted(f"/{name}" for name in files if name not in covered))
 
 
-def _is_covered(name: str, kinds: Mapping[str, str], hidden: Container[str]) -> bool:
-    """Whether a higher layer has the name, removed it, or put something else than a directory above it."""
-    parents = _parents(name)
-    replaced = any(kinds.get(parent, "directory") != "directory" for parent in parents)
-    return name in kinds or replaced or any(path in hidden for path in ("", *parents, name))
+def _covering(name: str, kind: str) -> list[str]:
+    removed = _whitened(name)
+    return [name] * (kind != "directory") + ([] if removed is None else [removed])
+
+
+def _covered(tops: Mapping[str, tuple[int, str]], covers: Mapping[str, int]) -> set[str]:
+    """The names that something in a higher layer hides, in one pass: a folder is followed by all that is in it."""
+    above: list[tuple[str, int]] = []  # the names on the way to this one that cover, each with the highest so far
+    covered = set()
+    for name in sorted(tops.keys() | covers, key=lambda name: name.replace("/", "\0")):
+        while above and not _is_within(name, above[-1][0]):
+            above.pop()
+        highest = min(covers.get(name, _LOWEST), above[-1][1] if above else _LOWEST)
+        if name in covers:
+            above.append((name, highest))
+        if name in tops and highest < tops[name][0]:
+            covered.add(name)
+    return covered
+
+
+def _is_within(name: str, folder: str) -> bool:
+    return not folder or name.startswith(folder) and name[len(folder) :][:1] in ("", "/")
 
 
 class _Search:
@@ -59,19 +88,19 @@ class _Search:
 
     def __init__(self, wanted: str, file_cap: int) -> None:
         self.wanted, self.file_cap = wanted, file_cap
+        self.parents = frozenset(_parents(wanted))
         self.found: Member | None = None
         self.content = b""
         self.hidden = ""  # why layers below are not looked at
 
     def look_at(self, member: Member, source: PieceSource) -> None:
-        parents = _parents(self.wanted)
         if member.name == self.wanted:
             self.found = member
             wanted = member.is_file and member.size <= self.file_cap
             self.content = source.read(member.size) if wanted else b""
-        elif member.name in parents and member.kind != "directory":
+        elif member.name in self.parents and member.kind != "directory":
             self.hidden, self.found = f'"/{shown(member.name)}" is a {member.kind}', None
-        elif _whitened(member.name) in ("", *parents, self.wanted):
+        elif (removed := _whitened(member.name)) in ("", self.wanted) or removed in self.parents:
             self.hidden = "a layer removed it"
 
 
@@ -115,8 +144,7 @@ def _walk(layer: Layer, diff_id: Digest, cap: int) -> Iterator[tuple[Member, Pie
 
 def _parents(name: str) -> tuple[str, ...]:
     """`a/b/c` -> `a`, `a/b`."""
-    parts = name.split("/")
-    return tuple("/".join(parts[:count]) for count in range(1, len(parts)))
+    return tuple(name[:place] for place, letter in enumerate(name) if letter == "/")
 
 
 def _whitened(name: str) -> str | None:

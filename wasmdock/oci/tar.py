@@ -14,6 +14,7 @@ from wasmdock.oci.fields import shown
 BLOCK = 512
 _HEADER_CAP = 1 << 20  # bytes of one pax or long-name header
 _SIZE_CAP = 1 << 40  # bytes of one member: 1 TiB
+_NAME_CAP = 4096  # bytes of a path, as Linux has it; what looks at each folder above takes the square of it
 _FILE = "file"
 _KINDS = {
     b"0": _FILE,
@@ -27,6 +28,8 @@ _KINDS = {
     b"6": "named pipe",
     b"S": "sparse file",
 }
+_SPARSE = b"GNU.sparse."
+_PAX_KEYS = (b"path", b"linkpath", b"size", b"GNU.sparse.name")
 _WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
 
 
@@ -126,6 +129,7 @@ def members(source: Source, what: str) -> Iterator[Member]:
     Raises ImageError for a damaged or truncated tar and for names that lead out of it (`..`).
     """
     extras: dict[str, str] = {}
+    extended = False
     while header := source.read(BLOCK):
         if len(header) < BLOCK:
             raise _damaged(what, "it ends in the middle of a header")
@@ -135,19 +139,22 @@ def members(source: Source, what: str) -> Iterator[Member]:
         kind, size = header[156:157], _number(header[124:136], what)
         if kind in (b"x", b"L", b"K", b"g"):
             extras |= _extended(kind, _header_data(source, size, what), what)
+            extended = True
             continue
         member = _member(source, header, extras, what)
-        extras = {}
+        extras, extended = {}, False
         yield member
         end = member.offset + -(-member.size // BLOCK) * BLOCK
         if not source.skip(end - source.position):
             raise _damaged(what, f'it ends within "{shown(member.name)}"')
-    if extras:
+    if extended:
         raise _damaged(what, "it ends after an extended header")
 
 
 def clean_name(name: str, what: str) -> str:
-    """A path inside an image with single slashes and none at the ends. Raises ImageError for `..`."""
+    """A path inside an image with single slashes and none at the ends. Raises ImageError for `..` and long ones."""
+    if len(name) > _NAME_CAP or len(name.encode("utf-8", "surrogatepass")) > _NAME_CAP:
+        raise ImageError(f'reading {what}: the name "{shown(name)}" has more than the {_NAME_CAP} bytes allowed')
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise ImageError(f'reading {what}: the name "{shown(name)}" leads out of the image')
@@ -235,7 +242,7 @@ def _extended(kind: bytes, data: bytes, what: str) -> dict[str, str]:
 
 
 def _pax(data: bytes, what: str) -> dict[str, str]:
-    """Records `<length> <key>=<value>\\n`, the length counting itself."""
+    """Records `<length> <key>=<value>\\n`, the length counting itself; only the keys that are read are kept."""
     found = {}
     start = 0
     while start < len(data):
@@ -248,7 +255,10 @@ def _pax(data: bytes, what: str) -> dict[str, str]:
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
         if not equals or (b"\0" in value and key in (b"path", b"linkpath", b"GNU.sparse.name")):
             raise _damaged(what, "a pax header is malformed")
-        found[key.decode("utf-8", "surrogateescape")] = value.decode("utf-8", "surrogateescape")
+        if key in _PAX_KEYS:
+            found[key.decode()] = value.decode("utf-8", "surrogateescape")
+        elif key.startswith(_SPARSE):
+            found[_SPARSE.decode()] = ""
         start = end
     return found
 
