@@ -22,8 +22,8 @@ LAYERS = {
         oci oci.fields oci.reference oci.manifest oci.compression oci.fixed oci.image oci.image_index oci.tar
         oci.layer""",
     "2 one concern each": """
-        runtime grants stack launch process lifeline attach relay guest guest_files results surroundings code_cache
-        watch oci.*""",
+        runtime grants stack launch process lifeline attach relay guest guest_files guest_inputs results surroundings
+        code_cache watch oci.*""",
     "3 the ends of the pipeline": """
         shape pack convert sbom keys cosign provenance difference optimize
         cargo host_cargo docker* builder build shim engine.* engine http_host serve

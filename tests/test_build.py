@@ -21,7 +21,8 @@ from wasmdock.cargo import STATIC, build_failure, cargo_arguments, find_output, 
 from wasmdock.docker import Docker
 from wasmdock.errors import BuildError, GuestError, UnavailableError, UsageError
 from wasmdock.guest import Guest, Target, load_guest
-from wasmdock.guest_files import SourceFile, digest_sources, outside_crates, read_sources
+from wasmdock.guest_files import SourceFile, read_sources
+from wasmdock.guest_inputs import digest_sources, outside_crates
 from wasmdock.process import Completed
 
 ROOT = Path(__file__).parent.parent
@@ -95,6 +96,38 @@ def test_crates_outside_the_folder_are_found_and_count(guest: Guest) -> None:
     before = _digest(guest)
     (other / "lib.rs").write_text("")
     assert _digest(guest) != before
+
+
+def test_a_crate_taken_over_from_the_workspace_above_counts(guest: Guest) -> None:
+    shared = guest.folder.parent / "shared"
+    shared.mkdir()
+    (guest.folder.parent / "Cargo.toml").write_text('[workspace]\ndependencies.shared.path = "shared"\n')
+    (guest.folder / "Cargo.toml").write_text(MANIFEST + "[dependencies]\nshared.workspace = true\n")
+    assert outside_crates(guest.folder, read_sources(guest.folder)) == (shared,)
+    before = _digest(guest)
+    (shared / "lib.rs").write_text("")
+    assert _digest(guest) != before
+
+
+def test_cargos_own_settings_of_the_user_count(guest: Guest, tmp_path: Path) -> None:
+    sources, home = read_sources(guest.folder), {"CARGO_HOME": str(tmp_path)}
+    before = digest_sources(guest.folder, sources, home)
+    (tmp_path / "config.toml").write_text('[build]\nrustflags = ["-Copt-level=0"]\n')
+    assert digest_sources(guest.folder, sources, home) != before
+
+
+def test_a_symlink_that_leads_to_itself_is_named(guest: Guest) -> None:
+    (guest.folder / "src" / "loop").symlink_to("loop")
+    with pytest.raises(GuestError, match=r"loop"):
+        read_sources(guest.folder)
+
+
+@pytest.mark.parametrize("more", ["x = " + "[" * 5000, f"[{'.'.join('a' * 5000)}]\nb = 1"])
+def test_a_manifest_nested_too_deeply_is_refused(guest: Guest, more: str) -> None:
+    (guest.folder / "Cargo.toml").write_text(MANIFEST + more)
+    with pytest.raises(GuestError, match="nested too deeply"):
+        load_guest(guest.folder)
+        outside_crates(guest.folder, read_sources(guest.folder))
 
 
 # Cargo's words
@@ -256,6 +289,20 @@ def test_an_artifact_whose_source_changed_meanwhile_is_not_kept(guest: Guest, ho
     host.built = edit
     assert _build(guest, host).artifact.data == WASM
     assert not (guest.folder.parent / "cache" / "build").exists()
+
+
+def test_an_artifact_is_not_kept_where_a_crate_outside_changed_meanwhile(guest: Guest, host: _Host) -> None:
+    other = guest.folder.parent / "other"
+    other.mkdir()
+    (guest.folder / "Cargo.toml").write_text(MANIFEST + '[dependencies.other]\npath = "../other"\n')
+
+    def edit(argv: Sequence[str]) -> Completed:
+        (other / "lib.rs").write_text("// newer than what was compiled\n")
+        return host.success(argv)
+
+    host.built = edit
+    assert not _build(guest, host).cached
+    assert not _build(guest, host).cached
 
 
 def test_a_lock_file_written_by_cargo_does_not_spoil_the_cache(guest: Guest, host: _Host) -> None:

@@ -14,7 +14,8 @@ from wasmdock.builder import Builder, BuilderEngine
 from wasmdock.cargo import artifact_of, check_target, needs_triple
 from wasmdock.errors import UnavailableError, WasmdockError
 from wasmdock.guest import Artifact, Guest, Target
-from wasmdock.guest_files import SourceFile, digest_sources, read_sources
+from wasmdock.guest_files import SourceFile, read_sources
+from wasmdock.guest_inputs import find_inputs, is_unchanged, sum_up
 from wasmdock.host_cargo import Toolchain, build_on_host, explain_missing, find_toolchain
 from wasmdock.oci.lock import locked
 from wasmdock.process import Runner, run_command
@@ -22,7 +23,7 @@ from wasmdock.process import Runner, run_command
 HOST_ROAD = "host cargo"
 BUILDER_ROAD = "builder image"
 # Part of every key: a change in how we build makes old artifacts strangers.
-_GENERATION = "2"
+_GENERATION = "3"
 _PATIENCE = 3600.0
 
 Progress = Callable[[bytes], None]
@@ -64,7 +65,8 @@ def build_guest(
     sources = read_sources(guest.folder)
     roads = _Roads(guest, target, cache, environment, runner, engine, builder, progress)
     road, identity = roads.choose()
-    key = _key(guest, target, sources, identity)
+    before = find_inputs(guest.folder, sources, environment)
+    key = _key(guest, target, before, identity)
     data = read_artifact(cache, key)
     if data is not None:
         return Build(artifact_of(guest, target, data), road, True, time.monotonic() - began)
@@ -74,7 +76,9 @@ def build_guest(
             return Build(artifact_of(guest, target, data), road, True, time.monotonic() - began)
         data, notes = roads.build(road, sources)
         artifact = artifact_of(guest, target, data)
-        _store(cache, guest, target, sources, identity, data)
+        after = find_inputs(guest.folder, read_sources(guest.folder), environment)
+        if is_unchanged(before, after):  # else nobody knows which of the two was compiled
+            write_artifact(cache, _key(guest, target, after, identity), data)
     return Build(artifact, road, False, time.monotonic() - began, notes)
 
 
@@ -140,8 +144,8 @@ class _Roads:
         )
 
 
-def _key(guest: Guest, target: Target, sources: tuple[SourceFile, ...], identity: str) -> str:
-    parts = [_GENERATION, guest.name, target.value, identity, digest_sources(guest.folder, sources)]
+def _key(guest: Guest, target: Target, inputs: Mapping[str, str], identity: str) -> str:
+    parts = [_GENERATION, guest.name, target.value, identity, sum_up(inputs)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -162,20 +166,6 @@ def _alone(cache: Path, guest: Guest) -> Iterator[None]:
         raise UnavailableError(f"{doing}: {error.strerror}", "name another folder with WASMDOCK_CACHE") from error
     with locked(place.with_name(f"{place.name}.lock"), _PATIENCE):
         yield
-
-
-def _store(
-    cache: Path, guest: Guest, target: Target, before: tuple[SourceFile, ...], identity: str, data: bytes
-) -> None:
-    """Keep the artifact, unless the source changed meanwhile: nobody knows which of the two was compiled.
-
-    A Cargo.lock that cargo has just written is no such change.
-    """
-    after = read_sources(guest.folder)
-    known = {file.path for file in before}
-    written = tuple(file for file in after if file.path != "Cargo.lock" or file.path in known)
-    if written == before:
-        write_artifact(cache, _key(guest, target, after, identity), data)
 
 
 def read_artifact(cache: Path, key: str) -> bytes | None:

@@ -14,7 +14,8 @@ from wasmdock.cargo import ARTIFACT_CAP, build_failure, cargo_arguments, find_ou
 from wasmdock.docker_causes import client_lines, find_cause
 from wasmdock.errors import BuildError, GuestError, UnavailableError, WasmdockError
 from wasmdock.guest import Guest, Target
-from wasmdock.guest_files import SourceFile, outside_crates
+from wasmdock.guest_files import SourceFile
+from wasmdock.guest_inputs import outside_crates
 from wasmdock.process import Completed
 
 BUILD_TIMEOUT = 3600.0
@@ -29,6 +30,7 @@ _SOURCE = "src"
 # Run as `sh -c _WITH_TRIPLE cargo ARGUMENTS...`.
 _WITH_TRIPLE = """CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p') exec "$0" "$@\""""
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+_CARGO_FAILED, _DOCKER_FAILED = 101, 125
 _STEERING = ("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS")
 _STEERING_PREFIXES = ("CARGO_PROFILE_",)
 
@@ -239,8 +241,11 @@ def _check(done: Completed, doing: str) -> Completed:
 
 
 def _check_engine(done: Completed, doing: str) -> None:
-    """Raise where it was docker that failed, not cargo."""
-    lines = client_lines(done.stderr_text(1 << 16))
+    """Raise where it was docker that failed, not cargo, whose own code is never docker's."""
+    if done.code == _CARGO_FAILED:
+        return
+    text = done.stderr_text(1 << 16)
+    lines = client_lines(text) or (text.splitlines()[-2:] if done.code == _DOCKER_FAILED else [])
     known = find_cause(doing, "\n".join(lines)) if lines else None
     if known:
         raise known

@@ -92,6 +92,8 @@ def parse_guest(text: str, folder: Path) -> Guest:
         manifest = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise GuestError(f'reading "{folder / "Cargo.toml"}": {error}') from error
+    except RecursionError as error:
+        raise GuestError(f'reading "{folder / "Cargo.toml"}": it is nested too deeply') from error
     package = manifest.get("package")
     if not isinstance(package, dict) or not isinstance(package.get("name"), str):
         raise GuestError(f'reading "{folder / "Cargo.toml"}": no [package] with a name')

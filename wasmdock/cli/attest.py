@@ -8,7 +8,8 @@ from wasmdock.build import HOST_ROAD, Build
 from wasmdock.cli.context import Context
 from wasmdock.cli.key_file import read_key
 from wasmdock.errors import WasmdockError
-from wasmdock.guest_files import digest_sources, read_sources
+from wasmdock.guest_files import read_sources
+from wasmdock.guest_inputs import digest_sources
 from wasmdock.host_cargo import find_toolchain
 from wasmdock.oci.image import Image
 from wasmdock.oci.referrer import IN_TOTO, SPDX, Referrer
