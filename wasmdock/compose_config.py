@@ -8,6 +8,7 @@ from wasmdock.compose_service import Service, is_true
 from wasmdock.compose_shape import texts
 from wasmdock.compose_units import parse_bytes, parse_duration, show_duration
 from wasmdock.compose_yaml import Node
+from wasmdock.digits import read_digits
 
 _SIZES = ("mem_limit", "mem_reservation", "memswap_limit", "shm_size")
 _TRUTHS = ("init", "tty", "stdin_open", "read_only", "privileged", "oom_kill_disable")
@@ -82,8 +83,8 @@ def _generic(key: str, node: Node) -> Any:
         return str(parse_bytes(node)) if not node.text.startswith("-") else node.text
     if key in _TRUTHS:
         return is_true(node)
-    if key in _NUMBERS and node.text.lstrip("-").isdigit():
-        return int(node.text)
+    if key in _NUMBERS and (number := read_digits(node.text.removeprefix("-"))) is not None:
+        return -number if node.text.startswith("-") else number
     if key in _FLOATS:
         return float(node.text)
     if isinstance(node.value, int | float) and not isinstance(node.value, bool):

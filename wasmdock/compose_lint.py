@@ -8,6 +8,7 @@ from pathlib import Path
 from wasmdock.compose import Stack
 from wasmdock.compose_service import HEALTHY, Service, is_true
 from wasmdock.compose_yaml import Node
+from wasmdock.digits import read_digits
 from wasmdock.launch import WASM_PLATFORM, WASM_RUNTIME
 from wasmdock.wasm_sniff import World
 
@@ -148,7 +149,7 @@ def _sizes(service: Service, _view: View) -> Iterator[Finding]:
     nodes: list[Node | None] = [service.node.get(key) for key in _SIZES]
     nodes += [service.node.get("deploy", "resources", kind, "memory") for kind in ("limits", "reservations")]
     for node in nodes:
-        if node is not None and node.text.isdigit() and 0 < int(node.text) < _SMALLEST_MEMORY:
+        if node is not None and 0 < (read_digits(node.text) or 0) < _SMALLEST_MEMORY:
             yield Finding(ERROR, node.file, node.line, f'service "{service.name}": {node.text} means bytes',
                           f"write {node.text}m")  # fmt: skip
 

@@ -12,6 +12,7 @@ from wasmdock.compose_child import Guest, Job, Program, Task
 from wasmdock.compose_granted import granted_files, granted_mounts, is_file_mount
 from wasmdock.compose_member import Member
 from wasmdock.compose_service import Port, Service
+from wasmdock.digits import read_digits
 from wasmdock.errors import UnavailableError, UsageError
 from wasmdock.oci.image import Image
 from wasmdock.pack import Entry, entry, extract
@@ -143,9 +144,9 @@ def _published_wires(service: Service) -> list[Job]:
 
     what = f'{service.where}: service "{service.name}"'
     wires = [
-        open_wire(each.host or "0.0.0.0", int(each.published), partial(_same, ("127.0.0.1", each.target)), what)
+        open_wire(each.host or "0.0.0.0", port, partial(_same, ("127.0.0.1", each.target)), what)
         for each in service.ports
-        if each.published.isdigit() and int(each.published) != each.target and each.protocol == "tcp"
+        if (port := read_digits(each.published)) is not None and port != each.target and each.protocol == "tcp"
     ]
     return [Task(partial(_relay, wires), partial(_close, wires))] if wires else []
 
@@ -231,10 +232,10 @@ def _request(service: Service, mounts: tuple[Mount, ...]) -> RunRequest:
 def _signal(service: Service, image: Image) -> int:
     text = service.stop_signal or image.stop_signal or "SIGTERM"
     name = text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}"
-    number = int(text) if text.isdigit() else getattr(signal, name, 0)
-    if not 0 < int(number) < signal.NSIG:
+    number = read_digits(text) or int(getattr(signal, name, 0))
+    if not 0 < number < signal.NSIG:
         raise UsageError(f'{service.where}: service "{service.name}": no stop_signal "{text}"')
-    return int(number)
+    return number
 
 
 def _mounts(stack: Stack, service: Service, means: Means) -> tuple[Mount, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from wasmdock.compose_units import parse_bytes, parse_duration
 from wasmdock.compose_yaml import Node
+from wasmdock.digits import read_digits
 from wasmdock.errors import UsageError
 
 STARTED, HEALTHY, COMPLETED = "service_started", "service_healthy", "service_completed_successfully"
@@ -185,11 +186,12 @@ def _restart(node: Node) -> tuple[str, int | None]:
     if found is not None and found.value is False:
         text = "no"
     kind, _, count = text.partition(":")
-    if found is not None and (kind not in _RESTARTS or (count and not (count.isdigit() and kind == "on-failure"))):
+    is_counted = kind == "on-failure" and read_digits(count) is not None
+    if found is not None and (kind not in _RESTARTS or (count and not is_counted)):
         raise UsageError(f'{found.where}: no restart policy "{text}"', f"it is one of {', '.join(_RESTARTS)}")
     if found is None:
         return _deployed_restart(node)
-    return kind or "no", int(count) if count else None
+    return kind or "no", read_digits(count)
 
 
 def _deployed_restart(node: Node) -> tuple[str, int | None]:
@@ -199,7 +201,7 @@ def _deployed_restart(node: Node) -> tuple[str, int | None]:
     condition = text_of(policy, "condition") or "any"
     attempts = text_of(policy, "max_attempts")
     kind = {"none": "no", "on-failure": "on-failure"}.get(condition, "always")
-    return kind, int(attempts) if attempts.isdigit() else None
+    return kind, read_digits(attempts)
 
 
 def _health(node: Node) -> Health | None:
@@ -213,16 +215,16 @@ def _health(node: Node) -> Health | None:
     if words[:1] not in (("CMD",), ("CMD-SHELL",)):
         raise UsageError(f"{test.where}: a health check's test begins with CMD, CMD-SHELL or NONE")
     spans = {key: parse_duration(each) for key, each in check.map.items() if key in _SPANS and not each.is_null}
-    retries = text_of(check, "retries")
-    return Health(words, retries=int(retries) if retries.isdigit() else 3, line=test.line, **spans)
+    retries = read_digits(text_of(check, "retries"))
+    return Health(words, retries=3 if retries is None else retries, line=test.line, **spans)
 
 
 _SPANS = ("interval", "timeout", "start_period", "start_interval")
 
 
 def _replicas(node: Node) -> int:
-    text = text_of(node, "scale") or text_of(node, "deploy", "replicas")
-    return int(text) if text.isdigit() else 1
+    count = read_digits(text_of(node, "scale") or text_of(node, "deploy", "replicas"))
+    return 1 if count is None else count
 
 
 def _memory(node: Node) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from wasmdock.compose_units import clean, parse_port, parse_volume, resolve
 from wasmdock.compose_yaml import Node
+from wasmdock.digits import read_digits
 from wasmdock.errors import UsageError
 
 
@@ -108,9 +109,10 @@ def _ports(node: Node) -> Node:
         if not isinstance(item.value, dict):
             return [put(item, port) for port in parse_port(item)]
         target = item.get("target")
-        if target is None or not target.text.isdigit():
+        port = read_digits(target.text) if target else None
+        if port is None:
             raise UsageError(f"{item.where}: a port needs a number as its target")
-        long = {"mode": "ingress", "protocol": "tcp", **item.map, "target": int(target.text)}
+        long = {"mode": "ingress", "protocol": "tcp", **item.map, "target": port}
         if published := item.get("published"):
             long["published"] = put(published, published.text)
         return [put(item, long)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wasmdock.digits import read_digits
 from wasmdock.errors import UnavailableError, UsageError
 
 try:
@@ -75,8 +76,7 @@ class State:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            text = os.pread(handle, 20, 0).decode()
-            return int(text) if text.isdigit() else 0
+            return read_digits(os.pread(handle, 20, 0).decode("ascii", "replace")) or 0
         finally:
             os.close(handle)
         return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from wasmdock.digits import read_digits
 from wasmdock.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -179,12 +180,14 @@ def parse_answer(data: bytes, host: Host) -> Answer:
     head, _, body = data.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").splitlines()
     words = lines[0].split(" ") if lines else []
-    if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
-        raise UnavailableError(f"{_asking(host)}: it does not speak HTTP", _hint(host, "is this a Docker engine?"))
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-    if len(body) < int(headers.get("content-length", 0)):
+    status = read_digits(words[1]) if len(words) > 1 and words[0].startswith("HTTP/") else None
+    size = read_digits(headers.get("content-length", "0"))
+    if status is None or size is None:
+        raise UnavailableError(f"{_asking(host)}: it does not speak HTTP", _hint(host, "is this a Docker engine?"))
+    if len(body) < size:
         raise UnavailableError(f"{_asking(host)}: it hung up in the middle of its answer", _hint(host, START_HINT))
-    return Answer(int(words[1]), headers, body)
+    return Answer(status, headers, body)
 
 
 def _open(host: Host, timeout: float) -> socket.socket:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from wasmdock.digits import read_digits
 from wasmdock.docker import EngineFacts
 from wasmdock.launch import Machine
 
@@ -111,8 +112,8 @@ def takes_shims(engine: EngineFacts) -> bool:
 
 
 def _api(engine: EngineFacts) -> tuple[int, ...]:
-    parts = engine.api_version.split(".")
-    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
+    parts = [read_digits(part) for part in engine.api_version.split(".")]
+    return () if None in parts else tuple(part for part in parts if part is not None)
 
 
 def reason_not_to_try(facts: Facts) -> Trial | None:

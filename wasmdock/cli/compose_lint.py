@@ -10,6 +10,7 @@ from wasmdock.cli.compose_project import sources_of
 from wasmdock.cli.context import Context
 from wasmdock.compose import image_name, load_stack
 from wasmdock.compose_lint import ERROR, Finding, View, find_traps
+from wasmdock.digits import read_digits
 from wasmdock.errors import UsageError, WasmdockError
 from wasmdock.wasm_sniff import World, sniff
 
@@ -39,9 +40,10 @@ def _findings(options: argparse.Namespace, context: Context) -> list[Finding]:
     except UsageError as error:
         place, _, message = error.message.partition(": ")
         file, _, line = place.rpartition(":")
-        if not line.isdigit():
+        number = read_digits(line)
+        if number is None:
             raise
-        return [Finding(ERROR, file, int(line), message, error.hint)]
+        return [Finding(ERROR, file, number, message, error.hint)]
     return find_traps(View(stack, _worlds(stack, context)))
 
 

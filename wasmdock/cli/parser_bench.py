@@ -7,6 +7,7 @@ from typing import Any
 from wasmdock.budget import parse_budget
 from wasmdock.cli.parser import checked, verb
 from wasmdock.cli.values import parse_duration, parse_mount, parse_size
+from wasmdock.digits import read_digits
 from wasmdock.errors import UsageError
 
 _ROADS = ("process", "cli", "docker")
@@ -187,6 +188,7 @@ def _parse_roads(text: str) -> tuple[str, ...]:
 
 
 def _parse_count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1_000_000:
+    count = read_digits(text)
+    if count is None or not 0 < count <= 1_000_000:
         raise UsageError(f'reading number "{text}": not a count from 1 to 1000000', "write 20")
-    return int(text)
+    return count

@@ -10,6 +10,7 @@ from wasmdock.cli.compose_images import find_host_program
 from wasmdock.cli.context import Context
 from wasmdock.cli.source import Source
 from wasmdock.compose_wire import Wire, open_wire, relay
+from wasmdock.digits import read_digits
 from wasmdock.errors import UnavailableError, UsageError
 from wasmdock.http_host import DEFAULT_PORT, MISSING, Launch, compile_for_host
 from wasmdock.pack import extract
@@ -60,22 +61,24 @@ def _say(line: str) -> None:
 def _guest_port(environment: Mapping[str, str]) -> int:
     """The port that a container would listen on."""
     text = environment.get(_ADDRESS, f":{DEFAULT_PORT}").rpartition(":")[2]
-    if not (text.isdigit() and 0 < int(text) < 1 << 16):
+    port = read_digits(text)
+    if port is None or not 0 < port < 1 << 16:
         raise UsageError(f"reading {_ADDRESS}={environment[_ADDRESS]}: not an address like 0.0.0.0:8080")
-    return int(text)
+    return port
 
 
 def parse_publish(text: str, port: int) -> tuple[str, int]:
     """`[[IP:]HOST:]GUEST[/tcp]`, as docker run takes it -> where to listen; no HOST is any free port."""
     outer, _, guest = text.removesuffix("/tcp").rpartition(":")
     ip, _, number = outer.rpartition(":")
-    if not guest.isdigit() or (number and not number.isdigit()) or int(number or 0) >= 1 << 16:
+    inside, outside = read_digits(guest), read_digits(number or "0")
+    if inside is None or outside is None or outside >= 1 << 16:
         raise UsageError(f'publishing "{text}": not HOST:GUEST', "write two port numbers, such as 8080:8080")
-    if int(guest) != port:
+    if inside != port:
         raise UsageError(
             f'publishing "{text}": the guest is served on port {port}, not {guest}', f"end it with :{port}"
         )
-    return ip or "0.0.0.0", int(number or 0)
+    return ip or "0.0.0.0", outside
 
 
 def _joined(host: str, port: int) -> str:

@@ -7,6 +7,7 @@ from wasmdock.build import Build, build_guest
 from wasmdock.builder import Builder
 from wasmdock.cargo import STATIC
 from wasmdock.cli.context import Context
+from wasmdock.digits import read_digits
 from wasmdock.errors import UnavailableError, UsageError
 from wasmdock.guest import Target, load_guest
 
@@ -75,6 +76,7 @@ def build_anew(folder: Path, target: Target | None, cache: Path, context: Contex
 def epoch(context: Context) -> int | None:
     """The time of an image: SOURCE_DATE_EPOCH, seconds since 1970, or None. Raises UsageError."""
     text = context.environment.get("SOURCE_DATE_EPOCH", "")
-    if text and not (text.isascii() and text.isdigit()):
+    seconds = read_digits(text)
+    if text and seconds is None:
         raise UsageError(f'reading SOURCE_DATE_EPOCH "{text}": not seconds since 1970')
-    return int(text) if text else None
+    return seconds

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
+from wasmdock.digits import read_digits
 from wasmdock.errors import UsageError
 from wasmdock.runtime import Mount
 
@@ -59,8 +60,8 @@ def parse_tables(text: str) -> int | None:
 def _parse_count(text: str, what: str) -> int | None:
     if text in _NO_LIMIT:
         return None
-    count = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
-    if not 0 < count < 1 << 62:
+    count = read_digits(text)
+    if count is None or not 0 < count < 1 << 62:
         raise UsageError(f'reading {what} "{text}": not a positive whole number', "write 1000000 or none")
     return count
 

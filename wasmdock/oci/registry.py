@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
+from wasmdock.digits import read_digits
 from wasmdock.errors import ImageError, RegistryError, WasmdockError
 from wasmdock.oci.credentials import NOBODY, Login
 from wasmdock.oci.fields import DOCUMENT_CAP, NOTHING, Fields, parse_json, parse_object, shown
@@ -363,8 +364,8 @@ def _said(data: bytes) -> tuple[str, str]:
 
 def _retry_after(text: str) -> float | None:
     """Seconds or a date (RFC 9110 section 10.2.3) -> seconds."""
-    if text.strip().isdecimal() and len(text) < 10:
-        return float(text)
+    if (seconds := read_digits(text.strip())) is not None:
+        return float(seconds)
     import email.utils  # rarely needed, and slow to load
 
     with suppress(ValueError, TypeError, IndexError):

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
+from wasmdock.digits import read_digits
 from wasmdock.errors import RegistryError
 from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Descriptor
@@ -89,7 +90,7 @@ class _Progress:
             found = shown(answer.headers.get("Content-Range", "nothing"), 40)
             raise RegistryError(f"{doing}: bytes from {self.done} on were asked for, {found} came", "", 206)
         said, rest = answer.headers.get("Content-Length", ""), self._descriptor.size - self.done
-        if said.isdecimal() and int(said) != rest:
+        if said and read_digits(said) != rest:
             answer.close()
             raise RegistryError(f"{doing}: the registry has {shown(said, 20)} bytes instead of {rest}", "", 200)
 
@@ -149,8 +150,7 @@ class _Upload:
         if answer.status == 201:  # some registries look for the blob by themselves
             return
         self._go_on(answer)
-        smallest = answer.headers.get("OCI-Chunk-Min-Length", "")
-        self._chunk = max(CHUNK, int(smallest)) if smallest.isdecimal() and len(smallest) < 12 else CHUNK
+        self._chunk = max(CHUNK, read_digits(answer.headers.get("OCI-Chunk-Min-Length", "")) or 0)
         if self._descriptor.size > SMALL:
             while self.offset < self._descriptor.size:
                 self._send_chunk()
@@ -185,10 +185,10 @@ class _Upload:
         except RegistryError:
             raise error from None
         first, _, last = answer.headers.get("Range", "").removeprefix("bytes=").partition("-")
-        stands = int(last) + 1 if last.isdecimal() and len(last) < 16 else 0
-        stands = 0 if stands == 1 else stands  # `0-0` is also what an empty upload answers
-        if not last.isdecimal():
+        end = read_digits(last)
+        if end is None:
             raise error
+        stands = end + 1 if end else 0  # `0-0` is also what an empty upload answers
         if first != "0" or stands > self._descriptor.size:
             cause = f"the registry says it has {stands} of {self._descriptor.size} bytes"
             raise RegistryError(f"{self._doing}: {cause}", "", answer.status) from error

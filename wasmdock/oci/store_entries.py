@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from wasmdock.digits import read_digits
 from wasmdock.errors import ImageError
 from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Descriptor, Digest, Image, Platform, Reference
@@ -36,16 +37,16 @@ class StoredImage(NamedTuple):
 def noted(entry: Descriptor) -> StoredImage | None:
     """What the entry alone says; None where another tool wrote it, and the image must be read."""
     notes = entry.annotations
-    size, stored = notes.get(_SIZE, ""), notes.get(_STORED, "")
-    if not (size.isdecimal() and stored.isdecimal()):
+    size, stored = read_digits(notes.get(_SIZE, "")), read_digits(notes.get(_STORED, ""))
+    if size is None or stored is None:
         return None
     name = named(entry)
     if entry.platform:
-        return StoredImage(name, entry.digest, entry.platform, int(size), notes.get(_CREATED, ""), int(stored))
+        return StoredImage(name, entry.digest, entry.platform, size, notes.get(_CREATED, ""), stored)
     if _PLATFORMS not in notes:
         return None
     platforms = tuple(Platform.parse(text) for text in notes[_PLATFORMS].split(","))
-    return StoredImage(name, entry.digest, _usual(platforms), int(size), "", int(stored), platforms)
+    return StoredImage(name, entry.digest, _usual(platforms), size, "", stored, platforms)
 
 
 def named(entry: Descriptor) -> Reference:
