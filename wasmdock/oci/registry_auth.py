@@ -19,8 +19,10 @@ from wasmdock.oci.registry_http import Answer, Transport, shown_url
 _TOKEN_CAP = 1 << 20  # bytes of a token server's answer
 _SHORTEST_LIFE = 60.0  # seconds; what the token specification gives a token that names none
 _EARLY = 10.0  # seconds before its end that a token is renewed
-_PAIR = re.compile(r'\s*,?\s*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))')
-_SCHEME = re.compile(r"\s*,?\s*(Basic|Bearer)(?=\s|,|$)", re.IGNORECASE)
+_HEADER_CAP = 4 << 10  # characters of a challenge; real ones have some hundred
+_PAIR = re.compile(r'[\s,]*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))')
+_SCHEME = re.compile(r"[\s,]*(Basic|Bearer)(?=\s|,|$)", re.IGNORECASE)
+_SKIPPED = re.compile(r"[^\s,]*[\s,]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ class Challenge:
 
 
 def parse_challenge(header: str) -> Challenge:
-    """Read a WWW-Authenticate header; of several challenges Bearer is taken before Basic."""
+    """Read a WWW-Authenticate header; of several challenges Bearer is taken before Basic. One too long asks nothing."""
+    if len(header) > _HEADER_CAP:
+        return Challenge("")
     found: dict[str, dict[str, str]] = {}
     position, current = 0, ""
     while position < len(header):
@@ -47,7 +51,7 @@ def parse_challenge(header: str) -> Challenge:
             found.get(current, {})[pair[1].lower()] = re.sub(r"\\(.)", r"\1", value)
             position = pair.end()
         else:
-            skipped = re.compile(r"[^\s,]*[\s,]*").match(header, position)
+            skipped = _SKIPPED.match(header, position)
             position = max(position + 1, skipped.end() if skipped else 0)
     for name in ("bearer", "basic"):
         if name in found:
@@ -122,8 +126,9 @@ class Authorizer:
 
     def redact(self, text: str) -> str:
         """The text without any secret of ours, should the registry send one back."""
-        secrets = [*(self._login.secrets if self._login else ())]
-        secrets += [token.header.removeprefix("Bearer ") for token in self._tokens.values()]
+        with self._lock:
+            secrets = [*(self._login.secrets if self._login else ())]
+            secrets += [token.header.removeprefix("Bearer ") for token in self._tokens.values()]
         for secret in sorted(secrets, key=len, reverse=True):
             if len(secret) >= 4:
                 text = text.replace(secret, "***")
