@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from wasmdock.compose import Stack, image_name
+from wasmdock.docker import Docker
 from wasmdock.docker_causes import find_cause
+from wasmdock.docker_plugins import is_installed, plugin_cure
 from wasmdock.errors import CommandError, UnavailableError, WasmdockError
 from wasmdock.launch import WASM_PLATFORM, WASM_RUNTIME
 from wasmdock.process import Completed
@@ -57,13 +59,16 @@ def escaped(value: Any) -> Any:
     return value.replace("$", "$$") if isinstance(value, str) else value
 
 
+def need_compose(docker: Docker, doing: str) -> None:
+    """Raise UnavailableError where the client has no compose: docker itself would complain of a flag."""
+    if is_installed("compose", docker.environment) or docker.cli("compose", "version").code == 0:
+        return
+    raise UnavailableError(f"{doing}: this docker client has no compose", plugin_cure("compose", docker.host.url))
+
+
 def explain_failure(done: Completed, doing: str) -> WasmdockError:
     """Why docker compose failed: a known cause with its cure, else its own last line."""
     text = done.stderr_text()
-    if "is not a docker command" in text or "unknown shorthand flag: 'f'" in text:
-        return UnavailableError(
-            f"{doing}: this docker client has no compose", "install docker-compose-plugin (2.24 or later)"
-        )
     known = find_cause(doing, text)
     if known is not None:
         return known

@@ -13,7 +13,7 @@ from typing import Any
 from wasmdock.compose import Stack
 from wasmdock.compose_child import Job, Program, Task
 from wasmdock.compose_config import document
-from wasmdock.compose_docker import escaped, explain_failure
+from wasmdock.compose_docker import escaped, explain_failure, need_compose
 from wasmdock.compose_member import UNHEALTHY, Member
 from wasmdock.compose_service import Health, Service
 from wasmdock.compose_wire import Address, Wire, open_wire, relay
@@ -99,6 +99,7 @@ def create(stack: Stack, docker: Docker, file: Path, on_output: Callable[[bytes]
     """Have docker compose make the containers, networks and volumes; the containers' names by service."""
     words = ["compose", "-f", str(file), "-p", stack.name, "--project-directory", str(stack.folder)]
     doing = f'creating the containers of project "{stack.name}"'
+    need_compose(docker, doing)
     done = docker.cli(*words, "create", "--remove-orphans", timeout=_CREATE_TIME, on_stderr=on_output)
     if done.code != 0:
         raise explain_failure(done, doing)

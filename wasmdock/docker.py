@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from wasmdock.attach import Attacher, attach_command
 from wasmdock.docker_host import START_HINT, Host, Ping, ask, find_host, ping
+from wasmdock.docker_plugins import plugin_cure
 from wasmdock.errors import BuildError, CommandError, ImageError, UnavailableError, WasmdockError
 from wasmdock.oci.image import Image, Platform, Reference
 from wasmdock.process import DEFAULT_CAP, Completed, Runner, run_command
@@ -227,7 +228,8 @@ class Docker:
         names = [word for tag in tags for word in ("--tag", tag)]
         old = self.cli("buildx", "version").code != 0
         if old and not isinstance(source, bytes):
-            raise UnavailableError(f'building "{source}": this docker client has no buildx', "install docker-buildx")
+            cure = plugin_cure("buildx", self.host.url)
+            raise UnavailableError(f'building "{source}": this docker client has no buildx', cure)
         if old:
             command, env = ["build", *names, "-"], {"DOCKER_BUILDKIT": "0"}
             source = without_mounts(source) if isinstance(source, bytes) else source

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from wasmdock.docker_plugins import plugin_cure
 from wasmdock.doctor_facts import Disk, Facts, ShimKind, may_hang, takes_shims
 from wasmdock.launch import WASM_RUNTIME
 
@@ -174,7 +175,7 @@ def _buildx(facts: Facts) -> Iterator[Finding]:
     if facts.buildx.version:
         yield _ok("buildx", facts.buildx.version)
     elif facts.client.version:
-        cure = "apt-get install docker-buildx, or docker-buildx-plugin from Docker's own repository"
+        cure = plugin_cure("buildx", facts.address)
         yield Finding("buildx", Severity.WARNING, "the guests' Dockerfiles cannot be built: no buildx", cure)
 
 
@@ -182,7 +183,7 @@ def _compose(facts: Facts) -> Iterator[Finding]:
     if facts.compose.version:
         yield _ok("compose", facts.compose.version)
     elif facts.client.version:
-        cure = "apt-get install docker-compose, or docker-compose-plugin from Docker's own repository"
+        cure = plugin_cure("compose", facts.address)
         yield Finding("compose", Severity.NOTE, "docker has no compose", cure)
 
 

@@ -29,7 +29,7 @@ from wasmdock.errors import BuildError, UnavailableError, UsageError, WasmdockEr
 from wasmdock.guest import Artifact, Target
 from wasmdock.oci.image import Image
 from wasmdock.pack import extract, pack
-from wasmdock.results import CaseResult, LeftOut
+from wasmdock.results import CaseResult
 from wasmdock.runtime import Limits, RunRequest, RunResult
 
 # Where the native program goes: the base image, and whether the program must bring its own libc.
@@ -286,7 +286,7 @@ class _LeavingOut:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
         if isinstance(error, WasmdockError) and not isinstance(error, UsageError):
-            self._cases.left_out.append(LeftOut(self._what, error.message))
+            self._cases.leave_out(self._what, error)
             return True
         return False
 

@@ -43,8 +43,9 @@ class Cases:
         self.found.append(case)
 
     def leave_out(self, what: str, error: WasmdockError) -> None:
-        """Note what cannot be measured here, and why."""
-        self.left_out.append(LeftOut(what, error.message))
+        """Note what cannot be measured here, why, and what to do about it."""
+        cure = f" (try: {error.hint.splitlines()[0]})" if error.hint else ""
+        self.left_out.append(LeftOut(what, f"{error.message}{cure}"))
 
     def close(self) -> None:
         """Remove what was made for the benchmark."""

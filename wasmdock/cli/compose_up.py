@@ -67,13 +67,14 @@ def prepared_words(stack: "Stack", options: argparse.Namespace, context: Context
 def _up_in_docker(stack: "Stack", options: argparse.Namespace, context: Context) -> int:
     from wasmdock.cli.foresee_services import foresee_services
     from wasmdock.cli.proof import record_proof
-    from wasmdock.compose_docker import explain_failure
+    from wasmdock.compose_docker import explain_failure, need_compose
 
     if state_of(stack, context).holder():
         raise UsageError(
             f'starting project "{stack.name}": it runs in-process already', "stop it: wasmdock compose down"
         )
     docker = context.docker
+    need_compose(docker, f'starting project "{stack.name}"')
     load_into_engine(stack, context, options.build)
     foresee_services(stack, context)
     words = [*prepared_words(stack, options, context), "up"]
@@ -96,7 +97,10 @@ def run_once(stack: "Stack", options: argparse.Namespace, context: Context) -> i
     """One service with other arguments, on our own streams."""
     service = stack.service(options.service)
     if takes_docker(replace(stack, services=(service,)), options.on, context):
+        from wasmdock.compose_docker import need_compose
+
         docker = context.docker
+        need_compose(docker, f'running "{service.name}"')
         load_into_engine(stack, context)
         words = [*prepared_words(stack, options, context), "run", "--rm", "-T", service.name, *options.args]
         return docker.attacher(["docker", *words], timeout=None, share_stdin=True, env=docker.environment).code
