@@ -86,9 +86,36 @@ def test_mistake_is_said_in_one_line(wasmdock: CommandLine, tmp_path: Path, args
 )
 def test_wrong_flag_is_a_usage_error_that_names_it(wasmdock: CommandLine, args: str, said: str) -> None:
     done = wasmdock(*args.split())
+    verb = args.split()[0] if args and args != "frobnicate" else ""
     assert (done.code, done.stdout) == (USAGE, b"")
-    assert said in done.stderr.splitlines()[-1]
-    assert done.stderr.startswith("usage: wasmdock")
+    assert said in done.stderr.splitlines()[-2]
+    assert done.stderr.splitlines()[-1] == f"    see: {f'wasmdock {verb}'.strip()} --help"
+
+
+@pytest.mark.parametrize(
+    "args, said",
+    [
+        ("biuld x", "wasmdock: argument VERB: invalid choice: 'biuld'; did you mean build?"),
+        ("run --memroy 5m x", "wasmdock run: unrecognized arguments: --memroy; did you mean --memory?"),
+        ("compose lnit", "wasmdock compose: argument ACTION: invalid choice: 'lnit'; did you mean lint?"),
+        ("compose up --detatch", "wasmdock compose up: unrecognized arguments: --detatch; did you mean --detach?"),
+        ("run --on proces x", "wasmdock run: argument --on: invalid choice: 'proces'; did you mean process?"),
+    ],
+)
+def test_misspelt_verb_or_flag_is_one_line_with_what_was_meant(wasmdock: CommandLine, args: str, said: str) -> None:
+    done = wasmdock(*args.split())
+    assert (done.code, done.stderr.splitlines()[0], len(done.stderr.splitlines())) == (USAGE, said, 2)
+
+
+def test_bad_value_is_one_line_without_the_usage(wasmdock: CommandLine) -> None:
+    said = wasmdock("run", "--memory", "lots", "x").stderr.splitlines()
+    assert said[0].startswith('wasmdock run: argument --memory: reading size "lots": ')
+    assert said[1:] == ["    see: wasmdock run --help"]
+
+
+def test_help_is_a_verb_too(wasmdock: CommandLine) -> None:
+    assert wasmdock("help").text == wasmdock("--help").text
+    assert wasmdock("help", "run").text == wasmdock("run", "--help").text
 
 
 def test_misspelt_image_suggests_the_one_there_is(wasmdock: CommandLine) -> None:

@@ -27,6 +27,7 @@ def _run(argv: Sequence[str]) -> int:
     from wasmdock.cli.context import Context
     from wasmdock.cli.parser import build_parser
 
+    argv = [*argv[1:], "--help"] if argv[:1] == ["help"] else argv
     options = build_parser(argv).parse_args(argv)
     try:
         code = int(options.verb(options, Context(os.environ, options.quiet)))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from wasmdock import __version__
+from wasmdock.cli.grammar import Grammar
 from wasmdock.cli.values import parse_duration, parse_fuel, parse_size, parse_stack, parse_tables
 from wasmdock.errors import WasmdockError
 from wasmdock.oci.reference import Platform
@@ -35,7 +36,7 @@ _LONG = ("parser_compose:add_compose",)  # its actions are loaded one by one, to
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Make the parser: with all verbs, or only what `words`, the command line, may need where it begins with one."""
-    parser = argparse.ArgumentParser(
+    parser = Grammar(
         prog="wasmdock",
         description="Build, run and measure Wasm workloads on Docker and containerd, or in this very process.",
         epilog="example: wasmdock run dockerfiles/hello-world",
@@ -77,7 +78,7 @@ def verb(verbs: Verbs, name: str, where: str, summary: str, example: str) -> arg
         allow_abbrev=False,
         formatter_class=formatter,
     )
-    parser.set_defaults(verb=_late(where), is_run=False)
+    parser.set_defaults(verb=_late(where), is_run=False, grammar=parser)
     return parser
 
 

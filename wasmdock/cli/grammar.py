@@ -1,0 +1,48 @@
+"""A parser that complains in one line: what is wrong, what was perhaps meant, and where to read on."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+
+class Grammar(argparse.ArgumentParser):
+    """argparse's parser, whose usage comes only where nothing better is known."""
+
+    def parse_args(  # type: ignore[override]  # its overloads tell namespaces apart, which we never give
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
+        """Parse all of them; what is left over is the fault of the verb at hand."""
+        options, left = self.parse_known_args(args, namespace)
+        if left:
+            at_hand: Grammar = getattr(options, "grammar", self)
+            at_hand._refuse(left)
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line and end with 2; what is missing needs the usage to be understood."""
+        if "required" in message:
+            self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog}: {message}\n    see: {self.prog} --help\n")
+
+    def _refuse(self, words: Sequence[str]) -> NoReturn:
+        flags = [word.partition("=")[0] for word in words if word.startswith("-")]
+        meant = _suggestion(flags[0], self._option_string_actions) if flags else ""
+        if not meant:
+            self.print_usage(sys.stderr)
+        self.error(f"unrecognized arguments: {' '.join(words)}{meant}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse, with what was perhaps meant in place of the whole list."""
+        if action.choices is None or value in action.choices:
+            return
+        names = [str(each) for each in action.choices]
+        meant = _suggestion(str(value), names) or f" (choose from {', '.join(names)})"
+        raise argparse.ArgumentError(action, f"invalid choice: {value!r}{meant}")
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
