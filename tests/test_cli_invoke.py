@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +136,26 @@ def test_exit_code_of_a_called_command_is_given(wasmdock: CommandLine) -> None:
 
 def test_called_function_prints_on_our_stdout(wasmdock: CommandLine) -> None:
     assert wasmdock("invoke", guest("hello"), "_start").stdout == b"Hello from a sample guest!\n"
+
+
+def _shared_types(deep: int) -> str:
+    """A component whose function `f` takes a pair of pairs of pairs: a few bytes for 2 ** deep numbers."""
+    types = "(type $t0 (tuple u8 u8))" + "".join(f"(type $t{i} (tuple $t{i - 1} $t{i - 1}))" for i in range(1, deep))
+    lift = '(memory (core memory $i "m")) (realloc (core func $i "r"))'
+    core = (
+        '(core module $l (memory (export "m") 1) (func (export "f") (param i32)) (func (export "g"))'
+        ' (func (export "r") (param i32 i32 i32 i32) (result i32) unreachable)) (core instance $i (instantiate $l))'
+    )
+    functions = f'(func (export "f") (param "x" $t{deep - 1}) (canon lift (core func $i "f") {lift}))'
+    return f'(component {types} {core} {functions} (func (export "g") (canon lift (core func $i "g"))))'
+
+
+def test_a_type_that_is_larger_than_it_looks_is_refused_where_it_is_called(
+    wasmdock: CommandLine, tmp_path: Path
+) -> None:
+    file = tmp_path / "bomb.wat"
+    file.write_text(_shared_types(18))
+    assert wasmdock("invoke", str(file), "g").code == 0
+    called, unknown = wasmdock("invoke", str(file), "f", "1"), wasmdock("invoke", str(file), "h")
+    assert called.stderr == 'wasmdock: reading the type of "f": it has more than 10000 parts\n'
+    assert unknown.stderr.endswith("it exports:\n         f(...)\n         g()\n")

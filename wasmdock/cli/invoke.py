@@ -15,6 +15,7 @@ from wasmdock.engine import Engine, Grants
 from wasmdock.engine.call import MAKERS, Library, Signature, load_library
 from wasmdock.errors import GuestError, UsageError
 from wasmdock.inprocess import judge, stopped
+from wasmdock.oci.fields import shown
 from wasmdock.pack import extract
 from wasmdock.runtime import Limits, Outcome, RunResult
 from wasmdock.stack import with_stack
@@ -23,6 +24,8 @@ from wasmdock.wasm_sniff import Form, form_of
 from wasmdock.watch import Guard
 from wasmdock.wit import Wit
 from wasmdock.wit_values import parse_wit, to_json
+
+_LONGEST_TYPE = 1000  # characters in a list of exports
 
 
 def invoke(options: argparse.Namespace, context: Context) -> int:
@@ -60,8 +63,15 @@ def find_export(library: Library, wanted: str) -> str:
     there = sorted(library.functions)
     close = difflib.get_close_matches(wanted, there, 1)
     guess = f"did you mean {close[0]}? " if close else ""
-    listed = "\n".join(f"{name}{library.functions[name]}" for name in there[:50]) or "none"
+    listed = "\n".join(f"{name}{_type_of(library, name)}" for name in there[:50]) or "none"
     raise GuestError(f'invoking "{wanted}": no such export', f"{guess}it exports:\n{listed}")
+
+
+def _type_of(library: Library, name: str) -> str:
+    try:
+        return shown(library.functions[name], _LONGEST_TYPE)
+    except GuestError:  # it is too large, which matters to nobody who has not asked for this one
+        return "(...)"
 
 
 def parse_arguments(name: str, signature: Signature, texts: list[str]) -> list[Any]:

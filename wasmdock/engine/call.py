@@ -30,6 +30,7 @@ _SIMPLE = {
 }
 _CALLABLE = ("i32", "i64", "f32", "f64", "funcref", "externref")
 _DEEPEST = 64  # of nested WIT types; the component model's own limit is 100
+_MOST_TYPES = 10_000  # in one function's type, written out: shared parts of a few bytes can stand for billions
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,38 @@ class Signature:
         if len(self.results) > 1:
             results = f"({results})"
         return f"({params}) -> {results}" if results else f"({params})"
+
+
+class Signatures(Mapping[str, Signature]):
+    """The types of a component's functions, each read when it is asked for.
+
+    Asking for one raises GuestError where it is too large to be written out.
+    """
+
+    def __init__(self, functions: Mapping[str, wit_types.FuncType]) -> None:
+        """Read nothing yet."""
+        self._functions = functions
+
+    def __getitem__(self, name: str) -> Signature:
+        """Read one function's type."""
+        kind, budget = self._functions[name], iter(range(_MOST_TYPES))
+        try:
+            params = tuple((each, wit_of(part, budget)) for each, part in kind.params)
+            return Signature(params, () if kind.result is None else (wit_of(kind.result, budget),))
+        except OverflowError as error:
+            raise GuestError(f'reading the type of "{name}": it has more than {_MOST_TYPES} parts') from error
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a function, whatever its type."""
+        return name in self._functions
+
+    def __iter__(self) -> Iterator[str]:
+        """Give the names."""
+        return iter(self._functions)
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._functions)
 
 
 class ModuleLibrary:
@@ -105,7 +138,7 @@ class ComponentLibrary:
         self._linker.add_wasip2()
         exports = self._component.type.exports(engine.raw_engine)
         self._paths = dict(_functions(exports, engine.raw_engine))
-        self.functions: Mapping[str, Signature] = {name: each[1] for name, each in self._paths.items()}
+        self.functions: Mapping[str, Signature] = Signatures({name: each[1] for name, each in self._paths.items()})
 
     def call(self, name: str, args: Sequence[Any], grants: Grants, guard: Guard) -> tuple[Ending, list[Any]]:
         """Call an export of a fresh instance."""
@@ -127,7 +160,7 @@ class ComponentLibrary:
                 result = function(store, *args)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
                 return ending_of(error, guard), []
-        return Ending(EndKind.EXITED), [result] if self.functions[name].results else []
+        return Ending(EndKind.EXITED), [] if self._paths[name][1].result is None else [result]
 
 
 Library = ModuleLibrary | ComponentLibrary
@@ -147,24 +180,27 @@ def _check_callable(name: str, signature: Signature) -> None:
 
 def _functions(
     exports: Mapping[str, Any], engine: wasmtime.Engine, prefix: tuple[str, ...] = ()
-) -> Iterator[tuple[str, tuple[tuple[str, ...], Signature]]]:
+) -> Iterator[tuple[str, tuple[tuple[str, ...], wit_types.FuncType]]]:
     for name, export in exports.items():
         path, item = (*prefix, name), export.ty
         if isinstance(item, wit_types.FuncType):
-            result = item.result
-            params = tuple((each, wit_of(kind)) for each, kind in item.params)
-            yield "#".join(path), (path, Signature(params, () if result is None else (wit_of(result),)))
+            yield "#".join(path), (path, item)
         elif isinstance(item, wit_types.ComponentInstanceType):
             yield from _functions(item.exports(engine), engine, path)
 
 
-def wit_of(kind: Any, depth: int = 0) -> Wit:
-    """wasmtime's component type as the immutable tree that values are read and written by."""
+def wit_of(kind: Any, budget: Iterator[int], depth: int = 0) -> Wit:
+    """wasmtime's component type as the immutable tree that values are read and written by.
+
+    Each type in it takes one from the budget; OverflowError where that is used up.
+    """
+    if next(budget, None) is None:
+        raise OverflowError
     name = type(kind).__name__
     if name in _SIMPLE or depth > _DEEPEST:
         return Wit(_SIMPLE.get(name, "?"))
     inner = _inner(kind)
-    parts = tuple((label, None if each is None else wit_of(each, depth + 1)) for label, each in inner)
+    parts = tuple((label, None if each is None else wit_of(each, budget, depth + 1)) for label, each in inner)
     return Wit(name.removesuffix("Type").lower(), parts)
 
 
