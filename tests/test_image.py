@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.images import WASM, gzip_layer, hello, image_with, manifest_of, tar_of
+from tests.images import WASM, gzip_layer, hello, image_of, image_with, manifest_of, tar_of
 from wasmdock.errors import ImageError
 from wasmdock.oci.fields import parse_object
 from wasmdock.oci.image import Descriptor, Digest, Image, Index, Layer, Manifest, Platform, Reference
@@ -128,6 +128,27 @@ def test_an_image_tells_what_its_config_and_manifest_say() -> None:
 def test_an_image_is_unpacked_to_count_its_size() -> None:
     image = image_with(tar_of({"app.wasm": bytes(5000)}), tar_of({"b": b""}))
     assert image.unpacked_size == 2 * 10240
+
+
+def test_a_layer_that_an_image_has_many_times_is_unpacked_and_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = image_of(*[gzip_layer(tar_of({"a": bytes(5000)}))] * 100)
+    blobs = {image.config_descriptor.digest: image.config, image.layers[0].descriptor.digest: image.layers[0].data}
+    read = Image.parse(image.manifest, lambda descriptor: bytes(bytearray(blobs[descriptor.digest])))
+    assert len({id(layer.source) for layer in read.layers}) == 1
+    unpacked = []
+
+    def unpack_once(data: bytes, what: str, cap: int) -> list[bytes]:
+        unpacked.append(what)
+        return [bytes(10240)]
+
+    monkeypatch.setattr("wasmdock.oci.image.unpack", unpack_once)
+    assert (read.unpacked_size, len(unpacked)) == (100 * 10240, 1)
+
+
+def test_the_size_of_an_image_that_unpacks_to_too_much_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = image_of(*[gzip_layer(tar_of({"a": bytes(size)})) for size in (5000, 50_000)])
+    monkeypatch.setattr("wasmdock.oci.image._UNPACKED_CAP", 10240)
+    assert image.unpacked_size is None
 
 
 def test_an_image_with_a_layer_of_another_image_cannot_be_made() -> None:

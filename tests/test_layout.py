@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import tarfile
+import tracemalloc
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +211,35 @@ def test_a_link_between_the_layers_of_a_docker_archive_is_followed() -> None:
 def _docker(**changes: Any) -> dict[str, bytes | tarfile.TarInfo]:
     (entry,) = json.loads(_legacy()["manifest.json"])  # type: ignore[arg-type]  # bytes here
     return _legacy(**{"manifest.json": json.dumps([{**entry, **changes}]).encode()})
+
+
+def test_a_layer_named_many_times_in_a_docker_archive_is_read_once_and_not_kept() -> None:
+    layer = bytes(20 << 20)
+    config = image_of(*[plain_layer(layer)] * 100).config
+    entry = {"Config": "c.json", "RepoTags": ["hello:1"], "Layers": ["a/layer.tar"] * 100}
+    packed = tar_of({"c.json": config, "a/layer.tar": layer, "manifest.json": json.dumps([entry]).encode()})
+    tracemalloc.start()
+    ((_, image),) = read_archive(io.BytesIO(packed))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (len(image.layers), len(set(map(id, image.layers)))) == (100, 1)
+    assert peak < 2 * len(layer)
+
+
+def test_documents_that_many_entries_of_an_archive_share_are_counted_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wasmdock.oci.archive._DOCUMENTS_CAP", 100_000)
+    (entry,) = json.loads(_legacy()["manifest.json"])  # type: ignore[arg-type]  # bytes here
+    with pytest.raises(ImageError, match="manifests and configs of its images take more than the 100000 bytes"):
+        _read(_legacy(**{"manifest.json": json.dumps([entry] * 1000).encode()}))
+
+
+def test_threads_read_the_layers_of_one_archive(tmp_path: Path) -> None:
+    layers = [plain_layer(bytes([number]) * (9 << 20)) for number in range(2)]
+    write_archive(image_of(*layers), tmp_path / "a.tar", NAME)
+    ((_, image),) = read_archive(tmp_path / "a.tar")
+    with ThreadPoolExecutor(4) as threads:
+        read = threads.map(lambda layer: layer.data, image.layers * 10)
+        assert all(len(data) == 9 << 20 for data in read)
 
 
 _LOOP = {"a/layer.tar": _link("a/layer.tar", "layer.tar")}

@@ -68,7 +68,9 @@ def image_sizes(image: Image) -> dict[str, int]:
     """
     layers = [layer.data for layer in image.layers]
     packed = sum(len(data if _is_compressed(data) else gzip_bytes(data)) for data in layers)
-    sizes = {"packed": packed + len(image.config) + len(image.manifest), "unpacked": image.unpacked_size}
+    sizes = {"packed": packed + len(image.config) + len(image.manifest)}
+    if (unpacked := image.unpacked_size) is not None:
+        sizes["unpacked"] = unpacked
     with suppress(ImageError):
         sizes["program"] = len(extract(image))
     return sizes

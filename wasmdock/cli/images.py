@@ -59,11 +59,12 @@ def save(options: argparse.Namespace, context: Context) -> int:
 
 def _read(path: Path) -> list[tuple[Reference | None, Image]]:
     if str(path) == "-":
-        with tempfile.TemporaryFile() as file:
-            while chunk := sys.stdin.buffer.read(_CHUNK):
-                file.write(chunk)
-            file.seek(0)
-            return read_archive(file)
+        # Not closed here: the images read their layers from it when they are used.
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+        while chunk := sys.stdin.buffer.read(_CHUNK):
+            file.write(chunk)
+        file.seek(0)
+        return read_archive(file)
     if path.is_dir():
         return [(None, read_layout(path))]
     if not path.exists():

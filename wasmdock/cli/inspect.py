@@ -93,7 +93,7 @@ def _inspect_native(source: Source, options: argparse.Namespace) -> int:
         print(json.dumps({"image": facts}))
     else:
         width = max(len(key) for key in facts)
-        print("\n".join(f"{key:<{width}}  {value}" for key, value in facts.items()))
+        print("\n".join(f"{key:<{width}}  {_known(value)}" for key, value in facts.items()))
     return 0
 
 
@@ -120,8 +120,13 @@ def _shown(source: Source) -> dict[str, str]:
         "platform": str(image.platform),
         "shape": shape_of(image).value,
         "entrypoint": " ".join(image.entrypoint),
-        "size": f"{image.packed_size} bytes packed, {image.unpacked_size} unpacked",
+        "size": f"{image.packed_size} bytes packed, {_known(image.unpacked_size)} unpacked",
     }
+
+
+def _known(value: object) -> object:
+    """Null in JSON, a word in text."""
+    return "unknown" if value is None else value
 
 
 def _print_wat(data: bytes) -> int:

@@ -1,10 +1,12 @@
 """Images in one tar file, as `docker save` and `docker load` and the OCI tools exchange them."""
 
+import hashlib
 import io
 import json
 import os
 import posixpath
 import tarfile
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -39,6 +41,9 @@ _GZIP_CAP = 1 << 30  # bytes of a gzipped archive
 _SPOOL_CAP = 4 << 30  # bytes of a piped archive, or of a gzipped one once unpacked
 _SPOOL_MEMORY = 64 << 20  # bytes of these kept in memory
 _MEMBERS_CAP = 100_000
+_DOCUMENTS_CAP = 64 << 20  # bytes of the manifests and configs of all images together
+_LAYERS_SUM = 16 << 30  # bytes of the layers of `docker save` together
+_PIECE = 1 << 20
 _LINKS = 8
 
 Named = tuple[Reference | None, Image]
@@ -66,8 +71,8 @@ def write_archive(image: Image | ImageIndex, target: Path | BinaryIO, name: Refe
 def read_archive(source: Path | BinaryIO, platforms: Sequence[Platform] | None = None) -> list[Named]:
     """Read and verify the images of an OCI archive or of either kind of `docker save`, plain or gzipped.
 
-    A stream that can seek must stay open while layers larger than `EAGER` are used; pipes and gzipped
-    archives are kept in an unnamed temporary file. Of an index the image for the first of `platforms` is
+    A stream that can seek must stay open while the images' layers are used; pipes and gzipped archives are
+    kept in an unnamed temporary file. Of an index the image for the first of `platforms` is
     taken (default: Wasm, then this machine's). Raises ImageError.
     """
     what = f'archive "{source if isinstance(source, Path) else getattr(source, "name", "stream")}"'
@@ -152,7 +157,10 @@ class _Archive:
         self._owned = [file] if owned else []
         self._file = file
         self._what = what
+        self._lock = threading.Lock()  # a seek and the read after it belong together
         self._make_plain()
+        self._layers: dict[str, Layer] = {}
+        self._documents = 0
         self._members: dict[str, Member] = {}
         for count, member in enumerate(members(FileSource(self._file), what)):
             if count >= _MEMBERS_CAP:
@@ -208,7 +216,9 @@ class _Archive:
                 named.setdefault(name_of(entry) or tag, []).append(entry)
         if not named:
             raise ImageError(f"reading {self._what}: its index has no image")
-        return [(name_of(entries[0]), verify(load_image(self, entries, platforms))) for entries in named.values()]
+        seen: set[Digest] = set()
+        found = ((name_of(entries[0]), load_image(self, entries, platforms)) for entries in named.values())
+        return [(name, verify(self._bounded(image), seen)) for name, image in found]
 
     def _from_docker(self) -> list[Named]:
         """`docker save` before version 25: manifest.json, a config and a layer.tar for each layer."""
@@ -229,11 +239,37 @@ class _Archive:
         for layer, diff_id in zip(layers, image.diff_ids, strict=True):
             _check_plain_layer(layer, diff_id)
         names = [Reference.parse(text) for text in fields.texts("RepoTags")]
+        self._bounded(image)
         return [(name, image) for name in names] or [(None, image)]
 
+    def _bounded(self, image: Image) -> Image:
+        """Many small entries may lead to the same large documents, and each image holds its own."""
+        self._documents += len(image.manifest) + len(image.config)
+        if self._documents > _DOCUMENTS_CAP:
+            cause = f"the manifests and configs of its images take more than the {_DOCUMENTS_CAP} bytes allowed"
+            raise ImageError(f"reading {self._what}: {cause}")
+        return image
+
     def _docker_layer(self, path: str) -> Layer:
-        data = self._content(path, LAYER_CAP)
-        return Layer.of(OCI_LAYER_GZIP if data.startswith(b"\x1f\x8b") else OCI_LAYER, data)
+        """One layer for each file, however often it is named; its bytes stay where they are."""
+        member = self._find(path)
+        if member.name not in self._layers:
+            known = sum(layer.descriptor.size for layer in self._layers.values())
+            if known + member.size > _LAYERS_SUM:
+                raise ImageError(f"reading {self._what}: its layers take more than the {_LAYERS_SUM} bytes allowed")
+            self._layers[member.name] = self._layer_of(path, member)
+        return self._layers[member.name]
+
+    def _layer_of(self, path: str, member: Member) -> Layer:
+        self._check_size(path, member, LAYER_CAP)
+        summed, first = hashlib.sha256(), b""
+        for start in range(0, member.size, _PIECE):
+            piece = self._part(member.offset + start, min(_PIECE, member.size - start))
+            summed.update(piece)
+            first = first or piece[:2]
+        media_type = OCI_LAYER_GZIP if first == b"\x1f\x8b" else OCI_LAYER
+        descriptor = Descriptor(media_type, Digest(summed.hexdigest()), member.size)
+        return Layer(descriptor, lambda: self._content(path, LAYER_CAP))
 
     def _find(self, path: str) -> Member:
         """An ordinary file; a link is followed within the archive, as older `docker save` used them."""
@@ -252,11 +288,18 @@ class _Archive:
 
     def _content(self, path: str, cap: int) -> bytes:
         member = self._find(path)
+        self._check_size(path, member, cap)
+        return self._part(member.offset, member.size)
+
+    def _check_size(self, path: str, member: Member, cap: int) -> None:
         if member.size > cap:
             cause = f"it has {member.size} bytes, more than the {cap} allowed"
             raise ImageError(f'reading "{shown(path)}" in {self._what}: {cause}')
-        self._file.seek(member.offset)
-        return self._file.read(member.size)
+
+    def _part(self, offset: int, size: int) -> bytes:
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.read(size)
 
 
 def _manifest_for(config: bytes, layers: Sequence[Layer]) -> bytes:

@@ -25,7 +25,8 @@ from wasmdock.oci.reference import WASI, Digest, Platform, Reference
 __all__ = ["WASI", "Descriptor", "Digest", "Image", "Index", "Layer", "Manifest", "Platform", "Reference"]
 
 EAGER = 8 << 20  # bytes; layers up to this size are read at once, larger ones when they are used
-_UNPACKED_CAP = 4 << 30
+_UNPACKED_CAP = 4 << 30  # bytes of an image's layers that are unpacked to be counted
+_PIECE = 1 << 20  # bytes, more than `unpack` gives at a time
 
 Fetch = Callable[[Descriptor], bytes]
 
@@ -82,13 +83,16 @@ class Layer(Fixed):
         """Whether the layer is one bare Wasm binary instead of a tar."""
         return self.descriptor.media_type in WASM_LAYERS
 
-    @property
-    def unpacked_size(self) -> int:
-        """Bytes once unpacked. Raises ImageError."""
+    def unpacked_size(self, cap: int) -> int | None:
+        """Bytes once unpacked, None where these are more than `cap`. Raises ImageError."""
         if self.is_wasm:
             return self.descriptor.size
-        what = f'layer "{self.descriptor.digest}"'
-        return sum(len(piece) for piece in unpack(self.data, what, _UNPACKED_CAP))
+        total = 0
+        for piece in unpack(self.data, f'layer "{self.descriptor.digest}"', 2 * cap + _PIECE):
+            total += len(piece)
+            if total > cap:
+                return None
+        return total
 
 
 class Image(Fixed):
@@ -145,7 +149,8 @@ class Image(Fixed):
         """
         parsed = Manifest.parse(manifest, layer_cap)
         config = parsed.config.check(fetch(parsed.config))
-        layers = tuple(_fetched(layer, fetch, eager, opener) for layer in parsed.layers)
+        kept: dict[Digest, bytes] = {}  # a manifest may name one layer many times
+        layers = tuple(_fetched(layer, fetch, eager, opener, kept) for layer in parsed.layers)
         return cls(manifest, config, layers)
 
     @property
@@ -221,9 +226,19 @@ class Image(Fixed):
         return layers + len(self.config) + len(self.manifest)
 
     @property
-    def unpacked_size(self) -> int:
-        """Bytes of the layers' tar streams. Unpacks them all, piece by piece; raises ImageError."""
-        return sum(layer.unpacked_size for layer in self.layers)
+    def unpacked_size(self) -> int | None:
+        """Bytes of the layers' tar streams, None where it would take too long to find out. Raises ImageError.
+
+        Each layer is unpacked once, piece by piece, however often the image has it.
+        """
+        sizes: dict[Digest, int] = {}
+        for layer in self.layers:
+            if layer.descriptor.digest not in sizes:
+                size = layer.unpacked_size(_UNPACKED_CAP - sum(sizes.values()))
+                if size is None:
+                    return None
+                sizes[layer.descriptor.digest] = size
+        return sum(sizes[layer.descriptor.digest] for layer in self.layers)
 
     @property
     def run_config(self) -> Mapping[str, Any]:
@@ -236,10 +251,16 @@ class Image(Fixed):
 
 
 def _fetched(
-    descriptor: Descriptor, fetch: Fetch, eager: int, opener: Callable[[Descriptor], BinaryIO] | None
+    descriptor: Descriptor,
+    fetch: Fetch,
+    eager: int,
+    opener: Callable[[Descriptor], BinaryIO] | None,
+    kept: dict[Digest, bytes],
 ) -> Layer:
     if descriptor.size <= eager:
-        return Layer(descriptor, fetch(descriptor))
+        if descriptor.digest not in kept:
+            kept[descriptor.digest] = fetch(descriptor)
+        return Layer(descriptor, kept[descriptor.digest])
     return Layer(descriptor, lambda: fetch(descriptor), (lambda: opener(descriptor)) if opener else None)
 
 

@@ -236,7 +236,10 @@ def read_document(blobs: Blobs, entry: Descriptor) -> bytes:
 
 def _load_manifest(blobs: Blobs, entry: Descriptor) -> Image:
     data = read_document(blobs, entry)
-    image = Image.parse(data, blobs.read, opener=blobs.open if isinstance(blobs, FolderBlobs) else None)
+    if isinstance(blobs, FolderBlobs):
+        image = Image.parse(data, blobs.read, opener=blobs.open)
+    else:  # a gzipped archive's layers may be far larger than it: they stay on the disk
+        image = Image.parse(data, blobs.read, eager=-1)
     if entry.platform and entry.platform.architecture != image.platform.architecture:
         cause = f"the index says {shown(entry.platform)}, the image {shown(image.platform)}"
         raise ImageError(f'reading "{entry.digest}": {cause}')
@@ -249,11 +252,16 @@ def _check_document_size(entry: Descriptor) -> None:
         raise ImageError(f'reading "{entry.digest}": {cause}')
 
 
-def verify(image: Image) -> Image:
-    """The same image once the layers that are read only when used are verified too. Raises ImageError."""
+def verify(image: Image, seen: set[Digest] | None = None) -> Image:
+    """The same image once the layers that are read only when used are verified too, each once. Raises ImageError.
+
+    `seen` are the digests that were verified before; those verified here are added.
+    """
+    seen = set() if seen is None else seen
     for layer in image.layers:
-        if not isinstance(layer.source, bytes):
+        if layer.descriptor.digest not in seen and not isinstance(layer.source, bytes):
             layer.data  # noqa: B018  # reading verifies
+            seen.add(layer.descriptor.digest)
     return image
 
 
