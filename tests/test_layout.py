@@ -130,6 +130,21 @@ def _archive(image: Image, name: Reference | None = NAME) -> bytes:
     return buffer.getvalue()
 
 
+def test_a_layout_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_layout(hello(), tmp_path / "layout")
+    real = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError(28, "No space left on device")
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(UnavailableError, match="No space left"):
+        write_layout(hello(env={"A": "b"}), tmp_path / "layout")
+    assert (read_layout(tmp_path / "layout"), list(tmp_path.iterdir())) == (hello(), [tmp_path / "layout"])
+
+
 def test_an_archive_is_read_back_with_its_name() -> None:
     assert read_archive(io.BytesIO(_archive(hello()))) == [(NAME, hello())]
 

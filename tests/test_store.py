@@ -11,8 +11,8 @@ import pytest
 from tests.hostile_layouts import HOSTILE
 from tests.images import gzip_layer, hello, image_of, tar_of, tree
 from wasmdock.errors import ImageError, UnavailableError
-from wasmdock.oci.image import EAGER, Reference
-from wasmdock.oci.layout import read_layout
+from wasmdock.oci.image import EAGER, Descriptor, Reference
+from wasmdock.oci.layout import FolderBlobs, read_layout
 from wasmdock.oci.lock import folder_lock, locked
 from wasmdock.oci.store import Store
 from wasmdock.pack import extract
@@ -141,6 +141,34 @@ def test_a_spoiled_image_can_be_listed_and_removed(store: Store) -> None:
     assert len(store.images()) == 1
     store.remove("hello")
     assert _blobs(store) == 0
+
+
+def test_nothing_is_collected_while_a_manifest_cannot_be_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put(hello(), NAME)
+    store.put(hello(env={"A": "b"}), Reference.parse("other"))
+    real = FolderBlobs.read
+
+    def read(blobs: FolderBlobs, descriptor: Descriptor) -> bytes:
+        if descriptor.digest == hello().digest:
+            raise ImageError("reading: Input/output error")
+        return real(blobs, descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FolderBlobs, "read", read)
+        store.remove("other")
+    assert (store.get("hello"), _blobs(store)) == (hello(), 5)
+    store.put(hello(env={"A": "b"}), Reference.parse("other"))
+    store.remove("other")
+    assert _blobs(store) == 3
+
+
+def test_a_manifest_that_is_none_keeps_nothing_from_being_collected(store: Store) -> None:
+    store.put(hello(), NAME)
+    store.put(hello(env={"A": "b"}), Reference.parse("other"))
+    path = store.root / "blobs" / "sha256" / hello().digest.hex
+    path.write_bytes(b"x" * path.stat().st_size)
+    store.remove("other")
+    assert _blobs(store) == 1
 
 
 def test_a_large_layer_is_read_only_when_it_is_used(store: Store) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
@@ -279,11 +280,22 @@ def _write_aside(image: Image | ImageIndex, folder: Path, ref: Reference | None)
     try:
         new = aside / "new"
         _write_files(image, new, ref)
-        if folder.exists():
-            folder.rename(aside / "old")
-        new.rename(folder)
+        _swap(new, folder, aside / "old")
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if folder.exists() or not (aside / "old").exists():
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _swap(new: Path, folder: Path, old: Path) -> None:
+    """Put `new` in the folder's place; where that fails, what was there is put back, or stays in `old`."""
+    if folder.exists():
+        folder.rename(old)
+    try:
+        new.rename(folder)
+    except BaseException:
+        with suppress(OSError):
+            old.rename(folder)
+        raise
 
 
 def _write_files(image: Image | ImageIndex, folder: Path, ref: Reference | None) -> None:

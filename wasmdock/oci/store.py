@@ -149,7 +149,13 @@ class Store:
     def repositories(self, registry: str, digest: Digest) -> list[str]:
         """The repositories of a registry whose images here have that blob: an upload may take it from there."""
         there = [(name, entry) for entry in self._entries() if (name := name_of(entry)) and name.registry == registry]
-        return sorted({name.repository for name, entry in there if digest in set(self._reachable((entry,), 0))})
+        return sorted({name.repository for name, entry in there if self._leads_to(entry, digest)})
+
+    def _leads_to(self, entry: Descriptor, digest: Digest) -> bool:
+        try:
+            return digest in self._reachable((entry,), 0)
+        except ImageError:
+            return False
 
     def resolve(self, name: Reference | str) -> StoredImage:
         """The line of the store that a name means. Raises ImageError that suggests what was meant."""
@@ -251,14 +257,17 @@ class Store:
         _flush_folder(path.parent)
 
     def _collect(self) -> None:
-        """Remove the blobs no entry leads to, The lock must be held."""
+        """Remove the blobs no entry leads to: none where that is not known of all. The lock must be held."""
         entries = self._entries()
         images = [entry for entry in entries if SUBJECT not in entry.annotations]
-        living = set(map(str, self._reachable(images, 0)))
-        left = [entry for entry in entries if entry.annotations.get(SUBJECT, "") in (*living, "")]
+        try:
+            living = set(map(str, self._reachable(images, 0)))
+            left = [entry for entry in entries if entry.annotations.get(SUBJECT, "") in (*living, "")]
+            kept = {digest.hex for digest in self._reachable(left, 0)}
+        except ImageError:
+            return
         if len(left) < len(entries):
             self._write_index([entry.document() for entry in left])
-        kept = {digest.hex for digest in self._reachable(left, 0)}
         for blob in (self.root / "blobs" / "sha256").iterdir():
             if blob.name not in kept:
                 blob.unlink(missing_ok=True)
@@ -272,17 +281,25 @@ class Store:
                 left.unlink()
 
     def _reachable(self, entries: Iterable[Descriptor], depth: int) -> Iterator[Digest]:
-        """The digests of all blobs below these; a spoiled manifest leads nowhere."""
+        """The digests of all blobs below these; a manifest that is none leads nowhere.
+
+        Raises ImageError for a manifest that cannot be read: it may be sound, and lead to blobs.
+        """
         for entry in entries:
             yield entry.digest
-            with suppress(ImageError):
-                if entry.media_type in MANIFESTS and entry.size <= DOCUMENT_CAP:
-                    fields = parse_object(FolderBlobs(self.root).read(entry), "a manifest")
+            if entry.size > DOCUMENT_CAP or entry.media_type not in (*MANIFESTS, *INDEXES):
+                continue
+            data = FolderBlobs(self.root).read(entry)
+            below: tuple[Descriptor, ...] = ()
+            if entry.media_type in MANIFESTS:
+                with suppress(ImageError):
+                    fields = parse_object(data, "a manifest")
                     for blob in (fields.child("config"), *fields.children("layers")):
                         yield Descriptor.parse(blob).digest
-                elif entry.media_type in INDEXES and entry.size <= DOCUMENT_CAP and depth < 4:
-                    index = Index.parse(FolderBlobs(self.root).read(entry))
-                    yield from self._reachable(index.manifests, depth + 1)
+            elif depth < 4:
+                with suppress(ImageError):
+                    below = Index.parse(data).manifests
+            yield from self._reachable(below, depth + 1)
 
 
 def _flush_folder(folder: Path) -> None:
