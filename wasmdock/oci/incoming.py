@@ -122,9 +122,3 @@ def _remove_tree(folder: Path) -> None:
     import shutil  # with lzma and bz2 a twentieth of a start, and every run imports the store
 
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove(folder: Path) -> None:
-    import shutil  # brings compression along, which reading the store need not wait for
-
-    shutil.rmtree(folder, ignore_errors=True)
