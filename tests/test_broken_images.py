@@ -51,7 +51,7 @@ BROKEN: list[tuple[str, Image, str, str]] = [
     ("LLVM bitcode", holding(b"BC\xc0\xde"), "LLVM bitcode, not a linked Wasm binary", OTHER),
     ("a static library", holding(b"!<arch>\n"), "a static library (ar archive)", OTHER),
     ("an empty file", holding(b""), "an empty file", OTHER),
-    ("half a binary", holding(WASM[: len(WASM) // 2]), "not a sound Wasm binary", OTHER),
+    ("half a binary", holding(WASM[: len(WASM) // 2]), "not a sound Wasm binary", "copy or build the file again"),
     ("a component of a draft", holding(b"\0asm\x0a\0\1\0"), "a component in the draft format 10", "build it again"),
     ("no such file", started_at("/main.wasm"), "main.wasm", 'it has /app.wasm: say ENTRYPOINT ["/app.wasm"]'),
     ("no Wasm at all", image_with(tar_of({"README": b"x"})), "app.wasm", "it has no .wasm file at all"),

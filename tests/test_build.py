@@ -347,8 +347,9 @@ def test_what_is_not_wasm_is_refused(guest: Guest, host: _Host) -> None:
 
 def test_a_library_alone_has_no_native_program(guest: Guest, host: _Host) -> None:
     (guest.folder / "src" / "main.rs").rename(guest.folder / "src" / "lib.rs")
-    with pytest.raises(UsageError, match="the crate has no program"):
+    with pytest.raises(GuestError, match="the crate has no program") as caught:
         _build(guest, host, Target.NATIVE)
+    assert '[lib] crate-type = ["cdylib"]' in caught.value.hint
 
 
 def test_without_any_toolchain_each_way_is_named_with_its_command(guest: Guest, tmp_path: Path) -> None:

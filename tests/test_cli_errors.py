@@ -30,10 +30,15 @@ def complaint(done: Done) -> str:
         ("inspect nope", FAILED, 'finding image "nope": not in the store'),
         ("inspect /nope/nope.wasm", USAGE, 'reading "/nope/nope.wasm": no such file or folder'),
         ("run junk", RUN_FAILED, 'reading "junk": neither Wasm, nor an image archive'),
-        ("run empty.wasm", RUN_FAILED, "not a Wasm binary: an empty file"),
+        ("run empty.wasm", RUN_FAILED, 'reading "empty.wasm": not a Wasm binary: an empty file'),
+        ("run text.wasm", RUN_FAILED, 'reading "text.wasm": not a Wasm binary: it is text'),
+        ("load hello.wasm", USAGE, 'loading "hello.wasm": a Wasm file, not an archive of images'),
+        ("build ./nope", USAGE, 'reading guest "nope": there is no such folder'),
+        ("build ws", FAILED, 'reading "ws/Cargo.toml": a workspace, not a crate'),
         ("run folder", RUN_FAILED, 'reading folder "folder": neither a guest (Cargo.toml) nor an OCI layout'),
         ("run broken.wat", RUN_FAILED, 'assembling "broken.wat": '),
-        ("run cut.wasm", RUN_FAILED, "not a sound Wasm binary: "),
+        ("run cut.wasm", RUN_FAILED, 'reading "cut.wasm": not a sound Wasm binary: it is cut short: '),
+        ("pack cut.wasm", FAILED, 'reading "cut.wasm": not a sound Wasm binary: it is cut short: '),
         ("pack junk", FAILED, "not a Wasm binary: "),
         ("pack nope.wasm", USAGE, 'reading "nope.wasm": No such file or directory'),
         ("pack hello.wat --label x", USAGE, 'reading label "x": not KEY=VALUE'),
@@ -59,6 +64,10 @@ def test_mistake_is_said_in_one_line(wasmdock: CommandLine, tmp_path: Path, args
     (tmp_path / "junk").write_text("junk")
     (tmp_path / "empty.wasm").touch()
     (tmp_path / "folder").mkdir()
+    (tmp_path / "ws").mkdir()
+    (tmp_path / "ws" / "Cargo.toml").write_text('[workspace]\nmembers = ["a"]\n')
+    (tmp_path / "text.wasm").write_text("Hello, world\n")
+    (tmp_path / "hello.wasm").write_bytes(b"\0asm\1\0\0\0")
     (tmp_path / "broken.wat").write_text("(module (fun))")
     (tmp_path / "cut.wasm").write_bytes(b"\0asm\1\0\0\0\1\x7f")
     for name, sample in (("hello", "hello"), ("library", "add"), ("import", "needs_import")):

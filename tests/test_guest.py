@@ -47,7 +47,7 @@ def test_facts_inherited_from_a_workspace_are_left_empty() -> None:
         ("", r"no \[package\] with a name"),
         ("package = 1", r"no \[package\] with a name"),
         ("[package]\nname = 3", r"no \[package\] with a name"),
-        ("[workspace]\nmembers = []", r"no \[package\] with a name"),
+        ("[workspace]\nmembers = []", "a workspace, not a crate"),
         ('[package]\nname = "Hello"', 'the name "Hello" cannot name an image'),
         ('[package]\nname = "a--b"', 'the name "a--b" cannot name an image'),
         ('[package]\nname = "../up"', "cannot name an image"),

@@ -98,7 +98,8 @@ NOT_WASM = {
     "text form": (b"\n;; hello\n (module)", "text form"),
     "component text form": (b"(component)", "text form"),
     "json": (b'{"schemaVersion": 2}', "JSON text"),
-    "noise": (b"hello", "it begins with 68 65 6c 6c"),
+    "noise": (b"h\xffllo", "it begins with 68 ff 6c 6c"),
+    "text": (b"hello", "it is text"),
 }
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from wasmdock.errors import BuildError, GuestError, UsageError
+from wasmdock.errors import BuildError, GuestError
 from wasmdock.guest import Artifact, Guest, Target
 from wasmdock.process import Completed
 
@@ -47,13 +47,14 @@ def wants_library(guest: Guest, target: Target) -> bool:
 
 
 def check_target(guest: Guest, target: Target) -> None:
-    """Raise UsageError where cargo would find nothing to build, with words that help more than its own."""
+    """Raise GuestError where cargo would find nothing to build, with words that help more than its own."""
     has_program = (guest.folder / "src" / "main.rs").exists() or (guest.folder / "src" / "bin").is_dir()
     has_program = has_program or "[[bin]]" in (guest.folder / "Cargo.toml").read_text(encoding="utf-8")
     if not has_program and not wants_library(guest, target):
-        raise UsageError(
+        to_library = 'make it a library guest, in Cargo.toml: [lib] crate-type = ["cdylib"]; or add a src/main.rs'
+        raise GuestError(
             f'building "{guest.name}" for {target.value}: the crate has no program (src/main.rs)',
-            f"build it --target {guest.default_target.value}" if guest.is_library else "add a src/main.rs",
+            f"build it --target {guest.default_target.value}" if guest.is_library else to_library,
         )
 
 

@@ -330,7 +330,8 @@ class Docker:
             cause = f"no answer within {self.timeout:g} s"
             raise UnavailableError(f"{where}: {cause}", "restart Docker: its engine hangs") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, DockerException) as error:
-            raise UnavailableError(f"{where}: the engine went away ({error})", START_HINT) from error
+            cure = "pip install paramiko" if "paramiko" in str(error) else START_HINT  # docker-py wants it for ssh
+            raise UnavailableError(f"{where}: the engine went away ({error})", cure) from error
 
 
 def parse_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineFacts:

@@ -78,6 +78,8 @@ def load_guest(folder: Path) -> Guest:
     try:
         text = manifest.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        if not folder.exists():
+            raise UsageError(f'reading guest "{folder}": there is no such folder') from error
         cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise GuestError(
             f'reading guest "{folder}": no readable Cargo.toml ({cause})',
@@ -96,7 +98,7 @@ def parse_guest(text: str, folder: Path) -> Guest:
         raise GuestError(f'reading "{folder / "Cargo.toml"}": it is nested too deeply') from error
     package = manifest.get("package")
     if not isinstance(package, dict) or not isinstance(package.get("name"), str):
-        raise GuestError(f'reading "{folder / "Cargo.toml"}": no [package] with a name')
+        raise _nameless(manifest, folder)
     name = package["name"]
     if not _NAME.fullmatch(name):
         raise GuestError(
@@ -112,6 +114,18 @@ def parse_guest(text: str, folder: Path) -> Guest:
         license=_text(package, "license"),
         is_library=is_library,
         default_target=_default_target(package, is_library),
+    )
+
+
+def _nameless(manifest: Mapping[str, Any], folder: Path) -> GuestError:
+    workspace = manifest.get("workspace")
+    if not isinstance(workspace, dict):
+        return GuestError(f'reading "{folder / "Cargo.toml"}": no [package] with a name')
+    members = workspace.get("members")
+    listed = ", ".join(str(folder / str(each)) for each in members) if isinstance(members, list) else ""
+    return GuestError(
+        f'reading "{folder / "Cargo.toml"}": a workspace, not a crate',
+        f"name one of its members{': ' if listed else ''}{listed}",
     )
 
 

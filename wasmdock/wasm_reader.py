@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from wasmdock.errors import GuestError
 
+CUT_SHORT = "copy or build the file again: only its beginning is there"
+
 
 class UnknownCodeError(GuestError):
     """A byte that should say what follows is none we know, so the rest of its section cannot be read."""
@@ -129,8 +131,10 @@ class Reader:
                 raise self.fault(f"{section} is no known section", begin)
             size = self.u32()
             if size > self.end - self.pos:
-                left = self.end - self.pos
-                raise self.fault(f"a section promises {size} bytes and {left} are left", begin)
+                promise = f"a section promises {size} bytes and {self.end - self.pos} are left"
+                if self.end < len(self.data):  # of a part of the file, which goes on
+                    raise self.fault(promise, begin)
+                raise GuestError(self.fault(f"it is cut short: {promise}", begin).message, CUT_SHORT)
             start = self.skip(size)
             yield section, self.pos - begin, self.within(start, self.pos)
 

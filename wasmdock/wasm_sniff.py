@@ -6,7 +6,7 @@ Sources: WebAssembly core specification section 5.5 (modules), component-model/d
 from enum import StrEnum
 
 from wasmdock.errors import GuestError
-from wasmdock.wasm_reader import Reader
+from wasmdock.wasm_reader import CUT_SHORT, Reader
 
 MAGIC = b"\0asm"
 CORE_SECTIONS = 13
@@ -64,7 +64,7 @@ def form_of(data: bytes) -> Form:
         what, hint = recognise(data)
         raise GuestError(f"not a Wasm binary: {what}", hint)
     if len(data) < 8:
-        raise GuestError(f"not a sound Wasm binary: it ends too early at offset {len(data):#x}")
+        raise GuestError(f"not a sound Wasm binary: it ends too early at offset {len(data):#x}", CUT_SHORT)
     version, layer = int.from_bytes(data[4:6], "little"), int.from_bytes(data[6:8], "little")
     if (version, layer) == (1, 0):
         return Form.MODULE
@@ -74,6 +74,13 @@ def form_of(data: bytes) -> Form:
         what = f"a component in the draft format {version}; 13 is the one in use"
         raise GuestError(f"not a Wasm binary we know: {what}", "build it again with current tools")
     raise GuestError(f"not a Wasm binary we know: version {version} of layer {layer}")
+
+
+def check_whole(data: bytes) -> None:
+    """Raise GuestError where bytes are not Wasm, or where its sections do not end with them."""
+    known = CORE_SECTIONS if form_of(data) is Form.MODULE else COMPONENT_SECTIONS
+    for _ in Reader(data, 8).sections(known):
+        pass
 
 
 def core_modules(data: bytes) -> list[Reader]:
@@ -101,7 +108,15 @@ def recognise(data: bytes) -> tuple[str, str]:
         return "a tar archive", "give the .wasm file in it"
     if _is_text_form(data):
         return "text form: WebAssembly text (.wat)", "translate it: wasm-tools parse FILE.wat -o FILE.wasm"
+    if _is_text(data[:512]):
+        return "it is text", "give the .wasm file"
     return f"it begins with {data[:4].hex(' ')} and not with 00 61 73 6d", ""
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether it reads as UTF-8; the last letter may be cut in two."""
+    text = head.decode("utf-8", "replace")[: -3 if len(head) == 512 else None]
+    return "\ufffd" not in text and all(letter.isprintable() or letter in "\t\r\n" for letter in text)
 
 
 def _is_text_form(data: bytes) -> bool:

@@ -69,6 +69,8 @@ def _read(path: Path) -> list[tuple[Reference | None, Image]]:
         return [(None, read_layout(path))]
     if not path.exists():
         raise ImageError(f'loading "{path}": no such file', "name an archive (docker save) or an OCI layout")
+    if path.suffix in (".wasm", ".wat"):
+        raise UsageError(f'loading "{path}": a Wasm file, not an archive of images', f"wasmdock pack {path}")
     return read_archive(path)
 
 

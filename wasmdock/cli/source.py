@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from wasmdock.cli.context import Context
-from wasmdock.errors import ImageError, UsageError, WasmdockError
+from wasmdock.cli.values import expanded
+from wasmdock.errors import GuestError, ImageError, UsageError, WasmdockError
 from wasmdock.oci.image import Image, Platform, Reference
-from wasmdock.wasm_sniff import Form, form_of
+from wasmdock.wasm_sniff import Form, check_whole, form_of
 
 if TYPE_CHECKING:
     from wasmdock.guest import Target
@@ -55,7 +56,7 @@ def find_image(text: str, context: Context, wanted: Wanted = _USUAL) -> Source:
     """
     if not text:
         raise UsageError('finding image "": its name is empty')
-    path = Path(text).expanduser()
+    path = expanded(text)
     looks_like_path = "/" in text or text.endswith(_FILES) or text == "."
     if looks_like_path and path.exists():
         return _from_path(path, context)
@@ -176,7 +177,10 @@ def read_wasm(path: Path) -> bytes:
         from wasmdock.engine import assemble
 
         return assemble(data, str(path))
-    form_of(data)  # says what it is instead, where it is not Wasm
+    try:
+        check_whole(data)  # says what it is instead, where it is not Wasm
+    except GuestError as error:
+        raise GuestError(f'reading "{path}": {error.message}', error.hint) from error
     return data
 
 

@@ -188,7 +188,7 @@ def _cause(error: BaseException) -> tuple[str, str]:
     if isinstance(error, TimeoutError):
         return "nothing came in time", "is the registry up, and does the proxy let it through?"
     if isinstance(error, gaierror):
-        return "the name is not known", "check its spelling, and the network"
+        return "the name of the host is not known", "check its spelling, and the network"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused", "is the registry running, and on that port?"
     return f"the connection was cut ({shown(_plain(error), 80)})", ""
