@@ -53,6 +53,8 @@ def run_arguments(
     for mount in request.mounts:
         words += ["--mount", _mount_text(mount, is_wasm, mount.read_only or request.read_only)]
     env = _checked(request.env)
+    if any("\0" in word for word in request.args):
+        raise UsageError("passing arguments: one holds a NUL, which no program can be given")
     words += [word for key in sorted(settings) for word in ("--env", f"{key}={settings[key]}")]
     shown = {key for key in env if _steers_client(key)}
     for key, value in env.items():

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from wasmdock.errors import BuildError, WasmdockError
@@ -9,6 +10,8 @@ from wasmdock.errors import BuildError, WasmdockError
 RUN_FAILED = 125  # Docker's own code for "the tool failed, not what it ran"
 INTERRUPTED = 130
 PIPE_CLOSED = 141
+_TRACEBACK = "WASMDOCK_TRACEBACK"  # set to anything, the traceback of a defect of ours is printed
+_LONGEST_CAUSE = 300  # characters
 
 
 def run_cli(argv: Sequence[str]) -> int:
@@ -24,11 +27,22 @@ def run_cli(argv: Sequence[str]) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-    from wasmdock.cli.context import Context
     from wasmdock.cli.parser import build_parser
 
     argv = [*argv[1:], "--help"] if argv[:1] == ["help"] else argv
-    options = build_parser(argv).parse_args(argv)
+    options = Namespace(is_run=argv[:1] == ["run"])
+    try:
+        return _do(build_parser(argv).parse_args(argv, options))
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # nothing that we know of ends here
+        _report_defect(error, getattr(options, "grammar", None))
+        return RUN_FAILED if options.is_run else WasmdockError.exit_code
+
+
+def _do(options: Namespace) -> int:
+    from wasmdock.cli.context import Context
+
     try:
         code = int(options.verb(options, Context(os.environ, options.quiet)))
         sys.stdout.flush()
@@ -42,6 +56,17 @@ def _run(argv: Sequence[str]) -> int:
         _discard_output()
         complain(WasmdockError(f"{error.filename or 'writing the output'}: {error.strerror or error}"))
         return RUN_FAILED if options.is_run else WasmdockError.exit_code
+
+
+def _report_defect(error: Exception, grammar: ArgumentParser | None) -> None:
+    if os.environ.get(_TRACEBACK):
+        import traceback
+
+        traceback.print_exception(error)
+    doing = grammar.prog if grammar else "wasmdock"
+    cause = " ".join(str(error).split())[:_LONGEST_CAUSE]
+    hint = f"this is a defect of wasmdock: please report it, with what it prints under {_TRACEBACK}=1"
+    complain(WasmdockError(f"{doing}: {type(error).__name__}{': ' if cause else ''}{cause}", hint))
 
 
 def _open_closed_streams() -> None:

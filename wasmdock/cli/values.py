@@ -22,10 +22,10 @@ def parse_size(text: str) -> int | None:
     if text in _NO_LIMIT:
         return None
     match = _SIZE.fullmatch(text.strip())
-    size = int(float(match[1]) * _FACTORS[match[2].lower()]) if match else 0
-    if not 0 < size < 1 << 62:
+    size = float(match[1]) * _FACTORS[match[2].lower()] if match else 0
+    if not 1 <= size < 1 << 62:
         raise UsageError(f'reading size "{text}": not a positive number of bytes', "write 64m, 1g, 2000000 or none")
-    return size
+    return int(size)
 
 
 def parse_stack(text: str) -> int:
@@ -76,7 +76,15 @@ def parse_mount(text: str) -> Mount:
         )
     if ".." in PurePosixPath(guest).parts:
         raise UsageError(f'reading volume "{text}": ".." in the guest\'s path', "name the folder itself, such as /data")
-    return Mount(Path(host).expanduser().absolute(), guest, mode == "ro")
+    return Mount(expanded(host).absolute(), guest, mode == "ro")
+
+
+def expanded(path: str) -> Path:
+    """The path with `~` and `~user` replaced by a home folder, where there is one."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def parse_env(pairs: Iterable[str], files: Iterable[Path], environment: Mapping[str, str]) -> dict[str, str]:

@@ -140,9 +140,10 @@ def _wasi(grants: Grants) -> Any:
 
 def _fill(config: Any, grants: Grants) -> None:
     argv, env = grants.argv, grants.env
-    _granted(raw._wasi_config_set_argv(config, len(argv), _texts(argv)), "arguments", "they are not UTF-8 text")
+    arguments = _texts(argv, "arguments")
+    _granted(raw._wasi_config_set_argv(config, len(argv), arguments), "arguments", "it is not UTF-8 text")
     if env:
-        names, values = _texts(tuple(env)), _texts(tuple(env.values()))
+        names, values = _texts(tuple(env), "environment"), _texts(tuple(env.values()), "environment")
         _granted(raw._wasi_config_set_env(config, len(env), names, values), "environment", "it is not UTF-8 text")
     for mount in grants.mounts:
         error = raw._wasi_config_preopen_dir(config, _text(str(mount.host)), _text(mount.guest), not mount.read_only)
@@ -169,13 +170,23 @@ def _granted(done: bool, what: str, wrong: str, hint: str = "") -> None:
 @lru_cache(maxsize=64)
 def _text(text: str) -> Any:
     """A C string; wasmtime copies what it is given."""
-    return cast(c_char_p(text.encode()), POINTER(c_char))
+    return cast(c_char_p(_encoded(text, "a path")), POINTER(c_char))
 
 
 @lru_cache(maxsize=16)
-def _texts(texts: tuple[str, ...]) -> Any:
-    """An array of C strings, kept for the next instance with the same arguments."""
-    return cast((c_char_p * len(texts))(*(text.encode() for text in texts)), POINTER(POINTER(c_char)))
+def _texts(texts: tuple[str, ...], what: str) -> Any:
+    """An array of C strings, kept for the next instance with the same arguments. Raises GuestError."""
+    return cast((c_char_p * len(texts))(*(_encoded(text, what) for text in texts)), POINTER(POINTER(c_char)))
+
+
+def _encoded(text: str, what: str) -> bytes:
+    """The bytes of a C string; a NUL would end it early. No message repeats the text: it may be a secret."""
+    if "\0" in text:
+        raise GuestError(f"granting {what}: there is a NUL in it")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise GuestError(f"granting {what}: it is not UTF-8 text") from error
 
 
 def _byte_vector(data: bytes) -> Any:
