@@ -17,6 +17,7 @@ from wasmdock.compose_docker import escaped, explain_failure, need_compose
 from wasmdock.compose_member import UNHEALTHY, Member
 from wasmdock.compose_service import Health, Service
 from wasmdock.compose_wire import Address, Wire, open_wire, relay
+from wasmdock.digits import read_digits
 from wasmdock.docker import Docker
 from wasmdock.errors import CommandError
 
@@ -40,9 +41,8 @@ def ports_of(stack: Stack, service: Service) -> list[int]:
     """The ports others may want: published, exposed, or named with the service in an environment or a command."""
     exposed = service.node.get("expose")
     found = {port.target for port in service.ports}
-    found |= {
-        int(item.text.partition("/")[0]) for item in (exposed.items if exposed else ()) if item.text[:1].isdigit()
-    }
+    ports = (read_digits(item.text.partition("/")[0]) for item in (exposed.items if exposed else ()))
+    found |= {port for port in ports if port is not None}
     pattern = re.compile(rf"(?<![\w.-]){re.escape(service.name)}:(\d{{1,5}})(?!\d)")
     for other in stack.services:
         texts = (*other.environment.values(), *(other.command or ()), *(other.entrypoint or ()))
