@@ -3,17 +3,20 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
-from typing import IO, Protocol
+from typing import Protocol
 
+from wasmdock.lifeline import die_with
+from wasmdock.passing import Passing
 from wasmdock.process import ASKED_GRACE, KILL_GRACE, Completed, starting
 
-_CHUNK = 1 << 16
 _LAST_WORDS = 0.3
+_BY_KERNEL = 0x80  # SI_KERNEL of asm-generic/siginfo.h
 
 
 class Attacher(Protocol):
@@ -31,6 +34,7 @@ class Attacher(Protocol):
         stderr_tail: int = 0,
         cap: int | None = None,
         on_overflow: Callable[[], None] | None = None,
+        hold: tuple[str, ...] = (),
     ) -> Completed:
         """Run a program on this process's own streams."""
 
@@ -46,17 +50,22 @@ def attach_command(
     stderr_tail: int = 0,
     cap: int | None = None,
     on_overflow: Callable[[], None] | None = None,
+    hold: tuple[str, ...] = (),
 ) -> Completed:
     """Run a program on this process's own stdout, stderr and, with share_stdin, stdin.
 
-    It stays in our process group, so Ctrl-C at the terminal reaches it and it decides how to end; SIGTERM to
-    us is forwarded. timeout is seconds or None; at the deadline `on_timeout` is called, then SIGTERM and
-    SIGKILL follow. With stderr_tail (bytes) stderr passes through us and that much of its end is in the
-    result; nothing else is kept. With a cap (bytes) stdout passes through us too, each of the two is cut there,
-    `on_overflow` is called once and the result is `truncated`. Raises UnavailableError where there is no such program.
+    It stays in our process group, so Ctrl-C at the terminal reaches it and it decides how to end; SIGTERM to us and
+    a SIGINT to us alone are forwarded, and it gets SIGTERM where we are killed.
+    timeout is seconds or None; at the deadline `on_timeout` is called, then SIGTERM and SIGKILL follow. With
+    stderr_tail (bytes) stderr passes through us and that much of its end is in the result; nothing else is kept. With
+    a cap (bytes) stdout passes through us too, each of the two is cut there, `on_overflow` is called once and the
+    result is `truncated`. Where stderr passes through us, its last words from a line on that begins with one of
+    `hold` are in the result as `withheld`, for the caller to pass on or to say better.
+    Raises UnavailableError where there is no such program.
     """
-    began = time.monotonic()
+    began, us = time.monotonic(), os.getpid()
     nothing = None if share_stdin else subprocess.DEVNULL
+    stdout, stderr = Passing(1, cap, on_overflow), Passing(2, cap, on_overflow, keep=stderr_tail, hold=hold)
     with starting(argv):
         process = subprocess.Popen(
             list(argv),
@@ -65,17 +74,14 @@ def attach_command(
             stderr=subprocess.PIPE if stderr_tail or cap is not None else None,
             env=None if env is None else dict(env),
             bufsize=0,
+            preexec_fn=lambda: die_with(us, signal.SIGTERM),
         )
     watch = _Watch(process, on_timeout)
-    stdout, stderr = _Copy(1, cap, on_overflow), _Copy(2, cap, on_overflow, stderr_tail)
     try:
         with _forwarding_signals(process), watch.until(timeout):
             feeder = _start(_feed, process, stdin) if stdin is not None else None
-            copies = [
-                (copy, _start(copy.run, stream))
-                for copy, stream in ((stdout, process.stdout), (stderr, process.stderr))
-                if stream is not None
-            ]
+            pairs = ((stdout, process.stdout), (stderr, process.stderr))
+            copies = [(copy, _start(copy.run, stream)) for copy, stream in pairs if stream is not None]
             process.wait()
     finally:
         _end(process)
@@ -87,6 +93,7 @@ def attach_command(
         argv=tuple(argv),
         code=process.returncode,
         stderr=bytes(stderr.tail),
+        withheld=bytes(stderr.withheld),
         truncated=stdout.overflowed or stderr.overflowed,
         timed_out=watch.expired,
         seconds=time.monotonic() - began,
@@ -138,54 +145,9 @@ def _feed(process: "subprocess.Popen[bytes]", data: bytes) -> None:
             rest = rest[stream.write(rest) or 0 :]
 
 
-class _Copy:
-    """One stream of a program passed on to a descriptor of ours: its end kept, at most `cap` bytes passed on."""
-
-    def __init__(self, target: int, cap: int | None, on_overflow: Callable[[], None] | None, keep: int = 0) -> None:
-        self.tail = bytearray()
-        self.overflowed = False
-        self._passed, self._is_passing = 0, False
-        self._target, self._room, self._keep, self._on_overflow = target, cap, keep, on_overflow
-
-    def run(self, stream: IO[bytes]) -> None:
-        with stream:
-            while chunk := stream.read(_CHUNK):
-                if self._keep:
-                    self.tail.extend(chunk)
-                    del self.tail[: -self._keep]
-                self._write(chunk)
-
-    def last_words(self, thread: threading.Thread, hurry: bool) -> None:
-        """Once the program has ended: wait for what it left, as long as that is being passed on.
-
-        Not for an end of its pipe that something it started holds, and not for a slow reader in a `hurry`.
-        """
-        while thread.is_alive():
-            passed = self._passed
-            thread.join(_LAST_WORDS)
-            if hurry or (self._passed == passed and not self._is_passing):
-                return
-
-    def _write(self, chunk: bytes) -> None:
-        """Pass on what there is room for; the rest is dropped, so that nobody is held up."""
-        passed = chunk if self._room is None else chunk[: self._room]
-        if self._room is not None:
-            self._room -= len(passed)
-        self._is_passing = True
-        with suppress(OSError):
-            rest = memoryview(passed)
-            while rest:
-                rest = rest[os.write(self._target, rest) :]
-        self._passed, self._is_passing = self._passed + len(passed), False
-        if len(passed) < len(chunk) and not self.overflowed:
-            self.overflowed = True
-            if self._on_overflow:
-                self._on_overflow()
-
-
 @contextmanager
 def _forwarding_signals(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Leave Ctrl-C to the program and pass SIGTERM on to it, as long as it runs.
+    """Leave Ctrl-C to the program and pass SIGTERM on to it, as long as it runs, and a SIGINT to us alone.
 
     A terminal sends SIGINT to the whole group, the program included; without one it was meant for us alone.
     """
@@ -200,10 +162,40 @@ def _forwarding_signals(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        with _sorting_interrupts(process) if at_terminal and sys.platform == "linux" else nullcontext():
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _sorting_interrupts(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Pass on each SIGINT that a process sent; the kernel's own, from the terminal, the program has got, too.
+
+    Only who waits for a signal learns who sent it. A process that sends one to our whole group reaches the program
+    twice: the docker client forwards both.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    ended = threading.Event()
+    waiter = _start(_pass_interrupts_on, process, ended)
+    try:
+        yield
+    finally:
+        assert waiter.ident is not None
+        ended.set()
+        signal.pthread_kill(waiter.ident, signal.SIGINT)
+        waiter.join()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _pass_interrupts_on(process: "subprocess.Popen[bytes]", ended: threading.Event) -> None:
+    while True:
+        sent = signal.sigwaitinfo({signal.SIGINT})
+        if ended.is_set() and sent.si_pid == os.getpid():
+            return
+        if sent.si_code != _BY_KERNEL:
+            process.send_signal(signal.SIGINT)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -159,7 +159,7 @@ CAUSES: tuple[tuple[str, type[WasmdockError], str, str], ...] = (
 
 
 # How lines begin that come from the docker client or the engine, not from the program in a container.
-_CLIENT_SAYS = (
+CLIENT_SAYS = (
     "docker: ",
     "Error response from daemon",
     "Cannot connect to the Docker daemon",
@@ -173,7 +173,7 @@ _CLIENT_SAYS = (
 
 def client_lines(stderr: str) -> list[str]:
     """The lines of a stderr that read like the docker client's own. A program in a container can print them, too."""
-    return [line for line in stderr.splitlines() if line.startswith(_CLIENT_SAYS)]
+    return [line for line in stderr.splitlines() if line.startswith(CLIENT_SAYS)]
 
 
 def find_cause(doing: str, stderr: str) -> WasmdockError | None:

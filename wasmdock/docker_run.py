@@ -9,11 +9,20 @@ from typing import TypedDict
 from wasmdock.docker import Docker
 from wasmdock.docker_call import DockerCall, phases_of, run_arguments
 from wasmdock.docker_causes import WASM_RUNTIME
-from wasmdock.docker_verdict import TAIL, is_doubtful, judge, last_word
-from wasmdock.errors import WasmdockError
+from wasmdock.docker_verdict import LAST_WORDS, TAIL, find_write_error, is_doubtful, judge
+from wasmdock.errors import CommandError, WasmdockError
 from wasmdock.oci.image import Image
+from wasmdock.passing import is_unread, write_all
 from wasmdock.process import Completed
-from wasmdock.runtime import OUT_OF_MEMORY_CODE, Limits, Outcome, RunRequest, RunResult, Stdio
+from wasmdock.runtime import (
+    OUT_OF_MEMORY_CODE,
+    PIPE_CLOSED_CODE,
+    Limits,
+    Outcome,
+    RunRequest,
+    RunResult,
+    Stdio,
+)
 
 # Seconds a container may take to start and to end on top of its guest's own time.
 NATIVE_ALLOWANCE = 1.0
@@ -41,13 +50,14 @@ class DockerRuntime:
         tty: bool = False,
         options: Sequence[str] = (),
         timed: bool = False,
+        shown: str = "",
     ) -> None:
         """Keep how to run.
 
         runtime: a name for --runtime; None takes io.containerd.wasmtime.v1 for Wasm and the engine's default
         for the rest. held: by image digest, the name under which the engine surely holds that image already.
         options: further words for `docker run`, such as `--network=none`. timed: phases from the engine's
-        events, which cost one more question after each run.
+        events, which cost one more question after each run. shown: the user's name for the one image that is run.
         """
         self._docker = docker
         self._runtime = runtime
@@ -55,6 +65,7 @@ class DockerRuntime:
         self._tty = tty
         self._options = tuple(options)
         self._timed = timed
+        self._shown = shown
 
     @property
     def name(self) -> str:
@@ -96,9 +107,26 @@ class DockerRuntime:
         except BaseException:
             self._remove(name)
             raise
-        if done.timed_out and done.code < 0:
-            self._remove(name)  # the client had to be killed, so nobody else does
+        was_left = self._take_away(done, name)
+        cause = find_write_error(done)
+        if request.stdio is Stdio.INHERIT and (cause or was_left) and (is_unread(1) or is_unread(2)):
+            return RunResult(Outcome.EXITED, PIPE_CLOSED_CODE)
+        if cause and was_left:
+            raise CommandError(f"passing on what the guest prints: {cause}", "", done.argv, done.code)
         return self._result(done, request, name, is_wasm and runtime == WASM_RUNTIME)
+
+    def _take_away(self, done: Completed, name: str) -> bool:
+        """Remove the container where its client ended first: killed, crashed, or unable to write what it printed."""
+        if done.code == 0 or (done.code > 0 and not self._is_there(name)):
+            return False
+        self._remove(name)
+        return True
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            return bool(self._docker.inspect_container(name))
+        except WasmdockError:
+            return False
 
     def _call(self, call: DockerCall, request: RunRequest, name: str, allowance: float) -> Completed:
         limit = request.limits.timeout
@@ -112,6 +140,7 @@ class DockerRuntime:
                 env={**self._docker.environment, **call.env},
                 on_timeout=lambda: self._remove_beside(name),
                 stderr_tail=TAIL,
+                hold=LAST_WORDS,
                 **self._counted(request, name),
             )
         return self._docker.cli(
@@ -132,13 +161,13 @@ class DockerRuntime:
     def _result(self, done: Completed, request: RunRequest, name: str, ours: bool) -> RunResult:
         inherited = request.stdio is Stdio.INHERIT
         started = self._docker.has_started(name) if is_doubtful(done) else True
-        verdict = judge(done, request.limits, ours=ours, started=started)
+        verdict = judge(done, request.limits, ours=ours, started=started, shown=self._shown)
         if verdict.outcome is Outcome.EXITED and verdict.exit_code == OUT_OF_MEMORY_CODE and self._was_oom(name):
             verdict = verdict._replace(outcome=Outcome.OUT_OF_MEMORY, message="out of memory: the kernel ended it")
         phases = {"run": done.seconds, **(self._phases(name) if self._timed else {})}
-        if inherited:  # the user has read what the runtime said already
-            said = "" if verdict.message == last_word(done.stderr) else verdict.message
-            return verdict._replace(stdout=b"", stderr=b"", message=said, phases=phases)
+        if inherited:
+            message = verdict.message if _pass_on_the_rest(done, verdict) else ""
+            return verdict._replace(stdout=b"", stderr=b"", message=message, phases=phases)
         return verdict._replace(phases=phases)
 
     def _was_oom(self, name: str) -> bool:
@@ -164,6 +193,13 @@ class DockerRuntime:
             self._docker.cli("rm", "--force", "--volumes", name, timeout=_REMOVE_TIMEOUT)
         except WasmdockError:
             return
+
+
+def _pass_on_the_rest(done: Completed, verdict: RunResult) -> bool:
+    """Pass on what was held back for nothing; whether the message is yet to be said."""
+    said = 0 if done.timed_out or done.truncated else len(done.stderr) - len(verdict.stderr)
+    write_all(2, done.withheld[: max(0, len(done.withheld) - said)])
+    return said <= len(done.withheld)
 
 
 def own_name(image: Image) -> str:

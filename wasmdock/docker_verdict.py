@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 
-from wasmdock.docker_causes import client_lines, find_cause
+from wasmdock.docker_causes import CLIENT_SAYS, client_lines, find_cause
 from wasmdock.errors import CommandError, GuestError
 from wasmdock.process import Completed
 from wasmdock.runtime import OUT_OF_MEMORY_CODE, TIMED_OUT_CODE, TRAP_CODE, Limits, Outcome, RunResult
 
 TAIL = 16 << 10
 _SHIM_SAYS, _MARKS = b"wasmdock: ", b"wasmdock-marks: "
+_UNWRITTEN = ("write /dev/stdout: ", "write /dev/stderr: ")
+# How a line begins that may be the docker client's or our runtime's last word.
+LAST_WORDS = (*CLIENT_SAYS, *_UNWRITTEN, _SHIM_SAYS.decode())
 _BROKEN, _REFUSED = 125, 126  # our Wasm runtime's own codes
 # The docker client's: its own failure, a program that cannot be started, is not there, and stdin is no terminal.
-_CLIENT_FAILED, _TERMINAL_FAILED = 125, 1
+_CLIENT_FAILED, _TERMINAL_FAILED, _WRITE_FAILED = 125, 1, 1
 _CLIENT_CODES = (_CLIENT_FAILED, 126, 127, _TERMINAL_FAILED)
 # A trap after a refused growth of a table is 137 for our Wasm runtime. In-process nobody can tell it from any other
 # trap (wasmtime's C API gives no word of a refusal), so that `run` says 134 on both roads.
@@ -30,9 +33,10 @@ _FAULTS: Mapping[int, tuple[str, ...]] = {
 _NOTHING: tuple[str, ...] = ()
 
 
-def last_word(stderr: bytes) -> str:
-    """What our Wasm runtime said at the end of stderr, if that is who said it; empty where it said nothing."""
-    return _split(stderr)[1]
+def find_write_error(done: Completed) -> str:
+    """Why the client gave up as it could not write what the container printed, which may go on without it; or empty."""
+    last = _tail(done).rstrip().rpartition("\n")[2]
+    return last.rpartition(": ")[2] if done.code == _WRITE_FAILED and last.startswith(_UNWRITTEN) else ""
 
 
 def is_doubtful(done: Completed) -> bool:
@@ -42,13 +46,14 @@ def is_doubtful(done: Completed) -> bool:
     return done.code == _CLIENT_FAILED or (done.code in _CLIENT_CODES and bool(client_lines(_tail(done))))
 
 
-def judge(done: Completed, limits: Limits, *, ours: bool, started: bool | None = True) -> RunResult:
+def judge(done: Completed, limits: Limits, *, ours: bool, started: bool | None = True, shown: str = "") -> RunResult:
     """Turn how the docker client ended into a result, or raise what its failure means.
 
     ours: whether our Wasm runtime ran the guest. started: whether the engine says that the container started;
-    None where it gives no answer. The code of what started is a result: a guest can print all that docker, or our
-    runtime, can. Only one whose first and only words are our runtime's, with its code for a guest that it cannot
-    start, counts as refused. What our runtime said of a fault is the message, and no longer part of stderr.
+    None where it gives no answer. shown: the user's name for the image, where it has another one.
+    The code of what started is a result: a guest can print all that docker, or our runtime, can. Only one whose
+    first and only words are our runtime's, with its code for a guest that it cannot start, counts as refused. What
+    our runtime said of a fault is the message, and no longer part of stderr.
     """
     if done.timed_out:
         return RunResult(Outcome.TIMED_OUT, TIMED_OUT_CODE, done.stdout, done.stderr, _timed_out(limits))
@@ -58,10 +63,10 @@ def judge(done: Completed, limits: Limits, *, ours: bool, started: bool | None =
             message = f"stopped: it printed more than {limits.printed} bytes (--output)"
         return RunResult(Outcome.TRAPPED, TRAP_CODE, done.stdout, done.stderr, message)
     if not started and is_doubtful(done):
-        _raise_failure(done, never=started is False)
+        _raise_failure(done, shown or _image_of(done.argv), never=started is False)
     code = done.code if done.code >= 0 else 128 - done.code
     if not ours:
-        return RunResult(Outcome.EXITED, code, done.stdout, done.stderr, _misfit(done))
+        return RunResult(Outcome.EXITED, code, done.stdout, done.stderr, _misfit(done, shown or _image_of(done.argv)))
     return _by_last_word(done, code)
 
 
@@ -99,21 +104,21 @@ def _is_silent(stderr: bytes) -> bool:
     return not stderr.strip() or (stderr.startswith(_MARKS) and stderr.count(b"\n") == 1)
 
 
-def _misfit(done: Completed) -> str:
+def _misfit(done: Completed, image: str) -> str:
     """What to say of runc's only word from inside a container, where the program is not for this machine."""
     text = _tail(done).strip()
     if done.code == 0 or done.stdout or not (text.startswith("exec ") and text.endswith(": exec format error")):
         return ""
-    found = find_cause(f'running "{_image_of(done.argv)}" in Docker', text) if "\n" not in text else None
+    found = find_cause(f'running "{image}" in Docker', text) if "\n" not in text else None
     return f"{found.message} ({found.hint})" if found else ""
 
 
-def _raise_failure(done: Completed, never: bool) -> None:
+def _raise_failure(done: Completed, image: str, never: bool) -> None:
     """Raise what kept the client or the engine from running the container, which `never` started for sure."""
     if done.code == _TERMINAL_FAILED and not never:
         return
     text = _tail(done)
-    doing = f'running "{_image_of(done.argv)}" in Docker'
+    doing = f'running "{image}" in Docker'
     lines = client_lines(text) or text.splitlines()[-2:]
     known = find_cause(doing, "\n".join(lines))
     if known or never or client_lines(text):

@@ -31,6 +31,7 @@ class Completed:
     """How a program ended: exit code (negative: signal), what it printed, seconds of wall time.
 
     truncated: a stream passed its cap and only its beginning is here. timed_out: ended at the deadline.
+    withheld: the end of a stderr that was passed on to ours, without this end.
     """
 
     argv: tuple[str, ...]
@@ -40,6 +41,7 @@ class Completed:
     timed_out: bool = False
     truncated: bool = False
     seconds: float = 0.0
+    withheld: bytes = b""
 
     def check(self, doing: str, hint: str = "") -> "Completed":
         """Return self where the program succeeded, else raise CommandError saying what was being done."""

@@ -29,6 +29,7 @@ class Outcome(Enum):
 TRAP_CODE = 134
 OUT_OF_MEMORY_CODE = 137
 TIMED_OUT_CODE = 124
+PIPE_CLOSED_CODE = 141  # as of SIGPIPE: nobody reads what it prints
 
 
 class Limits(NamedTuple):

@@ -144,7 +144,14 @@ def _run_in_docker(
     words = [f"--publish={port}" for port in options.publish]
     if launch.runtime:
         words += grant_words(compile_time=options.compile_time, allow=options.allow, deny=options.deny or ())
-    runtime = DockerRuntime(context.docker, runtime=launch.runtime or None, held=held, tty=options.tty, options=words)
+    runtime = DockerRuntime(
+        context.docker,
+        runtime=launch.runtime or None,
+        held=held,
+        tty=options.tty,
+        options=words,
+        shown=str(options.image),
+    )
     image = _runnable(source.image)
     try:
         runtime.prepare(image)

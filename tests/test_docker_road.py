@@ -1,0 +1,95 @@
+"""`wasmdock run --on docker` as its user sees it: how it ends, what it says, and what it leaves behind."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import CommandLine
+from tests.fakes import FakeEngine, FakeRunner
+from tests.images import hello
+from tests.requirements import require_docker
+from wasmdock.docker import Docker
+from wasmdock.docker_run import DockerRuntime
+from wasmdock.process import Completed
+from wasmdock.runtime import RunRequest
+
+GUESTS = Path(__file__).parent / "guests"
+
+
+@pytest.mark.parametrize("code, is_there, removes", [(-9, False, True), (2, True, True), (2, False, False)])
+def test_a_container_that_its_client_left_behind_is_removed(
+    tmp_path: Path, code: int, is_there: bool, removes: bool
+) -> None:
+    image = hello()
+    engine = FakeEngine(tmp_path, {"/v1.45/containers/": {"Id": "1"}, "/containers/": {"Id": "1"}} if is_there else {})
+    runner = FakeRunner({("docker", "run"): Completed(("docker", "run"), code)})
+    DockerRuntime(Docker(engine.host, {}, runner=runner), held={str(image.digest): "held:1"}).run(image, RunRequest())
+    engine.close()
+    assert [call[:3] for call in runner.calls[1:]] == [("docker", "rm", "--force")] * removes
+
+
+@pytest.fixture
+def road(wasmdock: CommandLine) -> Iterator[CommandLine]:
+    """The command line with the machine's engine, whose containers are counted before and after."""
+    require_docker()
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    road = CommandLine({**wasmdock.environment, "DOCKER_HOST": address})
+    before = _containers()
+    yield road
+    until = time.monotonic() + 20
+    while _containers() - before and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not _containers() - before
+
+
+def _containers() -> set[str]:
+    words = ["docker", "ps", "--all", "--quiet", "--filter=name=^wasmdock-"]
+    return set(subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout.split())
+
+
+def _run(name: str, *flags: str) -> tuple[str, ...]:
+    return ("run", "--on", "docker", *flags, str(GUESTS / f"{name}.wat"))
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("flags", ["", "--output 1g "], ids=["shared", "counted"])
+def test_a_reader_that_stops_early_ends_the_container_quietly(road: CommandLine, flags: str) -> None:
+    guest = GUESTS / "print_forever.wat"
+    done = road.shell(f'wasmdock run --on docker {flags}"{guest}" | head -1; exit "${{PIPESTATUS[0]}}"')
+    assert (done.code, done.text, done.stderr) == (141, "x" * 63 + "\n", "")
+
+
+@pytest.mark.docker
+def test_a_full_disk_ends_the_container(road: CommandLine) -> None:
+    done = road.shell(f'wasmdock run --on docker "{GUESTS / "print_forever.wat"}" > /dev/full')
+    assert (done.code, done.stderr) == (125, "wasmdock: passing on what the guest prints: no space left on device\n")
+
+
+@pytest.mark.docker
+def test_wasmdock_killed_ends_the_container(road: CommandLine) -> None:
+    before = _containers()
+    with road.start(*_run("sleep_hour")) as process:
+        until = time.monotonic() + 30
+        while not _containers() - before and time.monotonic() < until:
+            time.sleep(0.1)
+        time.sleep(1)
+        process.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.docker
+def test_what_docker_says_is_said_once_and_with_the_users_name(road: CommandLine) -> None:
+    done = road(*_run("hello", "-p", "abc:80"))
+    lines = done.stderr.splitlines()
+    assert (done.code, lines[0]) == (125, f'wasmdock: running "{GUESTS}/hello.wat" in Docker: "abc" is no port')
+    assert len(lines) == 2 and lines[1].startswith("    try: ")
+
+
+@pytest.mark.docker
+def test_our_own_words_do_not_count_as_the_guests_output(road: CommandLine) -> None:
+    done = road(*_run("trap", "--output", "20"))
+    assert (done.code, done.stderr.count("wasm `unreachable` instruction executed")) == (134, 1)
