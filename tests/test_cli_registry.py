@@ -2,13 +2,14 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.command_line import CommandLine, Done, guest
-from tests.faulty_registry import FaultyRegistry, faulty_registry
+from tests.faulty_registry import FaultyRegistry, answering, faulty_registry, on
 from tests.requirements import require_cargo
 
 HELLO = b"Hello from a sample guest!\n"
@@ -159,3 +160,17 @@ def test_built_image_has_sbom_and_provenance_wherever_it_goes(
         ("provenance", True),
         ("rebuild", True),
     ]
+
+
+def test_registry_of_this_machine_that_is_not_there_is_said_at_once(wasmdock: CommandLine) -> None:
+    ok(wasmdock("pack", guest("hello"), "-t", "localhost:1/me/hello:v1"))
+    began = time.monotonic()
+    done = wasmdock("push", "localhost:1/me/hello:v1")
+    assert (done.code, "connection refused" in done.stderr, "trying again" in done.stderr) == (1, True, False)
+    assert time.monotonic() - began < 3
+
+
+def test_what_is_tried_again_is_told(wasmdock: CommandLine, name: str, registry: FaultyRegistry) -> None:
+    registry.faults.append(on("GET", "/v2/$", answering(503), 1))
+    registry.faults.append(on("POST", "uploads", answering(503), 1))
+    assert "the registry answered 503: trying again in 0.5 s\n" in ok(wasmdock("push", name)).stderr

@@ -17,7 +17,7 @@ from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Digest, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.registry import Registry
-from wasmdock.oci.registry_http import Transport
+from wasmdock.oci.registry_http import Patience, Transport
 from wasmdock.oci.registry_referrers import copy_referrers, push_referrers
 from wasmdock.oci.registry_transfer import Sent
 from wasmdock.oci.store import StoredImage
@@ -133,7 +133,8 @@ def _pull_about(reference: Reference, line: StoredImage, context: Context, insec
 
 def connect(name: str, context: Context, insecure: bool) -> Registry:
     """The registry of that name, with the user's own login."""
-    return remote.connect(name, context.environment, insecure)
+    patience = Patience(tell=lambda text: context.say(f"wasmdock: {text}"))
+    return remote.connect(name, context.environment, insecure, patience)
 
 
 def registry_name(text: str) -> str:

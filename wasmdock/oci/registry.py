@@ -192,7 +192,9 @@ class Registry:
         if asked is not None and asked > patience.longest_pause:
             hint = f"it asks to wait {asked:.0f} s: try again then"
             raise RegistryError(error.message, hint, error.status, error.code) from error
-        patience.sleep(asked if asked is not None else min(patience.longest_pause, patience.pause * 2**number))
+        pause = asked if asked is not None else min(patience.longest_pause, patience.pause * 2**number)
+        patience.tell(f"{error.message}: trying again in {pause:g} s")
+        patience.sleep(pause)
 
     def resolve(self, answer: Answer, doing: str) -> str:
         """Where the answer's Location leads."""
@@ -215,11 +217,14 @@ class Registry:
 
     def _probe(self) -> str:
         host = _HUB_HOST if self.name == _HUB else self.name
-        is_local = is_loopback(urlsplit(f"//{host}").hostname or "")
+        is_local = is_loopback(host_of(host))
         if not is_local and not self._transport.insecure:
             return f"https://{host}"
         schemes = ("http", "https") if is_local else ("https", "http")
-        return self.persist(lambda: self._first_that_answers(host, schemes))
+        try:
+            return self.persist(lambda: self._first_that_answers(host, schemes))
+        except RegistryError as error:  # it was tried again already: who asks for more must not do it once more
+            raise RegistryError(error.message, error.hint, error.status) from error
 
     def _first_that_answers(self, host: str, schemes: Sequence[str]) -> str:
         doing = f'reaching registry "{self.name}"'
@@ -234,6 +239,8 @@ class Registry:
             answer.drain()
             if not refused:
                 return f"{scheme}://{host}"
+        if failures and is_loopback(host_of(host)) and all(_is_nobody(each) for each in failures):
+            raise RegistryError(failures[0].message, failures[0].hint)  # of this machine: it will not pass by itself
         raise failures[0] if failures else RegistryError(f"{doing}: it speaks neither http nor https")
 
     def _document(self, where: str, doing: str, scope: str, expect: Sequence[int] = (200,)) -> tuple[Answer, bytes]:
@@ -280,6 +287,15 @@ _MEANINGS = {
     413: "too large for the registry",
     429: "too many requests, says the registry",
 }
+
+
+def host_of(name: str) -> str:
+    """The host of `host:port`."""
+    return urlsplit(f"//{name}").hostname or ""
+
+
+def _is_nobody(error: RegistryError) -> bool:
+    return isinstance(error.__cause__, ConnectionRefusedError)
 
 
 def pulling(repository: str) -> str:

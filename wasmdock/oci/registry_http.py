@@ -28,7 +28,8 @@ class Patience:
     """How long is waited, in seconds, and how often a failure that may pass is tried again.
 
     head is for the beginning of an answer, idle for the next byte; `slowest` bytes a second must come over
-    each `idle` seconds. A pause doubles from one try to the next; a Retry-After beyond `longest_pause` is refused.
+    each `idle` seconds. `tell` hears of each failure that is tried again.
+    A pause doubles from one try to the next; a Retry-After beyond `longest_pause` is refused.
     So a registry that accepts connections and stays silent is given up after two minutes.
     """
 
@@ -40,6 +41,7 @@ class Patience:
     pause: float = 0.5
     longest_pause: float = 30.0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    tell: Callable[[str], None] = field(default=lambda _text: None, repr=False)
 
 
 @dataclass(slots=True)

@@ -7,19 +7,21 @@ from wasmdock.oci.fields import NOTHING
 from wasmdock.oci.image import Image, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.registry import Registry
-from wasmdock.oci.registry_http import Transport
+from wasmdock.oci.registry_http import Patience, Transport
 from wasmdock.oci.registry_transfer import Sent, pull, push
 from wasmdock.oci.store import Store, StoredImage
 
 
-def connect(name: str, environment: Mapping[str, str] = NOTHING, insecure: bool = False) -> Registry:
+def connect(
+    name: str, environment: Mapping[str, str] = NOTHING, insecure: bool = False, patience: Patience | None = None
+) -> Registry:
     """The registry of that name (`ghcr.io`, `localhost:5000`); nothing is sent yet.
 
     environment: DOCKER_CONFIG or HOME (logins), HTTPS_PROXY, SSL_CERT_FILE, ... insecure: plain http and unverified
-    TLS are taken from any host.
+    TLS are taken from any host. patience: how long is waited, and who hears of it.
     """
     credentials = Credentials(environment)
-    return Registry(name, Transport(environment, insecure=insecure), lambda: credentials.find(name))
+    return Registry(name, Transport(environment, insecure=insecure, patience=patience), lambda: credentials.find(name))
 
 
 def push_image(
