@@ -19,7 +19,7 @@ from wasmdock.build import Build, build_guest
 from wasmdock.builder import Builder, BuilderEngine, pack_sources, unpack_one
 from wasmdock.cargo import STATIC, build_failure, cargo_arguments, find_output, lacks_network
 from wasmdock.docker import Docker
-from wasmdock.errors import BuildError, GuestError, UnavailableError, UsageError
+from wasmdock.errors import BuildError, GuestError, UnavailableError
 from wasmdock.guest import Guest, Target, load_guest
 from wasmdock.guest_files import SourceFile, read_sources
 from wasmdock.guest_inputs import digest_sources, outside_crates
