@@ -154,6 +154,13 @@ def test_folder_that_others_may_write_to_is_told(tmp_path: Path) -> None:
     assert "others may write" in disk(tmp_path).trouble
 
 
+def test_folder_that_cannot_be_written_to_names_the_variable_that_moves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert disk(tmp_path, "WASMDOCK_HOME").hint == "set WASMDOCK_HOME to a folder of yours"
+
+
 def test_folder_yet_to_be_made_has_the_room_of_its_disk(tmp_path: Path) -> None:
     assert (disk(tmp_path / "a" / "b").free or 0) > 0
 

@@ -76,6 +76,8 @@ BROKEN: list[tuple[str, Facts, str, Severity, str, str]] = [
      "cargo", NOTE, "there is no cargo on PATH; builds take the builder image instead", "install Rust"),
     ("no Wasm target", machine(cargo=Cargo("rustc 1.85", "rustc has no target", (), "rustup target add wasm32-wasip1")),
      "cargo", NOTE, "rustc has no target", "rustup target add wasm32-wasip1"),
+    ("a store that is read-only", machine(home=Disk("/home", trouble="cannot be written to", hint="set WASMDOCK_HOME")),
+     "wasmdock's images", WARNING, '"/home": cannot be written to', "WASMDOCK_HOME"),
     ("a full disk", machine(cache=Disk("/cache", 100 << 20)),
      "wasmdock's cache", WARNING, '"/cache": 100 MiB are free, a build may need 2 GiB', "WASMDOCK_CACHE"),
     ("a full engine", machine(engine_disk=Disk("/var/lib/docker", 5 << 20)),

@@ -85,7 +85,7 @@ def test_http_component_without_a_published_port_is_remarked() -> None:
 def test_platform_spelt_the_old_way_is_remarked() -> None:
     old = image_with(WASM, os="wasi", architecture="wasm32")
     assert remarks(start(image=old)) == (
-        "its platform is spelt wasi/wasm32; plain docker run finds it with --platform=wasi/wasm32 only",
+        "the image's platform is spelt wasi/wasm32; plain docker run finds it with --platform=wasi/wasm32 only",
     )
     assert remarks(start()) == ()
 

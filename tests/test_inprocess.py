@@ -178,8 +178,8 @@ def test_most_prepared_images_are_kept_and_the_oldest_go(monkeypatch: pytest.Mon
 
 def test_mount_that_is_no_folder_is_a_usage_error(runtime: InProcessRuntime, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    for path in (tmp_path / "missing", tmp_path / "file"):
-        with pytest.raises(UsageError, match=f'mounting "{path}" at "/data": no such folder'):
+    for path, cause in ((tmp_path / "missing", "no such folder"), (tmp_path / "file", "it is a file")):
+        with pytest.raises(UsageError, match=f'mounting "{path}" at "/data": {cause}'):
             runtime.run(sample("hello"), RunRequest(mounts=(Mount(path, "/data"),)))
 
 

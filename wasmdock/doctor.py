@@ -24,9 +24,11 @@ class Examination:
     works: bool
 
 
-def examine(environment: Mapping[str, str], cache: Path, ca_bundle: Path | None = None) -> Examination:
+def examine(
+    environment: Mapping[str, str], cache: Path, ca_bundle: Path | None = None, home: Path | None = None
+) -> Examination:
     """Look at this machine, within seconds, and judge what is there."""
-    return judge(gather(environment, cache, ca_bundle=ca_bundle))
+    return judge(gather(environment, cache, home=home, ca_bundle=ca_bundle))
 
 
 def judge(facts: Facts) -> Examination:

@@ -95,6 +95,7 @@ class Facts:
     hidden_images: int | None = None
     cargo: Cargo = Cargo()
     cache: Disk = Disk()
+    home: Disk = Disk()
     engine_disk: Disk = Disk()
     proxies: tuple[tuple[str, str], ...] = field(default=())
     ca_bundle: Disk = Disk()

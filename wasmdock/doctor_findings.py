@@ -46,7 +46,7 @@ class Finding:
 def findings(facts: Facts) -> tuple[Finding, ...]:
     """Judge the facts: the two roads first, then what they stand on, then what builds need."""
     rows = (_process, _docker_road, _engine, _store, _hidden, _shim, _shim_patches, _runtimes)
-    rest = (_client, _buildx, _compose, _cargo, _cache, _engine_disk, _ca_bundle, _proxies)
+    rest = (_client, _buildx, _compose, _cargo, _cache, _home, _engine_disk, _ca_bundle, _proxies)
     return tuple(finding for row in (*rows, *rest) for finding in row(facts))
 
 
@@ -202,6 +202,11 @@ def _cargo(facts: Facts) -> Iterator[Finding]:
 
 def _cache(facts: Facts) -> Iterator[Finding]:
     yield from _room("wasmdock's cache", facts.cache, "rm -r the folder's `target` and `code`, or set WASMDOCK_CACHE")
+
+
+def _home(facts: Facts) -> Iterator[Finding]:
+    if facts.home.path:
+        yield from _room("wasmdock's images", facts.home, "wasmdock rmi what you do not need, or set WASMDOCK_HOME")
 
 
 def _engine_disk(facts: Facts) -> Iterator[Finding]:

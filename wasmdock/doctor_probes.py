@@ -38,6 +38,7 @@ def gather(
     environment: Mapping[str, str],
     cache: Path,
     *,
+    home: Path | None = None,
     ca_bundle: Path | None = None,
     runner: Runner = run_command,
     connect: Callable[[Mapping[str, str], float], Docker] = Docker.connect,
@@ -59,6 +60,7 @@ def gather(
             process=trial,
             cargo=cargo.result(),
             cache=disk(cache),
+            home=disk(home, "WASMDOCK_HOME") if home else Disk(),
             proxies=proxies(environment),
             ca_bundle=_bundle(ca_bundle),
             is_root=_is_root(),
@@ -174,12 +176,12 @@ def _cargo(cache: Path, environment: Mapping[str, str], runner: Runner) -> Cargo
     return Cargo(version, cause if missing else "", targets, cure.strip("`") if missing else "")
 
 
-def disk(path: Path) -> Disk:
-    """Free bytes where a folder is or would be made, and whether we may write there."""
+def disk(path: Path, variable: str = "WASMDOCK_CACHE") -> Disk:
+    """Free bytes where a folder is or would be made, and whether we may write there; variable moves it elsewhere."""
     there = next((each for each in (path, *path.parents) if each.exists()), Path("/"))
     if not os.access(there, os.W_OK):
         trouble = f'"{there}" cannot be written to'
-        return Disk(str(path), trouble=trouble, hint="set WASMDOCK_CACHE to a folder of yours")
+        return Disk(str(path), trouble=trouble, hint=f"set {variable} to a folder of yours")
     code = path / "code"
     if code.exists() and code.stat().st_mode & 0o022:
         trouble = "others may write to it, so compiled code is not kept there"

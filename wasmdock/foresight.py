@@ -136,7 +136,7 @@ def _odd_platform(start: Start) -> str:
     platform = start.image.platform
     if start.nature is Nature.NATIVE or not platform.is_wasm or str(platform) == "wasi/wasm":
         return ""
-    return f"its platform is spelt {platform}; plain docker run finds it with --platform={platform} only"
+    return f"the image's platform is spelt {platform}; plain docker run finds it with --platform={platform} only"
 
 
 _OBSTACLES: tuple[Callable[[Start], WasmdockError | None], ...] = (

@@ -27,9 +27,9 @@ def parse_capabilities(text: str) -> frozenset[Capability]:
         return _EVERYTHING if words == ["all"] else frozenset()
     unknown = [word for word in words if word not in list(Capability)]
     if unknown or not words:
+        cause = f'there is no capability "{unknown[0]}"' if unknown else "none is named"
         raise UsageError(
-            f'reading capabilities "{text}": {f"{unknown[0]} is none" if unknown else "there are none"}',
-            f"they are {', '.join(Capability)}, or all, or none",
+            f'reading capabilities "{text}": {cause}', f"name some of {', '.join(Capability)}, or all, or none"
         )
     return frozenset(Capability(word) for word in words)
 

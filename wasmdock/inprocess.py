@@ -245,10 +245,10 @@ def check_mounts(request: RunRequest) -> None:
     """Raise UsageError for a mount whose host side is no folder."""
     for mount in request.mounts:
         if not mount.host.is_dir():
-            raise UsageError(
-                f'mounting "{mount.host}" at "{mount.guest}": no such folder',
-                "a Wasm guest is given folders only",
-            )
+            there = mount.host.exists()
+            cause = "it is a file, and in-process a guest is given folders only" if there else "no such folder"
+            cure = "name the folder it lies in" if there else "a Wasm guest is given folders only"
+            raise UsageError(f'mounting "{mount.host}" at "{mount.guest}": {cause}', cure)
 
 
 def _size(count: int | None) -> str:

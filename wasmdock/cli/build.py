@@ -37,7 +37,7 @@ def build(options: argparse.Namespace, context: Context) -> int:
     reference = Reference.parse(options.tag or made.artifact.name)
     context.store.put(image, reference)
     attach_to(image, made, options, context, optimized, producers_of(plain.artifact) if optimized else ())
-    _report(image, reference.familiar, made, options)
+    _report(image, reference.familiar, made, options, optimized)
     return 0
 
 
@@ -64,7 +64,7 @@ def _build_for(
         context.store.put_index(ImageIndex.of(images), reference)
     for image, plain, (each, optimized) in zip(images, built, both, strict=True):
         attach_to(image, each, options, context, optimized, producers_of(plain.artifact) if optimized else ())
-        _report(image, reference.familiar, each, options)
+        _report(image, reference.familiar, each, options, optimized)
     return 0
 
 
@@ -179,7 +179,7 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _report(image: Image, name: str, made: Build | None, options: argparse.Namespace) -> None:
+def _report(image: Image, name: str, made: Build | None, options: argparse.Namespace, optimized: str = "") -> None:
     facts = {
         "name": name,
         "digest": str(image.digest),
@@ -192,5 +192,6 @@ def _report(image: Image, name: str, made: Build | None, options: argparse.Names
     if options.format == "json":
         print(json.dumps(facts))
         return
-    how = f", {'unchanged' if made.cached else f'built in {made.seconds:.1f} s'} ({made.road})" if made else ""
+    built = f"{'unchanged' if made.cached else f'built in {made.seconds:.1f} s'} ({made.road})" if made else ""
+    how = f", {built}{', then optimised' if optimized else ''}" if built else ""
     print(f"{name}  {image.digest.short}  {image.platform}  {image.packed_size / 1000:.1f} kB{how}")

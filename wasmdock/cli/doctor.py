@@ -23,7 +23,7 @@ def doctor(options: argparse.Namespace, context: Context) -> int:
 
 
 def _examine(context: Context) -> Examination:
-    examination = examine(context.environment, context.cache, ca_bundle(context))
+    examination = examine(context.environment, context.cache, ca_bundle(context), context.data)
     if examination.facts.docker.works:
         record_proof(context)
     elif examination.facts.docker.works is False:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wasmdock.cli.build import write_out
 from wasmdock.cli.context import Context
-from wasmdock.errors import ImageError, UsageError
+from wasmdock.errors import UsageError
 from wasmdock.oci.archive import read_archive
 from wasmdock.oci.image import Image, Reference
 from wasmdock.oci.layout import read_layout
@@ -68,7 +68,7 @@ def _read(path: Path) -> list[tuple[Reference | None, Image]]:
     if path.is_dir():
         return [(None, read_layout(path))]
     if not path.exists():
-        raise ImageError(f'loading "{path}": no such file', "name an archive (docker save) or an OCI layout")
+        raise UsageError(f'loading "{path}": no such file', "name an archive (docker save) or an OCI layout")
     if path.suffix in (".wasm", ".wat"):
         raise UsageError(f'loading "{path}": a Wasm file, not an archive of images', f"wasmdock pack {path}")
     return read_archive(path)

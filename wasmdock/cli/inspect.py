@@ -84,7 +84,7 @@ def _write(output: Path, data: bytes) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise UsageError(f'writing "{output}": {error.strerror}', "name another place with -o") from error
+        raise UnavailableError(f'writing "{output}": {error.strerror}', "name another place with -o") from error
 
 
 def _inspect_native(source: Source, options: argparse.Namespace) -> int:

@@ -43,7 +43,7 @@ def sbom(options: argparse.Namespace, context: Context) -> int:
         return 0
     width = max(map(len, crates), default=0)
     for name, versions in crates.items():
-        print(f"{name:<{width}}  {versions}")
+        print(f"{name:<{width}}  {versions.replace('NOASSERTION', '(no version)')}")
     return 0
 
 

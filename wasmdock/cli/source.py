@@ -97,7 +97,7 @@ def _from_registry(reference: Reference, context: Context, wanted: Wanted) -> So
     """Pull, as `wasmdock pull` does: the image stays in the store."""
     from wasmdock.cli.registry import pull_into_store
 
-    context.say(f"wasmdock: pulling {reference}")
+    context.say(f"wasmdock: asking {reference.registry} for {reference.repository}")
     line = pull_into_store(reference, context, wanted.platforms, wanted.insecure)
     image = context.store.get(str(line.digest), wanted.platforms)
     return Source(image, line.reference.familiar, f"registry {reference.registry}")
