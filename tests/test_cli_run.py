@@ -98,7 +98,8 @@ def test_guest_that_grows_a_table_without_end_is_stopped(wasmdock: CommandLine) 
 
 def test_guest_without_fuel_left_is_134(wasmdock: CommandLine) -> None:
     done = wasmdock("run", "--fuel", "1000", guest("spin"))
-    assert (done.code, done.stderr.splitlines()[0]) == (134, "wasmdock: wasm trap: all fuel consumed by WebAssembly")
+    said = "wasmdock: wasm trap: all fuel consumed by WebAssembly (--fuel)"
+    assert (done.code, done.stderr.splitlines()[0]) == (134, said)
 
 
 @pytest.mark.parametrize("name", ["spin", "sleep_hour"])

@@ -15,10 +15,14 @@ from tests.images import hello
 from tests.requirements import require_docker
 from wasmdock.docker import Docker
 from wasmdock.docker_run import DockerRuntime
+from wasmdock.docker_verdict import judge
 from wasmdock.process import Completed
-from wasmdock.runtime import RunRequest
+from wasmdock.runtime import Limits, RunRequest
+from wasmdock.wasm_trap import explain_trap
 
 GUESTS = Path(__file__).parent / "guests"
+TRAPPED = "error while executing at wasm backtrace:\n    0: 0x1 - f\n\nCaused by:\n    wasm trap: "
+FUEL = "all fuel consumed by WebAssembly"
 
 
 @pytest.mark.parametrize("code, is_there, removes", [(-9, False, True), (2, True, True), (2, False, False)])
@@ -87,6 +91,37 @@ def test_what_docker_says_is_said_once_and_with_the_users_name(road: CommandLine
     lines = done.stderr.splitlines()
     assert (done.code, lines[0]) == (125, f'wasmdock: running "{GUESTS}/hello.wat" in Docker: "abc" is no port')
     assert len(lines) == 2 and lines[1].startswith("    try: ")
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "message"),
+    [
+        (124, "the time limit is over (WASMDOCK_TIMEOUT)", "the time limit of 1 s is over (--timeout)"),
+        (134, f"running /x: {TRAPPED}unreachable", "wasm trap: unreachable\n    0: 0x1 - f"),
+        (134, f"fuel limit\nrunning /x: {TRAPPED}{FUEL}", f"wasm trap: {FUEL} (--fuel)\n    0: 0x1 - f"),
+        (137, f"out of memory: a\nrunning /x: {TRAPPED}b", "out of memory: a\nb\n    0: 0x1 - f"),
+    ],
+)
+def test_our_wasm_runtimes_words_read_as_in_process(code: int, said: str, message: str) -> None:
+    said = said.replace("fuel limit", "the fuel limit is used up")
+    done = Completed(("docker", "run"), code, b"", f"wasmdock: {said}\n".encode())
+    assert judge(done, Limits(timeout=1.0), ours=True).message == message
+
+
+def test_a_host_functions_name_stays_with_what_went_wrong_in_it() -> None:
+    said = "error while executing at wasm backtrace:\n    0: f\n\nCaused by:\n    0: in fd_write\n    1: Not aligned\n"
+    assert explain_trap(said) == "in fd_write: Not aligned\n    0: f"
+
+
+def test_our_words_after_cut_output_start_a_new_line(wasmdock: CommandLine) -> None:
+    done = wasmdock.shell(f'wasmdock run --on process --output 3 "{GUESTS / "print_forever.wat"}" 2>&1')
+    assert done.text == "xxx\nwasmdock: stopped: it printed more than 3 bytes (--output)\n"
+
+
+@pytest.mark.docker
+def test_our_words_after_cut_output_of_a_container_start_a_new_line(road: CommandLine) -> None:
+    done = road.shell(f'wasmdock run --on docker --output 3 "{GUESTS / "print_forever.wat"}" 2>&1')
+    assert done.text == "xxx\nwasmdock: stopped: it printed more than 3 bytes (--output)\n"
 
 
 @pytest.mark.docker

@@ -84,7 +84,7 @@ thread.join()
 print(ended[0].message)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)
-    assert (done.returncode, done.stdout.splitlines()[:1]) == (0, ["wasm trap: call stack exhausted"])
+    assert (done.returncode, done.stdout.splitlines()[:1]) == (0, ["wasm trap: call stack exhausted (--stack)"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of children")

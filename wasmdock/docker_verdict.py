@@ -6,6 +6,7 @@ from wasmdock.docker_causes import CLIENT_SAYS, client_lines, find_cause
 from wasmdock.errors import CommandError, GuestError
 from wasmdock.process import Completed
 from wasmdock.runtime import OUT_OF_MEMORY_CODE, TIMED_OUT_CODE, TRAP_CODE, Limits, Outcome, RunResult
+from wasmdock.wasm_trap import explain_trap
 
 TAIL = 16 << 10
 _SHIM_SAYS, _MARKS = b"wasmdock: ", b"wasmdock-marks: "
@@ -19,6 +20,7 @@ _CLIENT_CODES = (_CLIENT_FAILED, 126, 127, _TERMINAL_FAILED)
 # A trap after a refused growth of a table is 137 for our Wasm runtime. In-process nobody can tell it from any other
 # trap (wasmtime's C API gives no word of a refusal), so that `run` says 134 on both roads.
 _TABLES_REFUSED, _TRAPPED = "(WASMDOCK_TABLES)", "\n    wasm trap: "
+_BACKTRACE = "error while executing at wasm backtrace:"
 _OUTCOMES = {
     TRAP_CODE: Outcome.TRAPPED,
     OUT_OF_MEMORY_CODE: Outcome.OUT_OF_MEMORY,
@@ -67,10 +69,10 @@ def judge(done: Completed, limits: Limits, *, ours: bool, started: bool | None =
     code = done.code if done.code >= 0 else 128 - done.code
     if not ours:
         return RunResult(Outcome.EXITED, code, done.stdout, done.stderr, _misfit(done, shown or _image_of(done.argv)))
-    return _by_last_word(done, code)
+    return _by_last_word(done, code, limits)
 
 
-def _by_last_word(done: Completed, code: int) -> RunResult:
+def _by_last_word(done: Completed, code: int, limits: Limits) -> RunResult:
     stderr, said = _split(done.stderr)
     if said and code in (_BROKEN, _REFUSED) and not done.stdout and _is_silent(stderr):
         if code == _REFUSED:
@@ -80,7 +82,19 @@ def _by_last_word(done: Completed, code: int) -> RunResult:
         return RunResult(Outcome.EXITED, code, done.stdout, done.stderr)
     if _TABLES_REFUSED in said and _TRAPPED in said:
         code = TRAP_CODE
-    return RunResult(_OUTCOMES[code], code, done.stdout, stderr, said)
+    return RunResult(_OUTCOMES[code], code, done.stdout, stderr, _as_in_process(said, code, limits))
+
+
+def _as_in_process(said: str, code: int, limits: Limits) -> str:
+    """Our Wasm runtime's word with the cause in the first line, and with the flag where it names its variable."""
+    if code == TIMED_OUT_CODE:
+        return _timed_out(limits) if limits.timeout else said
+    start = said.find(_BACKTRACE)
+    if start < 0:
+        return said
+    explained = explain_trap(said[start:])
+    first = said.partition("\n")[0]
+    return f"{first}\n{explained}" if code == OUT_OF_MEMORY_CODE else f"wasm trap: {explained}"
 
 
 def _timed_out(limits: Limits) -> str:

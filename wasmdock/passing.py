@@ -31,7 +31,7 @@ class Passing:
         self._target, self._room, self._keep, self._on_overflow = target, cap, keep, on_overflow
         self._words = tuple(word.encode() for word in hold)
         self._word = re.compile(b"^(?:" + b"|".join(map(re.escape, self._words)) + b")", re.MULTILINE)
-        self._at_line_start = True
+        self._at_line_start, self._last = True, b"\n"
 
     def run(self, stream: IO[bytes]) -> None:
         """Pass on until the stream ends, or nobody reads what is passed on: its writer is to notice that, too."""
@@ -97,9 +97,11 @@ class Passing:
             self._room -= len(passed)
         self._is_passing = True
         self._is_unread = not write_all(self._target, passed)
+        self._last = passed[-1:] or self._last
         self._passed, self._is_passing = self._passed + len(passed), False
         if len(passed) < len(chunk) and not self.overflowed:
             self.overflowed = True
+            end_line(self._target, self._last)
             if self._on_overflow:
                 self._on_overflow()
 
@@ -113,6 +115,12 @@ def write_all(target: int, data: bytes) -> bool:
     except OSError as error:
         return not isinstance(error, BrokenPipeError)
     return True
+
+
+def end_line(target: int, last: bytes) -> None:
+    """Start a new line for our own words, where the `last` byte passed on to a descriptor stands on the same one."""
+    if last != b"\n" and (target == 2 or os.path.sameopenfile(1, 2)):
+        write_all(2, b"\n")
 
 
 def is_unread(target: int) -> bool:

@@ -4,6 +4,8 @@ import os
 import threading
 from collections.abc import Callable
 
+from wasmdock.passing import end_line
+
 _CHUNK = 1 << 16
 
 
@@ -17,7 +19,7 @@ class Relay:
         """Start passing on; `path` is what wasmtime opens for writing."""
         self._reader, self._writer = os.pipe()
         self._target, self._room, self._on_overflow = target, cap, on_overflow
-        self._overflowed = False
+        self._overflowed, self._last = False, b"\n"
         self._thread = threading.Thread(target=self._run, name="wasmdock-relay", daemon=True)
         self._thread.start()
 
@@ -45,8 +47,10 @@ class Relay:
         overflows = len(chunk) > self._room
         rest = memoryview(chunk)[: self._room]
         self._room -= len(rest)
+        self._last = bytes(rest[-1:]) or self._last
         while rest:
             rest = rest[os.write(self._target, rest) :]
         if overflows and not self._overflowed:
             self._overflowed = True
+            end_line(self._target, self._last)
             self._on_overflow()

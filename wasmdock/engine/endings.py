@@ -8,6 +8,7 @@ import wasmtime
 
 from wasmdock.engine.exits import take_exit_code
 from wasmdock.errors import GuestError
+from wasmdock.wasm_trap import explain_trap
 from wasmdock.watch import Guard
 
 STOPPED = b"stopped by wasmdock"
@@ -61,16 +62,6 @@ def ending_of(
     if instantiating and ("exceeds table limits" in text or "table count too high" in text):
         return Ending(EndKind.REFUSED_TABLE, message=one_line(failure), memory=0)
     return Ending(EndKind.TRAPPED, message=explain_trap(text), memory=memory)
-
-
-def explain_trap(text: str) -> str:
-    """Put the cause of wasmtime's error text first and the Wasm backtrace under it."""
-    backtrace, _, cause = text.partition("Caused by:")
-    lines = [line.strip() for line in cause.splitlines() if line.strip()]
-    frames = [line.rstrip() for line in backtrace.splitlines()[1:] if line.strip()]
-    if not lines:
-        return text.strip()
-    return "\n".join([lines[-1].removeprefix("wasm trap: "), *frames])
 
 
 def one_line(error: Exception) -> str:

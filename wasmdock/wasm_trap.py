@@ -1,0 +1,20 @@
+"""wasmtime's text for a trap -> its cause in the first line, with the flag that moves it, and the Wasm backtrace."""
+
+import re
+
+_NUMBER = re.compile(r"^\d+: ")  # of a cause, where there are several
+_TRAP = "wasm trap: "
+_FLAGS = {"all fuel consumed by WebAssembly": "--fuel", "call stack exhausted": "--stack"}
+
+
+def explain_trap(text: str) -> str:
+    """Put the cause of wasmtime's error text first and the Wasm backtrace under it."""
+    backtrace, _, cause = text.partition("Caused by:")
+    causes = [_NUMBER.sub("", line.strip()) for line in cause.splitlines() if line.strip()]
+    frames = [line.rstrip() for line in backtrace.splitlines()[1:] if line.strip()]
+    if not causes:
+        return text.strip()
+    is_trap = causes[-1].startswith(_TRAP)
+    named = causes[-1].removeprefix(_TRAP) if is_trap else ": ".join(each.removeprefix(_TRAP) for each in causes)
+    flag = f" ({_FLAGS[named]})" if named in _FLAGS else ""
+    return "\n".join([named + flag, *frames])
