@@ -8,6 +8,7 @@ import pytest
 from wasmdock.cli import progress
 from wasmdock.cli.context import Context
 from wasmdock.cli.progress import Bar, progress_of
+from wasmdock.cli.toolchain import telling
 from wasmdock.oci.registry_transfer import Silence
 
 
@@ -58,3 +59,10 @@ def test_threads_are_counted_together(shown: pytest.CaptureFixture[str]) -> None
 def test_nobody_is_shown_anything_without_a_terminal() -> None:
     with progress_of("x", Context({})) as found:
         assert isinstance(found, Silence)
+
+
+def test_toolchain_off_a_terminal_is_announced_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    tell = telling(Context({}), "building x for wasip1")
+    tell(b"   Compiling a\n")
+    tell(b"   Compiling b\n")
+    assert capsys.readouterr().err == "wasmdock: building x for wasip1: the first time this may take minutes\n"

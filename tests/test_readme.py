@@ -72,4 +72,5 @@ def _printed(commands: list[str], folder: Path) -> list[str]:
         timeout=280,
         check=False,
     )
-    return done.stdout.decode().split(f"{_END}\n")[:-1]
+    printed = re.sub(r"(?m)^wasmdock: building .*\n", "", done.stdout.decode())  # said only where it was not built yet
+    return printed.split(f"{_END}\n")[:-1]

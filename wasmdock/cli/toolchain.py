@@ -1,6 +1,7 @@
 """Guests' folders -> artifacts, with this machine's toolchain and what the environment says of it."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from wasmdock.build import Build, build_guest
@@ -35,11 +36,26 @@ def build_folder(
         environment=environment,
         engine=lambda: context.docker,
         builder=Builder(builder_folder(), environment, ca_bundle(context)),
-        progress=_pass_on if context.is_terminal and not context.quiet else None,
+        progress=telling(context, f"building {guest.name} for {(target or guest.default_target).value}"),
     )
     for note in made.notes:
         context.say(f"wasmdock: {note}")
     return made
+
+
+def telling(context: Context, doing: str) -> Callable[[bytes], None]:
+    """What hears of the toolchain's output: a terminal gets it as it comes, others one line when it begins."""
+    if context.is_terminal and not context.quiet:
+        return _pass_on
+    told = False
+
+    def tell_once(_chunk: bytes) -> None:
+        nonlocal told
+        if not told:
+            context.say(f"wasmdock: {doing}: the first time this may take minutes")
+        told = True
+
+    return tell_once
 
 
 def _pass_on(chunk: bytes) -> None:
