@@ -15,6 +15,7 @@ from tests.images import hello
 from tests.requirements import require_docker
 from wasmdock.docker import Docker
 from wasmdock.docker_run import DockerRuntime
+from wasmdock.docker_shelf import KEPT, thin_out
 from wasmdock.docker_verdict import judge
 from wasmdock.process import Completed
 from wasmdock.runtime import Limits, RunRequest
@@ -35,6 +36,30 @@ def test_a_container_that_its_client_left_behind_is_removed(
     DockerRuntime(Docker(engine.host, {}, runner=runner), held={str(image.digest): "held:1"}).run(image, RunRequest())
     engine.close()
     assert [call[:3] for call in runner.calls[1:]] == [("docker", "rm", "--force")] * removes
+
+
+def test_only_the_newest_images_of_earlier_runs_stay_in_the_engine(tmp_path: Path) -> None:
+    names = "".join(f"wasmdock/run:{number}\n" for number in range(3))
+    dated = "2026-01-02|wasmdock/run:0\n2026-01-01|wasmdock/run:1|mine:1\n2026-01-03|wasmdock/run:2\n"
+    answers = {("docker", "image", "ls"): names, ("docker", "image", "inspect"): dated}
+    runner = FakeRunner({words: Completed(words, 0, text.encode()) for words, text in answers.items()})
+    engine = FakeEngine(tmp_path)
+    thin_out(Docker(engine.host, {}, runner=runner), kept=2)
+    thin_out(Docker(engine.host, {}, runner=runner), kept=3)
+    engine.close()
+    assert [call for call in runner.calls if "rm" in call] == [("docker", "image", "rm", "wasmdock/run:1")]
+
+
+@pytest.mark.docker
+def test_runs_leave_a_bounded_number_of_images(road: CommandLine, tmp_path: Path) -> None:
+    guest = tmp_path / "own.wat"
+    guest.write_text(
+        f'(module (memory (export "memory") 1) (data (i32.const 0) "{tmp_path}") (func (export "_start")))'
+    )
+    assert [road("run", "--on", "docker", str(guest)).code for _ in range(2)] == [0, 0]
+    words = ["docker", "image", "ls", "--quiet", "--filter=reference=wasmdock/run"]
+    left = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout.split()
+    assert len(left) <= KEPT + 4  # what other tests load at the same time
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import TypedDict
 from wasmdock.docker import Docker
 from wasmdock.docker_call import DockerCall, phases_of, run_arguments
 from wasmdock.docker_causes import WASM_RUNTIME
+from wasmdock.docker_shelf import SHELF
 from wasmdock.docker_verdict import LAST_WORDS, TAIL, find_write_error, is_doubtful, judge
 from wasmdock.errors import CommandError, WasmdockError
 from wasmdock.oci.image import Image
@@ -66,6 +67,7 @@ class DockerRuntime:
         self._options = tuple(options)
         self._timed = timed
         self._shown = shown
+        self.has_loaded = False
 
     @property
     def name(self) -> str:
@@ -79,6 +81,7 @@ class DockerRuntime:
         reference = own_name(image)
         if not self._docker.has_image(reference, image):
             self._docker.load(image, reference)
+            self.has_loaded = True
         self._references[str(image.digest)] = reference
 
     def run(self, image: Image, request: RunRequest) -> RunResult:
@@ -204,7 +207,7 @@ def _pass_on_the_rest(done: Completed, verdict: RunResult) -> bool:
 
 def own_name(image: Image) -> str:
     """The name under which an image is loaded to be run, which no other image can have."""
-    return f"wasmdock/run:{image.digest.hex[:24]}"
+    return f"{SHELF}:{image.digest.hex[:24]}"
 
 
 @dataclass(frozen=True, slots=True)

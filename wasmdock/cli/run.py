@@ -139,6 +139,7 @@ def _run_in_docker(
     from wasmdock.cli.proof import forget_proof, record_proof
     from wasmdock.docker_call import grant_words
     from wasmdock.docker_run import DockerRuntime
+    from wasmdock.docker_shelf import thin_out
 
     held = {str(source.image.digest): source.reference} if source.origin == "the engine" else {}
     words = [f"--publish={port}" for port in options.publish]
@@ -163,7 +164,10 @@ def _run_in_docker(
         record_proof(context)
         if result.exit_code in (TRAP_CODE, OUT_OF_MEMORY_CODE):
             _remark_silence(result.exit_code, context)
-    return report_result(result)
+    code = report_result(result)
+    if runtime.has_loaded:
+        thin_out(context.docker)
+    return code
 
 
 def _remark_silence(code: int, context: Context) -> None:
