@@ -279,8 +279,11 @@ def test_stdin_and_a_terminal_are_asked_for_only_when_wanted() -> None:
 # How it ended
 
 
-def _done(code: int, stderr: str = "", stdout: bytes = b"out", **more: bool) -> Completed:
-    return Completed(("docker", "run", "--rm", "img"), code, stdout, stderr.encode(), **more)
+def _done(
+    code: int, stderr: str = "", stdout: bytes = b"out", *, timed_out: bool = False, truncated: bool = False
+) -> Completed:
+    argv = ("docker", "run", "--rm", "img")
+    return Completed(argv, code, stdout, stderr.encode(), timed_out=timed_out, truncated=truncated)
 
 
 def test_any_code_of_the_guest_is_its_own() -> None:
