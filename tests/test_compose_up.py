@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import CommandLine, Done
+from wasmdock.cli.compose_process import published_at
 
 GUESTS = Path(__file__).parent / "guests"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -140,7 +141,8 @@ def test_detached_services_go_on_and_end_with_down(project: Project) -> None:
     pids = [int(str(row["pid"])) for row in project.rows().values()]
     assert len(pids) == 3
     assert all(map(running, pids))
-    assert project("down").code == 0
+    done = project("down")
+    assert (done.code, "is stopped and removed" in done.stderr) == (0, True)
     assert not any(map(running, pids))
     assert project.rows() == {}
 
@@ -308,3 +310,10 @@ def test_lint_prints_findings_with_lines_and_cures(project: Project) -> None:
     done = project("lint")
     assert done.code == 1
     assert done.text.startswith('compose.yaml:4: error: service "a": platform "wasi/wasm" and no runtime')
+
+
+@pytest.mark.parametrize("ports, url", [
+    ("0.0.0.0:8080->8080/tcp", "localhost:8080"), ("127.0.0.1:81->80/tcp, x", "127.0.0.1:81"), ("", ""),
+])  # fmt: skip
+def test_detached_service_says_where_it_is_reached(ports: str, url: str) -> None:
+    assert published_at(ports) == url

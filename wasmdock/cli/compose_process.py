@@ -45,11 +45,26 @@ def up_in_process(stack: "Stack", options: argparse.Namespace, context: Context)
         state.release()
         raise
     if options.detach:
-        return _detached(members, state)
+        code = _detached(members, state)
+        open_to_all = {each.name for each in stack.services if any(port.published for port in each.ports)}
+        for member in members:
+            where = published_at(member.ports) if member.service in open_to_all else ""
+            if where:  # of Linux services nobody knows what they speak
+                context.say(f"wasmdock: {member.name}: {'http://' if member.road == 'process' else ''}{where}")
+        return code
     code = _attached(members, state)
     if docker and code == INTERRUPTED:
         docker.cli("compose", "-p", stack.name, "kill", timeout=_KILL_TIME)  # those whose client had to be killed
     return code
+
+
+def published_at(ports: str) -> str:
+    """Where the first published port is reached from this machine; empty where there is none."""
+    address = ports.partition("->")[0]
+    host, _, port = address.rpartition(":")
+    if not port or port == "0":
+        return ""
+    return f"{'localhost' if host in ('', '0.0.0.0', '[::]') else host}:{port}"
 
 
 def _engine_for(linux: "list[Service]", context: Context) -> "Docker":

@@ -133,8 +133,8 @@ def remove(stack: "Stack", options: argparse.Namespace, context: Context) -> int
     for name in ("tmpfs", "files", "granted", *(["volumes"] if options.volumes else [])):
         shutil.rmtree(state.folder / name, ignore_errors=True)
     state.forget()
-    if not (ran or document or in_docker):
-        context.say(f'wasmdock: project "{stack.name}" was not running')
+    there = ran or document or in_docker
+    context.say(f'wasmdock: project "{stack.name}" {"is stopped and removed" if there else "was not running"}')
     return 0
 
 
