@@ -78,3 +78,9 @@ def test_sound_file_has_no_findings(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", SCENARIOS, ids=lambda file: file.stem)
 def test_scenario_has_no_findings(file: Path) -> None:
     assert find_traps(View(load_stack(find_sources([file], {}, file.parent), home="/", lenient=True), {})) == []
+
+
+def test_port_that_is_none_hides_nothing_after_it(tmp_path: Path) -> None:
+    bad = "    image: x\n    ports: ['80:x', '81:81']\n    mem_limit: 64\n"
+    found = findings(tmp_path, f"services:\n  a:\n{bad}  b: {{image: x, ports: ['99999:1']}}\n")
+    assert sorted(each.line for each in found) == [4, 5, 6]

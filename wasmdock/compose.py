@@ -60,7 +60,7 @@ def load_stack(
 
     Raises UsageError with file and line.
     """
-    loader = Loader(sources.variables, home, read, parse)
+    loader = Loader(sources.variables, home, read, parse, lenient)
     root = loader.project(sources.files, sources.folder)
     if loader.problems and not lenient:
         first = loader.problems[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wasmdock.compose_keys import Problem, check_file
 from wasmdock.compose_merge import merge, merge_files, without_resets
-from wasmdock.compose_shape import Place, shape_file, texts, update
+from wasmdock.compose_shape import Place, shape_file, texts, update, without_bad_ports
 from wasmdock.compose_text import interpolate, parse_env_text
 from wasmdock.compose_units import resolve
 from wasmdock.compose_yaml import LARGEST, Node
@@ -97,6 +97,7 @@ class Loader:
     home: str
     read: Read = read_bytes
     parse: Parse = read_yaml
+    lenient: bool = False  # ports that are none become problems, so that what follows them is read, too
     shown: Path = field(default_factory=Path.cwd)
     problems: list[Problem] = field(default_factory=list)
     unset: dict[str, str] = field(default_factory=dict)
@@ -146,10 +147,14 @@ class Loader:
     def _prepared(self, document: Node, folder: Path) -> Node:
         """Variables put in, keys checked, short forms made long."""
         root = self._interpolated(document, ())
-        self.problems += check_file(root)
-        bad = [problem for problem in self.problems if not problem.message.startswith("unknown key")]
+        found = check_file(root)
+        self.problems += found
+        bad = [problem for problem in found if not problem.message.startswith("unknown key")]
         if bad:
             raise UsageError(f"{bad[0].file}:{bad[0].line}: {bad[0].message}", bad[0].hint)
+        if self.lenient:
+            root, dropped = without_bad_ports(root)
+            self.problems += dropped
         return shape_file(root, Place(folder, self.home))
 
     def _interpolated(self, node: Node, path: tuple[str, ...]) -> Node:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wasmdock.compose_keys import Problem
 from wasmdock.compose_units import clean, parse_port, parse_volume, resolve
 from wasmdock.compose_yaml import Node
 from wasmdock.digits import read_digits
@@ -102,6 +103,31 @@ def _env_file(node: Node, place: Place) -> Node:
         return [update(long, path=put(path, resolve(path.text, place.folder, place.home)), **usual)]
 
     return _listed(node, change)
+
+
+def without_bad_ports(root: Node) -> tuple[Node, list[Problem]]:
+    """The file without short ports that are none, and what is wrong with each."""
+    problems: list[Problem] = []
+
+    def is_good(item: Node) -> bool:
+        try:
+            return isinstance(item.value, dict) or bool(parse_port(item))
+        except UsageError as error:
+            message = error.message.removeprefix(f"{item.where}: ")
+            problems.append(Problem(item.file, item.line, message, error.hint))
+            return False
+
+    def checked(service: Node) -> Node:
+        ports = service.get("ports")
+        if ports is None or not isinstance(ports.value, tuple):
+            return service
+        return service.with_value({**service.map, "ports": ports.with_value(tuple(filter(is_good, ports.items)))})
+
+    services = root.get("services")
+    if services is None or not isinstance(services.value, dict):
+        return root, problems
+    good = services.with_value({name: checked(each) for name, each in services.map.items()})
+    return root.with_value({**root.map, "services": good}), problems
 
 
 def _ports(node: Node) -> Node:
