@@ -61,7 +61,7 @@ CASES = (
     Case("terminal", "hello", options=("-t",), stdout=HELLO.replace("\n", "\r\n")),
     Case("exit code", "exit_code", code=7),
     Case("component that answers error", "component_fails", code=1),
-    Case("trap", "trap", code=134, stderr=r"(?s)^wasmdock: .*wasm backtrace:.*unreachable"),
+    Case("trap", "trap", code=134, stderr=r"^wasmdock: running \S+: wasm trap: wasm `unreachable`.*\n +0: "),
     Case("division by zero", "divide_by_zero", code=134, stderr="integer divide by zero"),
     Case("endless recursion", "stack_overflow", code=134, stderr="call stack exhausted"),
     Case("unknown import", "needs_import", code=126, stderr="env.*missing"),

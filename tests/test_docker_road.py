@@ -124,6 +124,7 @@ def test_what_docker_says_is_said_once_and_with_the_users_name(road: CommandLine
         (124, "the time limit is over (WASMDOCK_TIMEOUT)", "the time limit of 1 s is over (--timeout)"),
         (134, f"running /x: {TRAPPED}unreachable", "wasm trap: unreachable\n    0: 0x1 - f"),
         (134, f"fuel limit\nrunning /x: {TRAPPED}{FUEL}", f"wasm trap: {FUEL} (--fuel)\n    0: 0x1 - f"),
+        (134, f"fuel limit\nrunning /x: wasm trap: {FUEL}\n    0: f", f"wasm trap: {FUEL} (--fuel)\n    0: f"),
         (137, f"out of memory: a\nrunning /x: {TRAPPED}b", "out of memory: a\nb\n    0: 0x1 - f"),
     ],
 )

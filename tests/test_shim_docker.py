@@ -80,7 +80,7 @@ def test_stopped_container_starts_again_with_its_log_kept(container: str) -> Non
 def test_trap_is_in_the_log(container: str) -> None:
     start(container, "trap")
     assert cli("wait", container).stdout.strip() == "134"
-    assert "wasm backtrace" in cli("logs", container).stderr
+    assert "wasm trap: " in cli("logs", container).stderr
 
 
 def test_logs_follow_to_the_end(container: str) -> None:

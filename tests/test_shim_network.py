@@ -154,7 +154,7 @@ def test_panic_is_in_the_log(serve: Serve) -> None:
     service = serve()
     assert service.get("/panic")[0] == 500
     assert "asked to panic" in service.log()
-    assert "wasm backtrace" in service.log()
+    assert "wasm trap: " in service.log()
 
 
 @pytest.mark.parametrize("signal", ["INT", "TERM"])

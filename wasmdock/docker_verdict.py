@@ -19,7 +19,7 @@ _CLIENT_FAILED, _TERMINAL_FAILED, _WRITE_FAILED = 125, 1, 1
 _CLIENT_CODES = (_CLIENT_FAILED, 126, 127, _TERMINAL_FAILED)
 # A trap after a refused growth of a table is 137 for our Wasm runtime. In-process nobody can tell it from any other
 # trap (wasmtime's C API gives no word of a refusal), so that `run` says 134 on both roads.
-_TABLES_REFUSED, _TRAPPED = "(WASMDOCK_TABLES)", "\n    wasm trap: "
+_TABLES_REFUSED, _TRAPPED = "(WASMDOCK_TABLES)", "wasm trap: "
 _BACKTRACE = "error while executing at wasm backtrace:"
 _OUTCOMES = {
     TRAP_CODE: Outcome.TRAPPED,
@@ -89,10 +89,10 @@ def _as_in_process(said: str, code: int, limits: Limits) -> str:
     """Our Wasm runtime's word with the cause in the first line, and with the flag where it names its variable."""
     if code == TIMED_OUT_CODE:
         return _timed_out(limits) if limits.timeout else said
-    start = said.find(_BACKTRACE)
-    if start < 0:
+    old, new = said.find(_BACKTRACE), said.find(_TRAPPED)  # our Wasm runtime once said the cause last
+    if old < 0 and new < 0:
         return said
-    explained = explain_trap(said[start:])
+    explained = explain_trap(said[old:] if old >= 0 else said[new + len(_TRAPPED) :])
     first = said.partition("\n")[0]
     return f"{first}\n{explained}" if code == OUT_OF_MEMORY_CODE else f"wasm trap: {explained}"
 

@@ -13,8 +13,12 @@ def explain_trap(text: str) -> str:
     causes = [_NUMBER.sub("", line.strip()) for line in cause.splitlines() if line.strip()]
     frames = [line.rstrip() for line in backtrace.splitlines()[1:] if line.strip()]
     if not causes:
-        return text.strip()
+        first, end, rest = text.strip().partition("\n")
+        return f"{_with_flag(first)}{end}{rest}"
     is_trap = causes[-1].startswith(_TRAP)
     named = causes[-1].removeprefix(_TRAP) if is_trap else ": ".join(each.removeprefix(_TRAP) for each in causes)
-    flag = f" ({_FLAGS[named]})" if named in _FLAGS else ""
-    return "\n".join([named + flag, *frames])
+    return "\n".join([_with_flag(named), *frames])
+
+
+def _with_flag(cause: str) -> str:
+    return f"{cause} ({_FLAGS[cause]})" if cause in _FLAGS else cause

@@ -50,7 +50,7 @@ impl Ending {
         if let Some(exit) = error.downcast_ref::<I32Exit>() {
             return Ending::exited(exit.0 as u8);
         }
-        let message = format!("{attempt}: {error:?}");
+        let message = format!("{attempt}: {}", explain(error));
         if let Some(refusal) = &budget.refusal {
             return Ending {
                 code: OUT_OF_MEMORY,
@@ -60,7 +60,9 @@ impl Ending {
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Ending {
                 code: TRAPPED,
-                message: Some(format!("the fuel limit is used up\n{message}")),
+                message: Some(format!(
+                    "the fuel limit is used up (--fuel, WASMDOCK_FUEL)\n{message}"
+                )),
             },
             Some(_) => Ending {
                 code: TRAPPED,
@@ -80,11 +82,28 @@ impl Ending {
         marks::step("run");
         marks::say();
         if let Some(message) = self.message {
-            eprintln!("{}wasmdock: {}", line_end(), message.trim_end());
+            // In one write, so that nobody gets half of it.
+            let text = format!("{}wasmdock: {}\n", line_end(), message.trim_end());
+            eprint!("{text}");
         }
         // SAFETY: nothing is buffered (see console.rs), and exit handlers would only cost time.
         unsafe { libc::_exit(i32::from(self.code)) }
     }
+}
+
+/// The causes in the first line, and the Wasm backtrace under them.
+fn explain(error: &Error) -> String {
+    let Some(backtrace) = error.downcast_ref::<wasmtime::WasmBacktrace>() else {
+        return format!("{error:?}");
+    };
+    let backtrace = backtrace.to_string();
+    let causes: Vec<String> = error
+        .chain()
+        .map(|cause| cause.to_string())
+        .filter(|cause| *cause != backtrace)
+        .collect();
+    let frames = backtrace.split_once('\n').map_or("", |(_, frames)| frames);
+    format!("{}\n{frames}", causes.join(": "))
 }
 
 #[cfg(test)]
@@ -122,5 +141,24 @@ mod tests {
     fn a_link_error_is_refused() {
         let ending = of(Error::msg("unknown import"), &Budget::default());
         assert_eq!(ending.code, REFUSED);
+    }
+
+    #[test]
+    fn the_cause_of_a_trap_stands_in_the_first_line_and_the_frames_under_it() {
+        // (module (func (export "f") unreachable))
+        let module = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x05\x01\x01f\0\0\x0a\x05\x01\x03\0\0\x0b";
+        let engine = wasmtime::Engine::default();
+        let module = wasmtime::Module::new(&engine, module).unwrap();
+        let mut store = wasmtime::Store::new(&engine, ());
+        let instance = wasmtime::Instance::new(&mut store, &module, &[]).unwrap();
+        let call = instance.get_typed_func::<(), ()>(&mut store, "f").unwrap();
+        let message = of(call.call(&mut store, ()).unwrap_err(), &Budget::default()).message;
+        let message = message.unwrap();
+        let (first, frames) = message.split_once('\n').unwrap();
+        assert_eq!(
+            first,
+            "running app: wasm trap: wasm `unreachable` instruction executed"
+        );
+        assert!(frames.trim_start().starts_with("0:"), "{frames}");
     }
 }

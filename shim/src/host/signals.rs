@@ -21,7 +21,7 @@ pub fn end_at_once() {
 /// After `time` this process says so and ends with 124, wherever the guest is: in a loop or asleep in a host call.
 pub fn end_after(time: Duration) {
     extern "C" fn end(_: libc::c_int) {
-        const MESSAGE: &[u8] = b"wasmdock: the time limit is over (WASMDOCK_TIMEOUT)\n";
+        const MESSAGE: &[u8] = b"wasmdock: the time limit is over (--timeout, WASMDOCK_TIMEOUT)\n";
         // SAFETY: write and _exit are safe in a signal handler.
         unsafe {
             let end = line_end();
