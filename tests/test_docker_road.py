@@ -77,7 +77,7 @@ def road(wasmdock: CommandLine) -> Iterator[CommandLine]:
 
 
 def _containers() -> set[str]:
-    words = ["docker", "ps", "--all", "--quiet", "--filter=name=^wasmdock-"]
+    words = ["docker", "ps", "--all", "--quiet", "--filter=name=^wasmdock-[0-9a-f]{12}$"]
     return set(subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout.split())
 
 
