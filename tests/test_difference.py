@@ -85,7 +85,7 @@ def test_a_component_is_stripped_and_says_that_wasm_opt_reads_none() -> None:
 
 
 def test_stripping_reaches_the_modules_within_a_component() -> None:
-    named = "(component (core module $inner (func $secret_name (export \"f\"))))"
+    named = '(component (core module $inner (func $secret_name (export "f"))))'
     data = assemble(named.encode(), "named")
     assert b"secret_name" in data
     assert b"secret_name" not in strip(data)
