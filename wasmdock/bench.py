@@ -102,12 +102,17 @@ class ColdRuntime:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long to measure: so many rounds, or as many as begin within `seconds`; warm-up rounds do not count."""
+    """How long to measure: so many rounds, or as many as begin within `seconds`; warm-up rounds do not count.
+
+    settle is seconds of rest before each case of a round: what the case before it left running (an engine that clears
+    up after a container) is not to be measured with it.
+    """
 
     rounds: int | None = 20
     seconds: float | None = None
     warmup: int = 1
     seed: int = 0
+    settle: float = 0.0
 
     def order(self, number: int, count: int) -> list[int]:
         """The order of the cases in one round: the same seed and number give the same order."""
@@ -213,6 +218,8 @@ def _round(tracks: Sequence[_Track], plan: Plan, number: int, clock: Clock, on_s
         time.sleep(_REST)
     for place in plan.order(number, len(tracks)):
         track = tracks[place]
+        if plan.takes(track.case, number) and not track.dropped:
+            time.sleep(plan.settle)
         for _ in range(track.case.repeat if plan.takes(track.case, number) else 0):
             if track.dropped:
                 break

@@ -1,6 +1,7 @@
 """wasmdock run: an image, one run, its exit code."""
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -141,6 +142,7 @@ def _run_in_docker(
     from wasmdock.docker_run import DockerRuntime
     from wasmdock.docker_shelf import thin_out
 
+    gc.enable()
     held = {str(source.image.digest): source.reference} if source.origin == "the engine" else {}
     words = [f"--publish={port}" for port in options.publish]
     if launch.runtime:
@@ -193,6 +195,7 @@ def _run_in_process(image: Image, request: RunRequest, compile_time: float | Non
 
     runtime = InProcessRuntime(context.code_cache, on_stuck=leave, compile_time=compile_time)
     runtime.prepare(image)
+    gc.enable()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a closed pipe ends us quietly, as it ends any Unix program
     return report_result(interruptible(lambda: runtime.run(image, request)))
 
