@@ -73,6 +73,13 @@ def one(runtime: FakeRuntime, plan: Plan) -> CaseResult:
     return measure([case_of(runtime)], plan, clock=runtime.clock).cases[0]
 
 
+def test_untimed_runs_come_before_the_timed_ones_of_each_round() -> None:
+    runtime = FakeRuntime(FakeClock())
+    case = replace(case_of(runtime, repeat=2), lead=3)
+    found = measure([case], Plan(rounds=2, warmup=0), clock=runtime.clock).cases[0]
+    assert (len(found.samples), runtime.runs) == (4, 10)
+
+
 def test_runtime_that_sleeps_5_ms_is_measured_as_5_ms_within_the_overhead() -> None:
     clock = FakeClock()
     found = one(FakeRuntime(clock), Plan(rounds=20)).summary

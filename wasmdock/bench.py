@@ -4,6 +4,7 @@ import gc
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from wasmdock.errors import WasmdockError
@@ -31,6 +32,8 @@ def _nothing() -> None:
 class Case:
     """Something to measure, `repeat` times in a row in one of `every` rounds; `describe` is its result, empty yet.
 
+    `lead` untimed runs come before these, for what is measured in a process that is at it already.
+
     run does one whole run from a fresh start and says how it ended; it counts where it EXITED with `exit_code`
     and printed what its first run printed. clocked_by names the phase that is the case's own stopwatch, for a
     runtime that does more than run; empty takes the wall time around `run`. weigh does one run that is not timed, to
@@ -41,6 +44,7 @@ class Case:
     run: Callable[[], RunResult]
     prepare: Callable[[], None] = _nothing
     repeat: int = 1
+    lead: int = 0
     every: int = 1
     exit_code: int = 0
     clocked_by: str = ""
@@ -56,12 +60,13 @@ def runtime_case(
     request: RunRequest,
     *,
     repeat: int = 1,
+    lead: int = 0,
     exit_code: int = 0,
     clocked_by: str = "",
 ) -> Case:
     """The case of an image on a runtime: loaded or compiled beforehand, then run from a fresh start."""
     run, prepare = (lambda: runtime.run(image, request)), (lambda: runtime.prepare(image))
-    return Case(describe, run, prepare, repeat=repeat, exit_code=exit_code, clocked_by=clocked_by)
+    return Case(describe, run, prepare, repeat=repeat, lead=lead, exit_code=exit_code, clocked_by=clocked_by)
 
 
 class ColdRuntime:
@@ -102,17 +107,12 @@ class ColdRuntime:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long to measure: so many rounds, or as many as begin within `seconds`; warm-up rounds do not count.
-
-    settle is seconds of rest before each case of a round: what the case before it left running (an engine that clears
-    up after a container) is not to be measured with it.
-    """
+    """How long to measure: so many rounds, or as many as begin within `seconds`; warm-up rounds do not count."""
 
     rounds: int | None = 20
     seconds: float | None = None
     warmup: int = 1
     seed: int = 0
-    settle: float = 0.0
 
     def order(self, number: int, count: int) -> list[int]:
         """The order of the cases in one round: the same seed and number give the same order."""
@@ -219,7 +219,7 @@ def _round(tracks: Sequence[_Track], plan: Plan, number: int, clock: Clock, on_s
     for place in plan.order(number, len(tracks)):
         track = tracks[place]
         if plan.takes(track.case, number) and not track.dropped:
-            time.sleep(plan.settle)
+            _lead(track.case)
         for _ in range(track.case.repeat if plan.takes(track.case, number) else 0):
             if track.dropped:
                 break
@@ -229,6 +229,13 @@ def _round(tracks: Sequence[_Track], plan: Plan, number: int, clock: Clock, on_s
                 track.samples.append(sample)
                 if on_sample:
                     on_sample(track.case, sample)
+
+
+def _lead(case: Case) -> None:
+    """Untimed runs first; what fails in them fails again where it counts."""
+    for _ in range(case.lead):
+        with suppress(Exception):
+            case.run()
 
 
 def _sample(track: _Track, number: int, clock: Clock) -> Sample:

@@ -25,7 +25,6 @@ COLD_ROUNDS = 10  # at most
 COLD_EVERY = 3  # where the time is given instead
 INTERRUPTED = 130
 # The options that say what is measured, not how long or what becomes of it.
-_SETTLE = 0.2  # seconds before each case
 _WHAT = (
     *("subjects", "case", "against", "roads", "no_cold", "args", "call", "stdin", "volume", "exit_code"),
     *("network", "http", "http_path", "throughput", "load_time", "density"),
@@ -134,7 +133,7 @@ def _measure(
     from wasmdock.cli.bench_live import live
 
     rounds = None if options.time else options.rounds or ROUNDS
-    plan = Plan(rounds, options.time, options.warmup, results.seed, settle=_SETTLE)
+    plan = Plan(rounds, options.time, options.warmup, results.seed)
     chosen = [_rarely(case, rounds) for case in cases.found]
     done = {case.key: case for case in earlier.cases} if earlier else {}
     context.say(f"wasmdock: {_announce(cases, results.seed, options)}")
