@@ -1,6 +1,7 @@
 """The command line -> cases: an app as Wasm on each road, natively in each base, and the user's own."""
 
 import argparse
+import os
 import shlex
 import shutil
 import sys
@@ -172,7 +173,7 @@ def _add_cli(
 
     home = cases.folder / "home" / source.image.digest.hex[:16]
     Store(home / "images").put(source.image, Reference.parse("subject"))
-    argv = [sys.executable, "-m", "wasmdock", "run", "--on", "process"]
+    argv = [*_own_program(), "run", "--on", "process"]
     argv += [*(["-i"] if request.stdin is not None else []), *volume_words(request.mounts), "subject", *request.args]
     env = {**context.environment, "WASMDOCK_HOME": str(home), "WASMDOCK_CACHE": str(cases.folder / "cache")}
     run = command_run(argv, env=env, stdin=request.stdin)
@@ -190,6 +191,12 @@ def _add_cli(
             return cold()
 
         cases.add(replace(warm, describe=replace(describe, start="cold"), run=forget_and_run, weigh=None))
+
+
+def _own_program() -> list[str]:
+    """What a user types: the console script of this environment; where there is none, the module."""
+    script = Path(sys.executable).parent / "wasmdock"
+    return [str(script)] if os.access(script, os.X_OK) else [sys.executable, "-m", "wasmdock"]
 
 
 def _add_own(
