@@ -101,8 +101,11 @@ class Engine:
         try:
             return kind.deserialize(self._engine, code)
         except wasmtime.WasmtimeError as error:
-            if self.pooled and "pooling allocator" in str(error):
-                raise GuestError(f"compiling: {one_line(error)}") from error
+            if self.pooled:
+                from wasmdock.engine.pool import is_too_large
+
+                if is_too_large(error):
+                    raise GuestError(f"compiling: {one_line(error)}") from error
             raise
 
     def _is_dear(self, data: bytes) -> bool:

@@ -8,7 +8,6 @@ import mmap
 import wasmtime
 from wasmtime import _bindings as raw
 
-from wasmdock.errors import GuestError
 from wasmdock.runtime import Limits
 from wasmdock.wasm_holdings import count_holdings
 from wasmdock.wasm_sniff import Form
@@ -34,9 +33,9 @@ def fits(data: bytes, form: Form) -> bool:
     return form is Form.MODULE and max(count_holdings(data)) <= 1
 
 
-def is_too_large(error: GuestError) -> bool:
+def is_too_large(error: Exception) -> bool:
     """Whether wasmtime refused a binary because it needs more than a slot has."""
-    return _TOO_LARGE in error.message
+    return _TOO_LARGE in str(error)
 
 
 def is_busy(error: Exception) -> bool:
