@@ -59,6 +59,18 @@ def runs(pid: int) -> bool:
     return state != "Z"
 
 
+def check_that_its_child_ends_with(
+    script: str, end: Callable[["subprocess.Popen[bytes]"], None], within: float
+) -> None:
+    with start(script) as parent:
+        assert wait_until(lambda: children(parent.pid))
+        child = children(parent.pid)[0]
+        time.sleep(1)
+        assert runs(child)
+        end(parent)
+    assert wait_until(lambda: not runs(child), within)
+
+
 def test_forked_process_compiles_what_its_parent_did_not() -> None:
     """wasmtime's compiling threads stay behind: a child that waited for them would wait for ever."""
     runtime = InProcessRuntime()
@@ -94,13 +106,7 @@ from tests.conftest import sample
 from wasmdock import InProcessRuntime, Limits, RunRequest
 InProcessRuntime().run(sample("sleep_hour"), RunRequest(limits=Limits(timeout=3000)))
 """
-    with start(script) as parent:
-        assert wait_until(lambda: children(parent.pid))
-        child = children(parent.pid)[0]
-        time.sleep(1)
-        assert runs(child)
-        parent.kill()
-    assert wait_until(lambda: not runs(child))
+    check_that_its_child_ends_with(script, subprocess.Popen.kill, 20)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of children")
@@ -110,13 +116,7 @@ from tests import hostile_modules
 from wasmdock.engine import Engine
 Engine().module(hostile_modules.looped_locals(700, 700))
 """
-    with start(script) as parent:
-        assert wait_until(lambda: children(parent.pid))
-        child = children(parent.pid)[0]
-        time.sleep(1)
-        assert runs(child)
-        parent.terminate()
-    assert wait_until(lambda: not runs(child), 5)
+    check_that_its_child_ends_with(script, subprocess.Popen.terminate, 5)
 
 
 def test_engine_that_nobody_holds_any_more_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
