@@ -91,7 +91,19 @@ def test_peak_memory_that_cannot_be_seen_is_none(runtime: InProcessRuntime) -> N
 
 def test_phases_hold_the_seconds_of_the_run(runtime: InProcessRuntime) -> None:
     phases = runtime.run(sample("hello"), RunRequest()).phases
-    assert 0 < phases["run"] < 10
+    assert 0 < phases["instantiate"] < 10 and 0 < phases["run"] < 10
+
+
+def test_instance_that_could_not_be_made_ran_for_no_time(runtime: InProcessRuntime) -> None:
+    phases = runtime.run(sample("big_memory"), RunRequest(limits=Limits(memory=MIB))).phases
+    assert list(phases) == ["instantiate"]
+
+
+def test_guests_own_time_is_told_from_that_of_making_it(runtime: InProcessRuntime) -> None:
+    image, limits = sample("spin"), Limits(timeout=0.3)
+    runtime.run(image, RunRequest(limits=limits))
+    phases = runtime.run(image, RunRequest(limits=limits)).phases
+    assert 0 < phases["instantiate"] < phases["run"]
 
 
 def test_result_can_be_sent_to_another_process(runtime: InProcessRuntime) -> None:

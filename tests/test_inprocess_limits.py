@@ -219,7 +219,7 @@ def test_timed_out_guest_does_not_end_others(runtime: InProcessRuntime) -> None:
         longer = pool.submit(run, runtime, "spin", Limits(timeout=0.6))
         assert run(runtime, "spin", Limits(timeout=0.1)).outcome is Outcome.TIMED_OUT
         assert not longer.done()
-        assert longer.result().phases["run"] >= 0.6
+        assert sum(longer.result().phases.values()) >= 0.6
 
 
 def test_forked_process_runs_guests_of_its_own(runtime: InProcessRuntime) -> None:

@@ -3,8 +3,7 @@
 import _signal  # type: ignore[import-not-found]  # typeshed has no stub for it
 import signal
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,12 +99,11 @@ def run_here(
         tables=limits.tables,
         fuel=limits.fuel,
     )
-    started = time.perf_counter()
     try:
         with _CtrlCStops(guard):
             ending = with_stack(limits.stack, lambda: prepared.program.run(grants, guard))
     finally:
-        seconds = time.perf_counter() - started
+        phases = guard.phases()
         stdout, stderr = (pipe.finish() for pipe in pipes) if pipes else (b"", b"")
         undelivered = [relay for relay in relays if not relay.finish(guard.patience())]
     if undelivered and ending.kind is EndKind.EXITED:
@@ -114,7 +112,7 @@ def run_here(
         ending = Ending(EndKind.STOPPED, message=_PRINTED, memory=ending.memory)
     if ending.kind is EndKind.EXITED and any(pipe.overflowed for pipe in pipes):
         ending = Ending(EndKind.STOPPED, message="output", memory=ending.memory)
-    return judge(ending, request.limits, stdout, stderr, seconds)
+    return judge(ending, request.limits, stdout, stderr, phases)
 
 
 def _relays(cap: int, guard: Guard) -> "tuple[Relay, Relay]":
@@ -168,8 +166,7 @@ def run_task(task: "Task", on_stuck: OnStuck) -> RunResult:
 
 def _report_stuck(guard: Guard, request: RunRequest, on_stuck: OnStuck) -> None:
     stdout, stderr = (pipe.finish() for pipe in guard.pipes) if guard.pipes else (b"", b"")
-    seconds = time.monotonic() - guard.started
-    on_stuck(judge(stopped(guard), request.limits, stdout, stderr, seconds))
+    on_stuck(judge(stopped(guard), request.limits, stdout, stderr, guard.phases()))
 
 
 def stopped(guard: Guard) -> Ending:
@@ -177,10 +174,12 @@ def stopped(guard: Guard) -> Ending:
     return Ending(EndKind.STOPPED, message=guard.reason)
 
 
-def judge(ending: Ending, limits: Limits, stdout: bytes = b"", stderr: bytes = b"", seconds: float = 0.0) -> RunResult:
+def judge(
+    ending: Ending, limits: Limits, stdout: bytes = b"", stderr: bytes = b"", phases: Mapping[str, float] | None = None
+) -> RunResult:
     """Turn how the code ended into an outcome, an exit code and a sentence."""
     outcome, code, message = _verdict(ending, limits, stderr)
-    return RunResult(outcome, code, stdout, stderr, message, {"run": seconds}, ending.memory)
+    return RunResult(outcome, code, stdout, stderr, message, phases or {}, ending.memory)
 
 
 def _verdict(ending: Ending, limits: Limits, stderr: bytes) -> tuple[Outcome, int, str]:

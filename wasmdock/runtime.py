@@ -90,7 +90,8 @@ class RunResult(NamedTuple):
 
     exit_code is the guest's own (0-255) or 134 trap, 137 out of memory, 124 timed out; stdout and stderr
     are empty unless captured; message explains any outcome but EXITED, with the Wasm backtrace; phases are
-    seconds by name; peak_memory is bytes of linear memory, None when it cannot be seen.
+    seconds by name, in-process `instantiate` and `run`; peak_memory is bytes of linear memory, None when it cannot be
+    seen.
     """
 
     outcome: Outcome

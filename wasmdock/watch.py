@@ -101,12 +101,24 @@ class Guard:
         """Start the time limit, in seconds, now."""
         self._clock = clock
         self.started = clock()
+        self._began: float | None = None
         self.deadline = None if timeout is None else self.started + timeout
         self.pipes = pipes
         self.reason = ""
         self._on_stuck = on_stuck
         self._grace = grace
         self._told_at: float | None = None
+
+    def begin(self) -> None:
+        """Note that the instance is made: what follows is the guest's own time."""
+        self._began = self._clock()
+
+    def phases(self) -> dict[str, float]:
+        """Seconds until now of `instantiate` (store, grants, instance) and `run`; no run where none began."""
+        now, began = self._clock(), self._began
+        if began is None:
+            return {"instantiate": now - self.started}
+        return {"instantiate": began - self.started, "run": now - began}
 
     def stop(self, reason: str) -> None:
         """Tell the guest to end; the first reason stands."""

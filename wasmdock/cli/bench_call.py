@@ -33,8 +33,9 @@ def prepare_call(image: Image, export: str, texts: list[str], cache: Path | None
     grants = Grants(argv=(name,), memory=limits.memory, tables=limits.tables)
 
     def call() -> RunResult:
-        ending, values = library.call(name, args, grants, Guard())
-        return judge(ending, limits, stdout=repr(values).encode())
+        guard = Guard()
+        ending, values = library.call(name, args, grants, guard)
+        return judge(ending, limits, stdout=repr(values).encode(), phases=guard.phases())
 
     return call
 
@@ -61,6 +62,6 @@ def _anew(describe: CaseResult, make: Callable[[], Call], phase: str) -> Case:
         prepared = time.perf_counter()
         result = call()
         ended = time.perf_counter()
-        return result._replace(phases={phase: prepared - began, "run": ended - prepared, "total": ended - began})
+        return result._replace(phases={phase: prepared - began, **result.phases, "total": ended - began})
 
     return Case(describe, run, clocked_by="total")

@@ -114,6 +114,7 @@ class ModuleLibrary:
                 instance = self._pre.instantiate(store)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
                 return ending_of(error, guard, instantiating=True), []
+            guard.begin()
             exports = instance.exports(store)
             try:
                 if "_initialize" in self.functions and name != "_initialize":
@@ -153,6 +154,7 @@ class ComponentLibrary:
                 if "matching implementation was not found" in str(error):
                     raise import_error(error) from error
                 return ending_of(error, guard, instantiating=True), []
+            guard.begin()
             assert index is not None
             function = instance.get_func(store, index)
             assert function is not None

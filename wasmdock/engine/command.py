@@ -68,6 +68,7 @@ class ModuleCommand:
             error = raw._wasmtime_instance_pre_instantiate(self._pre_pointer, context, here, byref(trap))
             if error or trap:
                 return ending_of(self._not_for_now(_failure(error, trap)), guard, instantiating=True)
+            guard.begin()
             raw._wasmtime_instance_export_get(context, here, self._start, len(self._start), byref(item))
             error = raw._wasmtime_func_call(context, byref(item.of.func), None, 0, None, 0, byref(trap))
             memory = _memory_size(context, here, item)

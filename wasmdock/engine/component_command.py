@@ -46,6 +46,7 @@ class ComponentCommand:
                 return ending_of(error, guard, instantiating=True)
             except wasmtime.Trap as trap:
                 return ending_of(trap, guard, instantiating=True)
+            guard.begin()
             assert self._run is not None
             function = instance.get_func(store, self._run)
             assert function is not None, "the component's type says that run is a function"
