@@ -1,4 +1,4 @@
-"""A registry and other tools as they are in the world: what is here, how it is started, or the end of the test.
+"""Registries and other tools as they are in the world: what is here, how it is started, or the end of the test.
 
 docker-registry and skopeo come from Debian, the others from scripts/peers, whose cache is looked through after PATH.
 """
@@ -20,9 +20,10 @@ import pytest
 
 from tests.requirements import REQUIRED
 
-_SERVERS = ("docker-registry", "registry")
+# Distribution 2 as Debian has it, distribution 3, and the one in crane, which is of other stock.
+SERVERS = ("docker-registry", "registry", "crane")
 _INSTALL = {
-    "registry": "apt-get install docker-registry",
+    "docker-registry": "apt-get install docker-registry",
     "skopeo": "apt-get install skopeo",
 }
 _CONFIG = """version: 0.1
@@ -66,25 +67,20 @@ def require_schemas() -> Path:
     return found[0]
 
 
-def require_registry() -> str:
-    """The path of a real registry server, or the end of the test."""
-    found = [path for name in _SERVERS if (path := shutil.which(name, path=_path()))]
-    if not found:
-        _missing(f"no registry server is here: {_INSTALL['registry']}")
-    return found[0]
-
-
 @contextmanager
-def real_registry(folder: Path, with_login: bool = False) -> Iterator[str]:
+def real_registry(folder: Path, with_login: bool = False, server: str = SERVERS[0]) -> Iterator[str]:
     """A registry on this machine alone, its name; gone afterwards. The login is test, secret."""
-    server = require_registry()
-    port = _free_port()
+    program, port = require_tool(server), _free_port()
     (folder / "htpasswd").write_text(_HTPASSWD)
     config = folder / "registry.yml"
     auth = _AUTH.format(folder=folder) if with_login else ""
     config.write_text(_CONFIG.format(folder=folder, port=port, auth=auth))
+    words = ["serve", str(config)]
+    if server == "crane":
+        words = ["registry", "serve", f"--address=127.0.0.1:{port}", f"--disk={folder}"]
     with (folder / "registry.log").open("wb") as log:
-        process = subprocess.Popen([server, "serve", str(config)], stdout=log, stderr=log)
+        environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}  # distribution 3 sends traces somewhere else
+        process = subprocess.Popen([program, *words], stdout=log, stderr=log, env=environment)
     try:
         _wait(port, process)
         yield f"127.0.0.1:{port}"

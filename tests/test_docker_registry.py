@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import sample
 from tests.images import gzip_layer, image_of
-from tests.real_registry import Tools, require_registry
+from tests.real_registry import SERVERS, Tools, require_tool
 from tests.requirements import require_docker
 from tests.tools import OTHERS, give, take
 from wasmdock.convert import convert
@@ -73,7 +73,7 @@ def _server_image(server: str) -> Image:
 @pytest.fixture(scope="module")
 def ends() -> Iterator[Ends]:
     require_docker()
-    Docker.connect(os.environ).load(_server_image(require_registry()), _SERVER)
+    Docker.connect(os.environ).load(_server_image(require_tool(SERVERS[0])), _SERVER)
     container = docker("run", "-d", "--rm", "-p", "5000", _SERVER).stdout.strip()
     try:
         port = docker("port", container, "5000").stdout.split()[0].rpartition(":")[2]

@@ -202,24 +202,27 @@ def test_engine_of_ours_never_runs_itself(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.docker
 @pytest.mark.timeout(900)
-@pytest.mark.skipif("WASMDOCK_TEST_SHIM" not in os.environ, reason="WASMDOCK_TEST_SHIM=FOLDER of the shim's programs")
-def test_engine_runs_wasm_survives_a_restart_and_goes(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["--no-tls", "--tls"])
+def test_engine_runs_wasm_survives_a_restart_and_goes(way: str) -> None:
+    """For real, in the engine that answers: what it is reached by, what it keeps, and that nothing is left."""
     from tests.conftest import sample
+    from tests.requirements import require_docker
+    from tests.shim_matrix import binaries
     from wasmdock.docker_run import DockerRuntime
     from wasmdock.runtime import RunRequest
 
-    shim = os.environ["WASMDOCK_TEST_SHIM"]
-    docker = Docker.connect(os.environ)
+    require_docker()
+    outer, words = Docker.connect(os.environ), ["engine", "up", way, "--from", str(binaries())]
     try:
-        assert run_cli(["engine", "up", "--no-tls", "--from", shim]) == 0
+        assert run_cli(words) == 0
         host = own_engine(os.environ)
-        assert host is not None
+        assert host is not None and (host.tls is not None) == (way == "--tls")
         inner = Docker(host, os.environ)
         inner.load(sample("hello"), "kept:latest")
-        docker.cli("restart", NAME, timeout=60).check("restarting")
-        assert run_cli(["engine", "up", "--no-tls", "--from", shim]) == 0
+        outer.cli("restart", NAME, timeout=60).check("restarting")
+        assert run_cli(words) == 0
         assert inner.find_image("kept:latest") is not None
         assert DockerRuntime(inner).run(sample("hello"), RunRequest()).exit_code == 0
     finally:
         assert run_cli(["engine", "down", "--volumes"]) == 0
-    assert own_engine(os.environ) is None
+    assert own_engine(os.environ) is None and not outer.inspect_container(NAME)

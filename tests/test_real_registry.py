@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import sample
 from tests.images import image_of, plain_layer, tar_of
-from tests.real_registry import Tools, real_registry, require_tool
+from tests.real_registry import SERVERS, Tools, real_registry, require_tool
 from tests.tools import OTHERS, give, take
 from wasmdock import pull_image, push_image
 from wasmdock.convert import convert
@@ -36,6 +36,13 @@ BIG = 48 << 20  # bytes of a layer, more than one chunk
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with real_registry(tmp_path_factory.mktemp("registry")) as name:
+        yield name
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def each_registry(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """What the specification leaves open, each answers in its own way."""
+    with real_registry(tmp_path_factory.mktemp(request.param), server=request.param) as name:
         yield name
 
 
@@ -113,6 +120,38 @@ def test_an_independent_validator_finds_nothing_wrong(shape: Shape, registry: st
     push(client(registry), name, _shaped(shape))
     done = tools.run(require_tool("crane"), "validate", "--insecure", "--remote", str(name), check=False)
     assert (done.returncode, done.stdout) == (0, f"PASS: {name}\n"), done.stderr
+
+
+def test_every_shape_comes_back_from_any_registry_as_it_was(each_registry: str, tmp_path: Path) -> None:
+    for shape in Shape:
+        name = Reference(each_registry, f"any/{shape.value}", "v1")
+        push(client(each_registry), name, _shaped(shape))
+        store = Store(tmp_path / shape.value)
+        pull(client(each_registry), name, store)
+        assert store.get(str(name)) == _shaped(shape)
+        assert client(each_registry).tags(name.repository) == ["v1"]
+
+
+def test_large_layer_comes_back_from_any_registry_as_it_was(each_registry: str, tmp_path: Path) -> None:
+    name, image, store = Reference(each_registry, "any/large", "v1"), big(), Store(tmp_path)
+    push(client(each_registry), name, image)
+    assert push(client(each_registry), name, image).sent == 0
+    pull(client(each_registry), name, store)
+    assert store.get(str(name)) == image
+
+
+def test_what_refers_to_an_image_comes_back_from_any_registry(each_registry: str, tmp_path: Path) -> None:
+    name, one, other = f"{each_registry}/any/about:v1", tmp_path / "one", tmp_path / "other"
+    Store(one / "images").put(sample("hello"), Reference.parse(name))
+    Store(one / "images").attach(Referrer.of(sample("hello").descriptor, SPDX, b"{}"))
+    assert wasmdock(one, "push", name).returncode == 0
+    assert wasmdock(other, "pull", "--referrers", name).returncode == 0
+    assert [each.data for each in Store(other / "images").referrers(sample("hello").digest)] == [b"{}"]
+
+
+def test_name_that_no_registry_has_is_said_by_any(each_registry: str, tmp_path: Path) -> None:
+    done = wasmdock(tmp_path, "pull", f"{each_registry}/any/nothing:v1")
+    assert (done.returncode, "the registry does not have it" in done.stderr) == (1, True), done.stderr
 
 
 def test_an_index_keeps_every_platform(registry: str, tools: Tools, tmp_path: Path) -> None:

@@ -17,9 +17,7 @@ _BROKEN, _REFUSED = 125, 126  # our Wasm runtime's own codes
 # The docker client's: its own failure, a program that cannot be started, is not there, and stdin is no terminal.
 _CLIENT_FAILED, _TERMINAL_FAILED, _WRITE_FAILED = 125, 1, 1
 _CLIENT_CODES = (_CLIENT_FAILED, 126, 127, _TERMINAL_FAILED)
-# A trap after a refused growth of a table is 137 for our Wasm runtime. In-process nobody can tell it from any other
-# trap (wasmtime's C API gives no word of a refusal), so that `run` says 134 on both roads.
-_TABLES_REFUSED, _TRAPPED = "(WASMDOCK_TABLES)", "wasm trap: "
+_TRAPPED = "wasm trap: "
 _BACKTRACE = "error while executing at wasm backtrace:"
 _OUTCOMES = {
     TRAP_CODE: Outcome.TRAPPED,
@@ -80,8 +78,6 @@ def _by_last_word(done: Completed, code: int, limits: Limits) -> RunResult:
         raise CommandError(f"the Wasm runtime failed: {said}", "", done.argv, code, said)
     if not said.startswith(_FAULTS.get(code, _NOTHING)):
         return RunResult(Outcome.EXITED, code, done.stdout, done.stderr)
-    if _TABLES_REFUSED in said and _TRAPPED in said:
-        code = TRAP_CODE
     return RunResult(_OUTCOMES[code], code, done.stdout, stderr, _as_in_process(said, code, limits))
 
 

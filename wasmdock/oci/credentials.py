@@ -5,13 +5,14 @@ import binascii
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wasmdock.errors import CommandError, UnavailableError, UsageError, WasmdockError
 from wasmdock.oci.fields import parse_object, shown
-from wasmdock.process import Completed, Runner, run_command
+
+if TYPE_CHECKING:
+    from wasmdock.process import Completed, Runner
 
 _HELPER_TIMEOUT = 30.0  # seconds; some ask the user to unlock a keyring
 _CONFIG_CAP = 4 << 20
@@ -20,14 +21,17 @@ _HUB_KEY = "https://index.docker.io/v1/"
 _TOKEN_USER = "<token>"  # docker-credential-helpers: the secret is then an identity token
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(NamedTuple):
     """A user and a secret, or an identity token alone; both empty: nobody."""
 
     user: str = ""
-    secret: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
-    bearer: str = field(default="", repr=False)
+    secret: str = ""
+    identity_token: str = ""
+    bearer: str = ""
+
+    def __repr__(self) -> str:
+        """Show no secret."""
+        return f"Login(user={self.user!r})"
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -42,8 +46,8 @@ NOBODY = Login()
 class Credentials:
     """The logins of one user of this machine, where `docker login` keeps them."""
 
-    def __init__(self, environment: Mapping[str, str], runner: Runner = run_command) -> None:
-        """Keep where to look; nothing is read yet."""
+    def __init__(self, environment: Mapping[str, str], runner: "Runner | None" = None) -> None:
+        """Keep where to look; nothing is read yet. runner: what runs a helper, None for the real one."""
         home = environment.get("HOME", "")
         folder = environment.get("DOCKER_CONFIG") or (f"{home}/.docker" if home else "")
         self.path = Path(folder, "config.json") if folder else None
@@ -138,15 +142,25 @@ class Credentials:
             raise CommandError(f'asking {name} for the login of "{registry}": {how}', hint, (name,), done.code)
         return _helper_login(done.stdout, helper)
 
-    def _call(self, helper: str, verb: str, stdin: bytes) -> Completed:
+    def _call(self, helper: str, verb: str, stdin: bytes) -> "Completed":
         if not helper.replace("-", "").replace("_", "").replace(".", "").isalnum():
             raise UsageError(f'reading logins: "{shown(helper)}" is no name of a credential helper')
         try:
             argv = (f"docker-credential-{helper}", verb)
-            return self._runner(argv, timeout=_HELPER_TIMEOUT, stdin=stdin, env=self._environment, cap=1 << 20)
+            run = _runner_of(self._runner)
+            return run(argv, timeout=_HELPER_TIMEOUT, stdin=stdin, env=self._environment, cap=1 << 20)
         except UnavailableError as error:
             hint = f'install it, or take "{helper}" out of {self.path}'
             raise UnavailableError(error.message, hint) from error
+
+
+def _runner_of(given: "Runner | None") -> "Runner":
+    """The runner given, else the real one: few logins need a helper, and every pull would wait for the import."""
+    if given is not None:
+        return given
+    from wasmdock.process import run_command
+
+    return run_command
 
 
 def _helper(config: Mapping[str, Any], registry: str) -> str:

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from wasmdock.errors import RegistryError, WasmdockError
@@ -25,8 +25,7 @@ _SCHEME = re.compile(r"[\s,]*(Basic|Bearer)(?=\s|,|$)", re.IGNORECASE)
 _SKIPPED = re.compile(r"[^\s,]*[\s,]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(NamedTuple):
     """What a 401 asks for: the scheme (`basic`, `bearer`, or empty), and for a token where and for what."""
 
     scheme: str
@@ -60,8 +59,7 @@ def parse_challenge(header: str) -> Challenge:
     return Challenge("")
 
 
-@dataclass(slots=True)
-class _Token:
+class _Token(NamedTuple):
     header: str
     ends: float
 

@@ -4,11 +4,10 @@ import ipaddress
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from socket import gaierror
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from wasmdock.errors import RegistryError, UnavailableError, UsageError
@@ -23,8 +22,7 @@ _PORTS = {"http": 80, "https": 443}
 _BUNDLES = ("WASMDOCK_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(NamedTuple):
     """How long is waited, in seconds, and how often a failure that may pass is tried again.
 
     head is for the beginning of an answer, idle for the next byte; `slowest` bytes a second must come over
@@ -40,20 +38,19 @@ class Patience:
     tries: int = 4
     pause: float = 0.5
     longest_pause: float = 30.0
-    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
-    tell: Callable[[str], None] = field(default=lambda _text: None, repr=False)
+    sleep: Callable[[float], None] = time.sleep
+    tell: Callable[[str], None] = lambda _text: None
 
 
-@dataclass(slots=True)
 class Answer:
-    """The head of an answer, and its body on demand."""
+    """The head of an answer (status, headers, the URL it came from), and its body on demand."""
 
-    status: int
-    headers: Mapping[str, str]
-    url: str
-    doing: str
-    _raw: Reply = field(repr=False)
-    _patience: Patience = field(repr=False)
+    def __init__(self, raw: Reply, url: str, doing: str, patience: Patience) -> None:
+        """Take the head; of the body nothing is read yet."""
+        self.status = raw.status
+        self.headers: Mapping[str, str] = raw.headers
+        self.url, self.doing = url, doing
+        self._raw, self._patience = raw, patience
 
     def pieces(self, cap: int) -> Iterator[memoryview]:
         """The body as it comes, each piece good until the next is asked for.
@@ -171,7 +168,7 @@ class Transport:
             raw = self._wires.send(method, url, own, body, proxy_for(url, self._environment))
         except (HTTPException, OSError, ValueError) as error:
             raise interrupted(f"{doing}: no answer from {shown_url(url)}", error) from error
-        return Answer(raw.status, raw.headers, url, doing, raw, self.patience)
+        return Answer(raw, url, doing, self.patience)
 
 
 def interrupted(what: str, error: BaseException) -> RegistryError:

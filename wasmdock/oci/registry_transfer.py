@@ -5,9 +5,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from wasmdock.errors import ImageError, RegistryError
 from wasmdock.oci.fields import DOCUMENT_CAP, parse_object, shown
@@ -46,8 +45,7 @@ class Silence:
         """Say nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """What a push or a copy did: the digest the name now has, and blobs sent, mounted, and there already.
 
     manifests are all that were copied, the name's own last.

@@ -50,13 +50,19 @@ impl Ending {
         if let Some(exit) = error.downcast_ref::<I32Exit>() {
             return Ending::exited(exit.0 as u8);
         }
-        let message = format!("{attempt}: {}", explain(error));
-        if let Some(refusal) = &budget.refusal {
+        if let Some(refusal) = fatal_refusal(error, budget) {
+            let message = format!("{attempt}: {}", explain(error));
             return Ending {
                 code: OUT_OF_MEMORY,
                 message: Some(format!("out of memory: {refusal}\n{message}")),
             };
         }
+        let refusals = [&budget.memory_refusal, &budget.tables_refusal];
+        let before = refusals
+            .into_iter()
+            .flatten()
+            .fold(String::new(), |all, each| format!("{all} ({each})"));
+        let message = format!("{attempt}{before}: {}", explain(error));
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Ending {
                 code: TRAPPED,
@@ -88,6 +94,20 @@ impl Ending {
         }
         // SAFETY: nothing is buffered (see console.rs), and exit handlers would only cost time.
         unsafe { libc::_exit(i32::from(self.code)) }
+    }
+}
+
+/// The refusal that the guest did not survive. Allocators that are refused memory end in `unreachable`; any other trap
+/// has a cause of its own, and so has every trap after a refused table: the same rule holds without a container, where
+/// nobody tells of a refusal (inprocess.py).
+fn fatal_refusal<'a>(error: &Error, budget: &'a Budget) -> Option<&'a String> {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::UnreachableCodeReached) => budget.memory_refusal.as_ref(),
+        Some(_) => None,
+        None => budget
+            .memory_refusal
+            .as_ref()
+            .or(budget.tables_refusal.as_ref()),
     }
 }
 
@@ -127,14 +147,57 @@ mod tests {
         assert!(ending.message.unwrap().contains("unreachable"));
     }
 
-    #[test]
-    fn a_trap_after_a_refused_growth_is_out_of_memory() {
-        let budget = Budget {
-            refusal: Some("limit 1 MiB".into()),
+    fn refused_memory() -> Budget {
+        Budget {
+            memory_refusal: Some("limit 1 MiB".into()),
             ..Budget::default()
-        };
-        let ending = of(Trap::UnreachableCodeReached.into(), &budget);
+        }
+    }
+
+    fn refused_table() -> Budget {
+        Budget {
+            tables_refusal: Some("limit 10 elements".into()),
+            ..Budget::default()
+        }
+    }
+
+    #[test]
+    fn an_unreachable_after_refused_memory_is_out_of_memory() {
+        let ending = of(Trap::UnreachableCodeReached.into(), &refused_memory());
         assert_eq!(ending.code, OUT_OF_MEMORY);
+    }
+
+    #[test]
+    fn another_trap_after_refused_memory_is_that_trap() {
+        let ending = of(Trap::IntegerDivisionByZero.into(), &refused_memory());
+        assert_eq!(ending.code, TRAPPED);
+        let message = ending.message.unwrap();
+        assert!(
+            message.starts_with("running app (limit 1 MiB): wasm trap: integer divide by zero"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_trap_after_a_refused_table_is_a_trap_that_names_the_limit() {
+        let ending = of(Trap::UnreachableCodeReached.into(), &refused_table());
+        assert_eq!(ending.code, TRAPPED);
+        assert!(
+            ending
+                .message
+                .unwrap()
+                .starts_with("running app (limit 10 elements): wasm trap: ")
+        );
+    }
+
+    #[test]
+    fn more_declared_than_allowed_is_out_of_memory() {
+        for budget in [refused_memory(), refused_table()] {
+            assert_eq!(
+                of(Error::msg("exceeds limits"), &budget).code,
+                OUT_OF_MEMORY
+            );
+        }
     }
 
     #[test]

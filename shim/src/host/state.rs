@@ -11,14 +11,15 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 /// Resources of one instance, at most: enough for real guests, too few to exhaust the host.
 const RESOURCES: usize = 100_000;
 
-/// Memory and table elements left to a guest, and the first refusal in words.
+/// Memory and table elements left to a guest, and the first refusal of each in words.
 #[derive(Debug, Default)]
 pub struct Budget {
     pub memory: u64,
     pub tables: u64,
     pub memory_used: u64,
     pub tables_used: u64,
-    pub refusal: Option<String>,
+    pub memory_refusal: Option<String>,
+    pub tables_refusal: Option<String>,
 }
 
 impl Budget {
@@ -55,7 +56,7 @@ impl ResourceLimiter for Budget {
         if !fits {
             let wanted = self.memory_used.saturating_add((desired - current) as u64);
             let limit = self.memory;
-            self.refusal.get_or_insert_with(|| {
+            self.memory_refusal.get_or_insert_with(|| {
                 format!("the guest asked for {wanted} bytes of memory, its limit is {limit} (WASMDOCK_MEMORY or --memory)")
             });
         }
@@ -74,7 +75,7 @@ impl ResourceLimiter for Budget {
         let fits = take(&mut self.tables_used, desired - current, self.tables);
         if !fits {
             let limit = self.tables;
-            self.refusal.get_or_insert_with(|| {
+            self.tables_refusal.get_or_insert_with(|| {
                 format!("the guest asked for more than {limit} table elements (WASMDOCK_TABLES)")
             });
         }
@@ -189,20 +190,20 @@ mod tests {
         let mut budget = budget();
         assert!(budget.memory_growing(0, 60, None).unwrap());
         assert!(!budget.memory_growing(0, 60, None).unwrap());
-        assert!(budget.refusal.unwrap().contains("120 bytes"));
+        assert!(budget.memory_refusal.unwrap().contains("120 bytes"));
     }
 
     #[test]
     fn the_guests_own_maximum_is_not_our_refusal() {
         let mut budget = budget();
         assert!(!budget.memory_growing(0, 60, Some(50)).unwrap());
-        assert_eq!(budget.refusal, None);
+        assert_eq!(budget.memory_refusal, None);
     }
 
     #[test]
     fn tables_are_limited_too() {
         let mut budget = budget();
         assert!(!budget.table_growing(0, 11, None).unwrap());
-        assert!(budget.refusal.unwrap().contains("WASMDOCK_TABLES"));
+        assert!(budget.tables_refusal.unwrap().contains("WASMDOCK_TABLES"));
     }
 }
