@@ -19,7 +19,9 @@ GUESTS = Path(__file__).parent / "guests"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--require", default="", help="docker,cargo,registry: what must be there; its absence is a failure")
+    parser.addoption(
+        "--require", default="", help="docker,cargo,registry: a failure where missing"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,6 +4,8 @@ import gzip
 import io
 import tarfile
 
+import zstandard
+
 from tests.images import WASM, special, tar_of
 
 
@@ -17,6 +19,11 @@ def _header(name: bytes = b"app.wasm", kind: bytes = b"0", size: bytes = b"00000
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
     return bytes(block)
+
+
+def _wide_zstd(content: bytes) -> bytes:
+    """A zstd frame of one raw block whose window is 1 GiB (RFC 8878, section 3.1.1.1)."""
+    return b"\x28\xb5\x2f\xfd" + b"\0\xa0" + (len(content) << 3 | 1).to_bytes(3, "little") + content
 
 
 def _pax(records: bytes, claimed: int | None = None) -> bytes:
@@ -86,5 +93,9 @@ HOSTILE = {
     "damaged gzip": (gzip.compress(_TAR)[:10] + b"\xff" * 50, "damaged"),
     "gzip with a wrong checksum": (gzip.compress(_TAR)[:-8] + bytes(8), "damaged"),
     "gzip with a tail": (gzip.compress(_TAR) + b"tail", "damaged"),
-    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(100), "compressed with zstd"),
+    "truncated zstd": (zstandard.compress(_TAR)[:-10], "its zstd data is cut short"),
+    "damaged zstd": (zstandard.compress(_TAR)[:10] + b"\xff" * 500, "its zstd data is damaged"),
+    "zstd that begins and no more": (b"\x28\xb5\x2f\xfd" + bytes(100), "zstd data is cut short"),
+    "zstd with a tail": (zstandard.compress(_TAR) + b"tail", "damaged"),
+    "zstd that wants a gigabyte of memory": (_wide_zstd(_TAR), "its zstd data is damaged (zstd decompress"),
 }

@@ -47,6 +47,7 @@ IMPORTERS = {
     "rich": ("cli.bench_live",),
     "matplotlib": ("plots",),
     "shtab": ("cli.completion",),
+    "zstandard": ("oci.compression",),
     "cryptography": ("keys",),
     "testcontainers": ("testing",),
     "pytest": ("testing",),

@@ -3,10 +3,11 @@ import struct
 import tarfile
 import time
 import tracemalloc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +33,12 @@ def test_gzip_in_many_members_is_one_layer() -> None:
     tar = tar_of({"app.wasm": WASM})
     packed = b"".join(gzip.compress(tar[start : start + 100]) for start in range(0, len(tar), 100)) + bytes(8)
     assert read_file(image_of((Layer.of(OCI_LAYER_GZIP, packed), Digest.of(tar))), "/app.wasm") == WASM
+
+
+def test_a_file_of_a_zstd_layer_is_found_however_many_frames_it_has() -> None:
+    tar = tar_of({"app.wasm": WASM})
+    packed = b"".join(zstandard.compress(tar[start : start + 100]) for start in range(0, len(tar), 100))
+    assert read_file(image_of((Layer.of(f"{OCI_LAYER}+zstd", packed), Digest.of(tar))), "/app.wasm") == WASM
 
 
 def test_the_topmost_layer_wins() -> None:
@@ -141,10 +148,12 @@ def test_a_file_beyond_the_cap_is_refused_and_not_kept() -> None:
         read_file(image_with(tar_of({"a": bytes(100)})), "/a", file_cap=99)
 
 
-def test_a_bomb_is_stopped_at_the_cap() -> None:
-    bomb = gzip_layer(tar_of({"a": bytes(50 << 20)}))
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_a_bomb_is_stopped_at_the_cap(pack: Callable[[bytes], bytes]) -> None:
+    tar = tar_of({"a": bytes(50 << 20)})
+    bomb = image_of((Layer.of(OCI_LAYER, pack(tar)), Digest.of(tar)))
     with pytest.raises(ImageError, match="it grows beyond the 1048576 bytes allowed"):
-        read_file(image_of(bomb), "/a", layer_cap=1 << 20)
+        read_file(bomb, "/a", layer_cap=1 << 20)
 
 
 def test_a_layer_that_is_not_what_the_config_promises_is_refused() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from wasmdock.errors import ImageError, UnavailableError, cure_of
-from wasmdock.oci.compression import unpack
+from wasmdock.oci.compression import GZIP, ZSTD, unpack
 from wasmdock.oci.fields import DOCUMENT_CAP, Fields, parse_json, parse_object, shown
 from wasmdock.oci.image import Descriptor, Digest, Image, Index, Layer, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
@@ -37,7 +37,7 @@ from wasmdock.oci.manifest import (
 )
 from wasmdock.oci.tar import FileSource, Member, members
 
-_GZIP_CAP = 1 << 30  # bytes of a gzipped archive
+_PACKED_CAP = 1 << 30  # bytes of a compressed archive
 _SPOOL_CAP = 4 << 30  # bytes of a piped archive, or of a gzipped one once unpacked
 _SPOOL_MEMORY = 64 << 20  # bytes of these kept in memory
 _MEMBERS_CAP = 100_000
@@ -172,18 +172,15 @@ class _Archive:
             file.close()
 
     def _make_plain(self) -> None:
-        """Go on with a copy where the file cannot seek or is gzipped."""
+        """Go on with a copy where the file cannot seek or is compressed."""
         if not self._file.seekable():
             source = self._file
             self._go_on_with(iter(lambda: source.read(1 << 20), b""))
         self._file.seek(0)
         magic = self._file.read(4)
         self._file.seek(0)
-        if magic[:2] == b"\x1f\x8b":
-            self._go_on_with(unpack(self._file.read(_GZIP_CAP), self._what, _SPOOL_CAP))
-        elif magic == b"\x28\xb5\x2f\xfd":
-            cause = "it is compressed with zstd, which is not supported"
-            raise ImageError(f"reading {self._what}: {cause}", "unpack it first: zstd -d FILE")
+        if magic.startswith((GZIP, ZSTD)):
+            self._go_on_with(unpack(self._file.read(_PACKED_CAP), self._what, _SPOOL_CAP))
 
     def _go_on_with(self, pieces: Iterable[bytes]) -> None:
         self._file = _spool(pieces, self._what)

@@ -1,19 +1,25 @@
 """A layer's bytes, compressed or not -> the bytes of its tar stream, piece by piece, under a cap."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from wasmdock.errors import ImageError
 
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # how such data begins
 UNPACKED_CAP = 256 << 20  # bytes of one layer's tar stream that are looked at
 _PIECE = 64 << 10
-_MEMBERS_CAP = 100_000  # gzip members in one layer; eStargz makes one for each file
+_FRAMES_CAP = 100_000  # gzip members or zstd frames in one layer; eStargz makes one for each file
+# Bytes unpacked at once, so that a bomb becomes at most some 32 MB before the cap is asked: deflate makes at most 1032
+# of one byte, zstd 128 KiB of four.
+_GZIP_SLICE, _ZSTD_SLICE = 16 << 10, 1 << 10
+_ZSTD_WINDOW = 128 << 20  # bytes of memory that a zstd frame may ask for: what `zstd --long` does
 
 
 def unpack(data: bytes, what: str, cap: int = UNPACKED_CAP) -> Iterator[bytes]:
-    """Yield what gzip or plain bytes hold, told apart by their first bytes as containerd does.
+    """Yield what gzip, zstd or plain bytes hold, told apart by their first bytes as containerd does.
 
-    Raises ImageError past `cap` bytes, for damaged gzip and for zstd, which Python's library cannot read.
+    Raises ImageError past `cap` bytes, and for damaged data.
     """
     total = 0
     for piece in _pieces(data, what):
@@ -24,37 +30,38 @@ def unpack(data: bytes, what: str, cap: int = UNPACKED_CAP) -> Iterator[bytes]:
 
 
 def _pieces(data: bytes, what: str) -> Iterator[bytes]:
-    if data.startswith(b"\x1f\x8b"):
-        return _gunzip(data, what)
-    if data.startswith(b"\x28\xb5\x2f\xfd"):
-        raise ImageError(
-            f"unpacking {what}: it is compressed with zstd, which is not supported",
-            "build it with gzip: docker buildx build --output type=docker,compression=gzip",
-        )
+    if data.startswith(GZIP):
+        return _frames(data, f"unpacking {what}: its gzip data", lambda: zlib.decompressobj(wbits=31), _GZIP_SLICE)
+    if data.startswith(ZSTD):
+        return _frames(data, f"unpacking {what}: its zstd data", _zstd_stream, _ZSTD_SLICE)
     return (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
 
 
-def _gunzip(data: bytes, what: str) -> Iterator[bytes]:
-    """One gzip member after the other; zero bytes may follow the last one (RFC 1952, gzip(1))."""
+def _zstd_stream() -> Any:
+    import zstandard  # only where it is needed: few images have it
+
+    return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+
+
+def _frames(data: bytes, doing: str, begin: Callable[[], Any], size: int) -> Iterator[bytes]:
+    """One gzip member or zstd frame after the other; zero bytes may follow the last one (RFC 1952, gzip(1))."""
     start = 0
-    for _ in range(_MEMBERS_CAP):
-        stream = zlib.decompressobj(wbits=31)
-        try:
-            while not stream.eof:
-                piece = stream.unconsumed_tail
-                if not piece:
-                    piece = data[start : start + _PIECE]
-                    start += len(piece)
-                unpacked = stream.decompress(piece, _PIECE)
-                if not piece and not unpacked:  # zlib may hold output back after the last input
-                    raise ImageError(f"unpacking {what}: its gzip data is cut short")
-                yield unpacked
-        except zlib.error as error:
-            raise ImageError(f"unpacking {what}: its gzip data is damaged ({error})") from error
+    for _ in range(_FRAMES_CAP):
+        stream = begin()
+        while not stream.eof:
+            piece = data[start : start + size]
+            if not piece:
+                raise ImageError(f"{doing} is cut short")
+            start += len(piece)
+            try:
+                unpacked = stream.decompress(piece)
+            except Exception as error:  # of zlib or zstandard, whichever is at work
+                raise ImageError(f"{doing} is damaged ({error})") from error
+            yield unpacked
         start -= len(stream.unused_data)
         if not data[start : start + _PIECE].strip(b"\0"):
             return
-    raise ImageError(f"unpacking {what}: more than {_MEMBERS_CAP} gzip members")
+    raise ImageError(f"{doing} has more than {_FRAMES_CAP} parts")
 
 
 def gzip_bytes(data: bytes) -> bytes:
