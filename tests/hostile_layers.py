@@ -82,6 +82,7 @@ HOSTILE = {
     "pax of length zero": (_pax(b"0 a=b\n"), "a pax header is malformed"),
     "pax without a newline": (_pax(b"8 a=bcde"), "a pax header is malformed"),
     "pax with NUL in a name": (_pax(b"12 path=a\0b\n"), "a pax header is malformed"),
+    "endless pax records": (_pax(b"6 a=b\n" * 150_000) * 7, "extended headers have more than 1000000 lines"),
     "pax too large": (_pax(b"", claimed=2 << 20), "more than the 1048576 allowed"),
     "pax cut short": (_pax(b"", claimed=5000), "within an extended header"),
     "pax and nothing": (_pax(b"7 a=bc\n"), "after an extended header"),

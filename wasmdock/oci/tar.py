@@ -13,6 +13,7 @@ from wasmdock.oci.fields import shown
 
 BLOCK = 512
 _HEADER_CAP = 1 << 20  # bytes of one pax or long-name header
+_LINES_CAP = 1_000_000  # in the extended headers of one tar, a second's reading; real ones have some ten each
 _SIZE_CAP = 1 << 40  # bytes of one member: 1 TiB
 _NAME_CAP = 4096  # bytes of a path, as Linux has it; what looks at each folder above takes the square of it
 _FILE = "file"
@@ -129,7 +130,7 @@ def members(source: Source, what: str) -> Iterator[Member]:
     Raises ImageError for a damaged or truncated tar and for names that lead out of it (`..`).
     """
     extras: dict[str, str] = {}
-    extended = False
+    extended, lines = False, 0
     while header := source.read(BLOCK):
         if len(header) < BLOCK:
             raise _damaged(what, "it ends in the middle of a header")
@@ -138,7 +139,11 @@ def members(source: Source, what: str) -> Iterator[Member]:
         _check_sum(header, what)
         kind, size = header[156:157], _number(header[124:136], what)
         if kind in (b"x", b"L", b"K", b"g"):
-            extras |= _extended(kind, _header_data(source, size, what), what)
+            data = _header_data(source, size, what)
+            lines += data.count(b"\n")
+            if lines > _LINES_CAP:
+                raise _damaged(what, f"its extended headers have more than {_LINES_CAP} lines")
+            extras |= _extended(kind, data, what)
             extended = True
             continue
         member = _member(source, header, extras, what)
