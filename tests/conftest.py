@@ -19,9 +19,7 @@ GUESTS = Path(__file__).parent / "guests"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--require", default="", help="docker,cargo,registry: a failure where missing"
-    )
+    parser.addoption("--require", default="", help="docker,cargo,registry: a failure where missing")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -63,8 +63,7 @@ CYCLES = {
 # and an end of its own.
 SPEAKERS = {
     ("__main__", "print"): "--version answers before the command line is loaded",
-    ("child", "os.environ"): "the child starts with our own environment; the guest in it gets none of it",
-    ("engine.compile_child", "os.environ"): "the child starts with our own environment; no guest runs in it",
+    ("process", "os.environ"): "a child of ours starts with our own environment; a guest in it gets none of it",
     ("testing", "os.environ"): "it stands in for the command line in other people's tests",
     ("lifeline", "os._exit"): "a child whose parent died before it could ask to die with it",
     ("compose_child", "os._exit"): "it is forked: what its parent registered for its own end must not run twice",

@@ -4,6 +4,9 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from typing import NoReturn
+
+_SHORT = ("run", "pull", "push")  # verbs whose start counts
 
 
 def main() -> int:
@@ -13,20 +16,17 @@ def main() -> int:
 
         print(f"wasmdock {__version__}")  # noqa: T201  # the command line itself, answering before it is loaded
         return 0
-    if sys.argv[1:2] == ["run"]:
-        gc.disable()  # until the guest runs: to look through what modules made, again and again, takes 5 ms
+    if sys.argv[1:2] and sys.argv[1] in _SHORT:
+        gc.disable()  # a run enables it with the guest: to look through what modules made, again and again, takes 5 ms
     try:
         from wasmdock.cli import run_cli
 
-        code = run_cli(sys.argv[1:])
-        if sys.argv[1:2] == ["run"]:
-            _end(code)
-        return code
+        _end(run_cli(sys.argv[1:]))
     except KeyboardInterrupt:  # while modules are loaded
         return 130
 
 
-def _end(code: int) -> None:
+def _end(code: int) -> NoReturn:
     """End without taking Python and the compiled code apart, which costs a run 20 ms and frees nothing that matters."""
     with suppress(OSError, ValueError):
         sys.stderr.flush()  # stdout is flushed already, where its failure still can be told

@@ -4,7 +4,6 @@ import os
 import pickle
 import select
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from wasmdock.errors import CommandError, UnavailableError, WasmdockError
 from wasmdock.pack import Entry
+from wasmdock.process import own_module
 from wasmdock.runtime import TIMED_OUT_CODE, Outcome, RunRequest, RunResult
 
 START_ALLOWANCE = 30.0  # seconds for Python's start and a first compilation, on top of the run's own limit
@@ -37,9 +37,7 @@ def run_in_child(task: Task) -> RunResult:
     limit = (task.request.limits.timeout or 0.0) + START_ALLOWANCE
     task_reader, task_writer = os.pipe()
     answer_reader, answer_writer = os.pipe()
-    # -P: the child looks for modules where we do, and not first of all in the folder we happen to be in.
-    argv = [sys.executable, "-P", "-m", "wasmdock.child_main", *map(str, (task_reader, answer_writer, os.getpid()))]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(each or str(Path.cwd()) for each in sys.path)}
+    argv, env = own_module("wasmdock.child_main", task_reader, answer_writer, os.getpid())
     try:
         child = subprocess.Popen(argv, pass_fds=(task_reader, answer_writer), env=env)
     except OSError as error:

@@ -4,6 +4,7 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -56,6 +57,15 @@ class Completed:
     def stderr_text(self, limit: int = 8192) -> str:
         """Return the end of stderr, at most `limit` bytes, as text."""
         return self.stderr[-limit:].decode("utf-8", "replace").strip()
+
+
+def own_module(name: str, *words: object) -> tuple[list[str], dict[str, str]]:
+    """The argv and the environment that run a module of ours in a process of its own.
+
+    -P: it looks for modules where we do, and not first of all in the folder we happen to be in.
+    """
+    argv = [sys.executable, "-P", "-m", name, *map(str, words)]
+    return argv, {**os.environ, "PYTHONPATH": os.pathsep.join(each or str(Path.cwd()) for each in sys.path)}
 
 
 class Runner(Protocol):

@@ -3,7 +3,6 @@
 import argparse
 import gc
 import json
-import os
 import sys
 
 from wasmdock.cli.compose_output import Colours
@@ -20,12 +19,7 @@ def up(options: argparse.Namespace, context: Context) -> int:
     gc.disable()  # until it watches: a start makes little garbage, and looking for it takes a twentieth of its time
     from wasmdock.cli.compose_up import start
 
-    code = start(load(options, context, options.services), options, context)
-    if options.detach:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)  # nothing is left to do, and Python's own way to its end takes a tenth of this command
-    return code
+    return start(load(options, context, options.services), options, context)
 
 
 def run(options: argparse.Namespace, context: Context) -> int:

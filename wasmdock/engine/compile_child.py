@@ -1,11 +1,9 @@
 """Compilation in a process of its own, which can be ended: wasmtime takes no limits for it. The parent's half."""
 
 import os
-import sys
-from pathlib import Path
 
 from wasmdock.errors import GuestError
-from wasmdock.process import Completed, Runner, run_command
+from wasmdock.process import Completed, Runner, own_module, run_command
 
 MEMORY = 4 << 30  # bytes of address space; 100,000 functions took 0.6 GiB
 _MOST_CODE = 2 << 30  # bytes of compiled code taken from the child
@@ -16,10 +14,8 @@ def compile_in_child(
     data: bytes, is_component: bool, metered: bool, seconds: float, runner: Runner = run_command
 ) -> bytes:
     """Compiled code in wasmtime's serialized form, made within `seconds` and MEMORY. Raises GuestError."""
-    # -P: the child looks for modules where we do, and not first of all in the folder we happen to be in.
     words = (int(is_component), int(metered), os.getpid(), int(seconds) + 1)
-    argv = [sys.executable, "-P", "-m", "wasmdock.engine.compile_main", *map(str, words)]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(each or str(Path.cwd()) for each in sys.path)}
+    argv, env = own_module("wasmdock.engine.compile_main", *words)
     done = runner(argv, timeout=seconds, stdin=data, env=env, cap=_MOST_CODE)
     if done.code == SOUND and not done.timed_out:
         return done.stdout

@@ -50,17 +50,8 @@ class Layer(Fixed):
             descriptor.check(source)
         self._fix(descriptor=descriptor, source=source, opener=opener)
 
-    def __eq__(self, other: object) -> bool:
-        """Whether both must be the same bytes."""
-        return isinstance(other, Layer) and self.descriptor == other.descriptor
-
-    def __hash__(self) -> int:
-        """By what equality is by."""
-        return hash(self.descriptor)
-
-    def __repr__(self) -> str:
-        """Without the bytes."""
-        return f"Layer({self.descriptor!r})"
+    def _key(self) -> object:
+        return self.descriptor
 
     @classmethod
     def of(cls, media_type: str, data: bytes) -> "Layer":
@@ -119,17 +110,8 @@ class Image(Fixed):
         self._fix(manifest=manifest, config=config, layers=layers, digest=Digest.of(manifest))
         self._fix(_manifest=parsed, _config=_parse_config(config, parsed))
 
-    def __eq__(self, other: object) -> bool:
-        """Whether both have the same manifest, and with it the same config and layers."""
-        return isinstance(other, Image) and self.manifest == other.manifest
-
-    def __hash__(self) -> int:
-        """By what equality is by."""
-        return hash(self.digest)
-
-    def __repr__(self) -> str:
-        """By digest: the bytes say little."""
-        return f"Image({self.digest})"
+    def _key(self) -> object:
+        return self.digest
 
     @classmethod
     def parse(

@@ -25,17 +25,8 @@ class ImageIndex(Fixed):
             raise ImageError(f'reading index "{index.digest}": it does not list just the images that are here')
         self._fix(data=data, images=images, digest=index.digest)
 
-    def __eq__(self, other: object) -> bool:
-        """Whether both are the same document, and so list the same images."""
-        return isinstance(other, ImageIndex) and self.data == other.data
-
-    def __hash__(self) -> int:
-        """By what equality is by."""
-        return hash(self.digest)
-
-    def __repr__(self) -> str:
-        """By digest: the bytes say little."""
-        return f"ImageIndex({self.digest})"
+    def _key(self) -> object:
+        return self.digest
 
     @classmethod
     def of(cls, images: Sequence[Image]) -> "ImageIndex":

@@ -42,13 +42,8 @@ class Referrer(Fixed):
         self._fix(manifest=manifest, data=data, subject=subject, digest=digest)
         self._fix(artifact_type=fields.text("artifactType") or config)
 
-    def __eq__(self, other: object) -> bool:
-        """Whether both are the same artifact."""
-        return isinstance(other, Referrer) and self.manifest == other.manifest
-
-    def __hash__(self) -> int:
-        """By what equality is by."""
-        return hash(self.digest)
+    def _key(self) -> object:
+        return self.digest
 
     @classmethod
     def of(
