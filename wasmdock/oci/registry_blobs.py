@@ -1,6 +1,5 @@
 """Blobs between a registry and this machine: verified as they stream, resumed where the connection was cut."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
@@ -10,6 +9,7 @@ from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Descriptor
 from wasmdock.oci.registry import Registry, may_pass
 from wasmdock.oci.registry_http import CONNECTION, PIECE, Answer
+from wasmdock.oci.summing import Summing
 
 SMALL = 1 << 20  # bytes; blobs up to this size are sent in one request
 CHUNK = 128 << 20  # bytes of one request of a larger upload: a registry flushes its disk at the end of each
@@ -39,17 +39,20 @@ def fetch_blob(
     """Stream a blob into `sink`, its size and digest checked. Raises RegistryError; what is in sink is then void."""
     progress = _Progress(descriptor, sink, moved)
     failures, since = 0, 0
-    while True:
-        try:
-            answer = registry.open_blob(repository, descriptor.digest, doing, progress.done)
-            progress.take(answer, doing)
-            break
-        except RegistryError as error:
-            failures, since = (0, progress.done) if progress.done - since >= _WORTH else (failures + 1, since)
-            if not may_pass(error) or failures >= registry.tries:
-                raise
-            registry.pause(error, failures)
-    progress.check(doing)
+    try:
+        while True:
+            try:
+                answer = registry.open_blob(repository, descriptor.digest, doing, progress.done)
+                progress.take(answer, doing)
+                break
+            except RegistryError as error:
+                failures, since = (0, progress.done) if progress.done - since >= _WORTH else (failures + 1, since)
+                if not may_pass(error) or failures >= registry.tries:
+                    raise
+                registry.pause(error, failures)
+        progress.check(doing)
+    finally:
+        progress.end()
 
 
 class _Progress:
@@ -60,12 +63,12 @@ class _Progress:
         self._descriptor = descriptor
         self._sink = sink
         self._moved = moved
-        self._summed = hashlib.sha256()
+        self._summed = Summing(descriptor.size)
 
     def take(self, answer: Answer, doing: str) -> None:
         self._begin(answer, doing)
         size = self._descriptor.size
-        for piece in answer.pieces(size - self.done):  # a thread for the sums costs more than it saves
+        for piece in answer.pieces(size - self.done):
             self._summed.update(piece)
             self._sink.write(piece)
             self.done += len(piece)
@@ -75,16 +78,21 @@ class _Progress:
             raise RegistryError(f"{doing}: {cause}", "", answer.status, CONNECTION)
 
     def check(self, doing: str) -> None:
-        if self._summed.hexdigest() != self._descriptor.digest.hex:
-            cause = f"its content has the digest sha256:{self._summed.hexdigest()}"
+        found = self._summed.hexdigest()
+        if found != self._descriptor.digest.hex:
+            cause = f"its content has the digest sha256:{found}"
             raise RegistryError(f"{doing}: {cause}", "the registry or something on the way is damaged")
+
+    def end(self) -> None:
+        self._summed.drop()
 
     def _begin(self, answer: Answer, doing: str) -> None:
         if answer.status == 200 and self.done:  # the registry knows no ranges: all of it again
             self._moved(-self.done)
             self._sink.seek(0)
             self._sink.truncate(0)
-            self.done, self._summed = 0, hashlib.sha256()
+            self._summed.drop()
+            self.done, self._summed = 0, Summing(self._descriptor.size)
         if answer.status == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {self.done}-"):
             answer.close()
             found = shown(answer.headers.get("Content-Range", "nothing"), 40)

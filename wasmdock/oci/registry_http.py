@@ -53,12 +53,12 @@ class Answer:
         self._raw, self._patience = raw, patience
 
     def pieces(self, cap: int) -> Iterator[memoryview]:
-        """The body as it comes, each piece good until the next is asked for.
+        """The body as it comes, each piece good until the one after the next is asked for.
 
         Raises RegistryError past `cap` bytes, when it is cut and when it comes too slowly.
         """
         total, since, before = 0, time.monotonic(), 0
-        buffer = memoryview(bytearray(min(PIECE, cap + 1)))
+        buffer, other = (memoryview(bytearray(min(PIECE, cap + 1))) for _ in range(2))
         while count := self._next(buffer):
             total += count
             if total > cap:
@@ -69,6 +69,7 @@ class Answer:
                 self._check_speed(total - before, now - since)
                 since, before = now, total
             yield buffer[:count]
+            buffer, other = other, buffer
 
     def body(self, cap: int) -> bytes:
         """All of the body. Raises RegistryError as `pieces` does."""
