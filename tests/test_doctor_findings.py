@@ -213,3 +213,9 @@ def test_engine_of_any_age_that_takes_shims_is_fine(version: str) -> None:
 
 def test_machine_of_facts_tells_the_trouble_without_an_engine() -> None:
     assert machine_of(NO_ENGINE) == Machine(trouble="nothing listens there")
+
+
+def test_run_gives_the_doctors_cure_where_no_engine_can_be_used() -> None:
+    with pytest.raises(UnavailableError, match="permission denied") as caught:
+        plan_launch(Nature.NATIVE, machine_of(machine(engine=None, engine_trouble=REFUSED)))
+    assert caught.value.hint == "usermod"

@@ -139,7 +139,7 @@ def reason_not_to_try(facts: Facts) -> Trial | None:
 def machine_of(facts: Facts) -> Machine:
     """The few facts that `launch` decides by."""
     if facts.engine is None:
-        return Machine(trouble=facts.engine_trouble.trouble)
+        return Machine(trouble=facts.engine_trouble.trouble, cure=facts.engine_trouble.hint)
     return Machine(f"Docker {facts.engine.version}", wasm_proven=facts.docker.works is True)
 
 

@@ -29,12 +29,13 @@ class Nature(Enum):
 class Machine(NamedTuple):
     """What is known of this machine: whether an engine answers, and whether its Wasm runtime is proven.
 
-    engine names it for people ("Docker 26.1.5"); trouble says why none answers. Proven means that this
+    engine names it for people ("Docker 26.1.5"); trouble says why none answers, cure what to do about it. Proven means that this
     engine has run a Wasm container before: nothing is tried on an engine just to find out.
     """
 
     engine: str = ""
     trouble: str = ""
+    cure: str = ""
     wasm_proven: bool = False
     serves_http: bool = False  # wasmdock-host is here
 
@@ -85,7 +86,7 @@ def _in_docker(nature: Nature, machine: Machine, why: str) -> Launch:
     if not machine.engine:
         raise UnavailableError(
             f"running {nature.value} in Docker: {machine.trouble or 'no engine answers'}",
-            "start Docker, or set DOCKER_HOST; on a Debian host with root: scripts/engine start"
+            (machine.cure or "start Docker, or set DOCKER_HOST; on a Debian host with root: scripts/engine start")
             + ("; or serve it without: scripts/shim, in a clone with cargo" if nature is Nature.HTTP else ""),
         )
     if nature is Nature.NATIVE:

@@ -124,7 +124,7 @@ def _machine(nature: Nature, wanted: Road | None, context: Context) -> Machine:
     try:
         return Machine(f"Docker {context.engine_facts.version}", wasm_proven=proven, serves_http=serves_http)
     except UnavailableError as error:
-        return Machine(trouble=error.message, serves_http=serves_http)
+        return Machine(trouble=error.message, cure=error.hint, serves_http=serves_http)
 
 
 def _has_engine(context: Context) -> bool:
