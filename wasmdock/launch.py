@@ -29,8 +29,8 @@ class Nature(Enum):
 class Machine(NamedTuple):
     """What is known of this machine: whether an engine answers, and whether its Wasm runtime is proven.
 
-    engine names it for people ("Docker 26.1.5"); trouble says why none answers, cure what to do about it. Proven means that this
-    engine has run a Wasm container before: nothing is tried on an engine just to find out.
+    engine names it for people ("Docker 26.1.5"); trouble says why none answers, cure what to do about it. Proven means
+    that this engine has run a Wasm container before: nothing is tried on an engine just to find out.
     """
 
     engine: str = ""
