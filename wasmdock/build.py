@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from wasmdock.aside import write_aside
 from wasmdock.builder import Builder, BuilderEngine
 from wasmdock.cargo import artifact_of, check_target, needs_triple
 from wasmdock.errors import UnavailableError, WasmdockError
@@ -181,16 +180,6 @@ def read_artifact(cache: Path, key: str) -> bytes | None:
 def write_artifact(cache: Path, key: str, data: bytes) -> None:
     """Keep an artifact under its sha256, written aside and renamed. A cache that cannot be written keeps nothing."""
     folder = cache / "build"
-    aside = None
-    try:
+    with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=folder, prefix=".new-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
-        Path(aside).replace(folder / key)
-    except BaseException as error:
-        if aside:
-            with suppress(OSError):
-                Path(aside).unlink()
-        if not isinstance(error, OSError):
-            raise
+        write_aside(folder / key, hashlib.sha256(data).hexdigest().encode(), b"\n", data)

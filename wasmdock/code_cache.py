@@ -5,6 +5,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from wasmdock.aside import NEW, write_aside
+
 _DIGEST_SIZE = 32
 _SUFFIX = ".code"
 
@@ -41,7 +43,7 @@ class CodeCache:
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._is_private():
-                self._write(self._path(key), code)
+                write_aside(self._path(key), hashlib.sha256(code).digest(), code)
                 self._trim()
 
     def drop(self, key: str) -> None:
@@ -58,20 +60,6 @@ class CodeCache:
         status = self._folder.stat()
         return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
-    def _write(self, path: Path, code: bytes) -> None:
-        import tempfile  # with shutil and random a tenth of a start, and writing is rare
-
-        handle, name = tempfile.mkstemp(dir=self._folder, prefix=".new-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(code).digest())
-                file.write(code)
-            Path(name).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                Path(name).unlink()
-            raise
-
     def _trim(self) -> None:
         """Remove the oldest entries beyond the limit, and what a killed writer left an hour ago."""
         entries = []
@@ -83,7 +71,7 @@ class CodeCache:
         newest, total = (entries[0][0] if entries else 0.0), 0
         for modified, size, path in entries:
             total += size
-            abandoned = path.name.startswith(".new-") and newest - modified > 3600
+            abandoned = path.name.startswith(NEW) and newest - modified > 3600
             if abandoned or (total > self._limit and path.suffix == _SUFFIX):
                 with suppress(OSError):
                     path.unlink()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wasmdock.aside import write_aside
 from wasmdock.digits import read_digits
 from wasmdock.errors import UnavailableError, UsageError
 
@@ -99,9 +100,7 @@ class State:
 
     def write(self, document: Mapping[str, Any]) -> None:
         """Keep what the services do, whole or not at all."""
-        aside = self.folder / f".state-{os.getpid()}"
-        aside.write_text(json.dumps(document), encoding="utf-8")
-        aside.replace(self.folder / "state.json")
+        write_aside(self.folder / "state.json", json.dumps(document).encode())
 
     def read(self) -> dict[str, Any]:
         """What was kept last; empty where nothing was."""

@@ -4,10 +4,12 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wasmdock.aside import write_aside
 from wasmdock.cargo import ARTIFACT_CAP, build_failure, cargo_arguments, find_output, lacks_network, rustup_cure
 from wasmdock.errors import BuildError, UnavailableError, WasmdockError
 from wasmdock.guest import Guest, Target
@@ -121,16 +123,10 @@ def _read_kept(cache: Path, stamp: str) -> dict[str, str] | None:
 
 def _keep(cache: Path, stamp: str, kept: Mapping[str, str]) -> None:
     """Written aside and renamed; a cache that cannot be written only costs time."""
-    import tempfile
-
     folder = cache / "toolchains"
-    try:
+    with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".new-", delete=False) as file:
-            json.dump(dict(kept), file)
-        Path(file.name).replace(folder / f"{stamp}.json")
-    except OSError:
-        return
+        write_aside(folder / f"{stamp}.json", json.dumps(dict(kept)).encode())
 
 
 def build_on_host(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wasmdock.aside import write_aside
 from wasmdock.errors import GuestError, UnavailableError
 from wasmdock.runtime import Limits, Mount
 from wasmdock.wasm_sniff import Form, World, sniff
@@ -96,15 +97,10 @@ def _kept(folder: Path, key: str) -> Path | None:
 
 
 def _keep(folder: Path, key: str, code: bytes) -> Path:
-    import tempfile
-
+    path = folder / f"{key}.{hashlib.sha256(code).hexdigest()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, prefix=".new-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(code)
-        path = folder / f"{key}.{hashlib.sha256(code).hexdigest()}"
-        Path(name).replace(path)
+        write_aside(path, code)
     except OSError as error:
         raise UnavailableError(
             f'keeping compiled code in "{folder}": {error.strerror}', "set WASMDOCK_CACHE to a folder of yours"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wasmdock.aside import write_aside
 from wasmdock.bench import Case, Measured, Plan, measure, overhead
 from wasmdock.bench_http import Service, load_test
 from wasmdock.bench_load import CONCURRENCY, Crowd, density, throughput
@@ -241,13 +242,11 @@ class _Keeper:
 
     def write(self, results: Results) -> Results:
         """Write to the last-results file and to every JSON file asked for."""
-        text = to_json(results)
+        text = to_json(results).encode()
         self._last.parent.mkdir(parents=True, exist_ok=True)
         for path in (self._last, *self._files):
-            aside = path.with_name(f".{path.name}.new")
             try:
-                aside.write_text(text, encoding="utf-8")
-                aside.replace(path)
+                write_aside(path, text, mode=0o666)
             except OSError as error:
                 raise UsageError(f'writing "{path}": {error.strerror}') from error
         return results

@@ -4,10 +4,10 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from wasmdock.aside import write_aside
 from wasmdock.cli.context import Context
 from wasmdock.cli.source import Source, find_image, wanted_of
 from wasmdock.errors import UnavailableError, UsageError
@@ -72,17 +72,8 @@ def _own_name(image: Image) -> Path:
 
 
 def _write(output: Path, data: bytes) -> None:
-    """Write aside, then rename."""
     try:
-        handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(name).chmod(0o644)
-            Path(name).replace(output)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_aside(output, data, mode=0o666)
     except OSError as error:
         raise UnavailableError(f'writing "{output}": {error.strerror}', "name another place with -o") from error
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from wasmdock.errors import ImageError, UnavailableError
+from wasmdock.errors import ImageError, UnavailableError, cure_of
 from wasmdock.oci.image import Descriptor
 from wasmdock.oci.layout import FolderBlobs
 from wasmdock.oci.lock import locked
@@ -56,7 +56,8 @@ class Incoming:
                 os.fsync(file.fileno())
         except OSError as error:
             path.unlink(missing_ok=True)
-            raise UnavailableError(f'writing "{path}": {error.strerror or error}') from error
+            doing = f'writing blob "sha256:{descriptor.digest.short}..." into "{self._store}"'
+            raise UnavailableError(f"{doing}: {error.strerror or error}", cure_of(error, "WASMDOCK_HOME")) from error
         except BaseException:
             path.unlink(missing_ok=True)
             raise

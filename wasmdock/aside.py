@@ -1,0 +1,24 @@
+"""Files written aside and renamed: whoever reads one sees all of it, or what was there before."""
+
+import os
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+NEW = ".new-"  # how the name of a file begins that is not whole yet, or never became so
+
+
+def write_aside(path: Path, *parts: bytes, mode: int = 0o600) -> None:
+    """Write a file whole or not at all, in a folder that is there. Raises OSError, and leaves nothing then."""
+    new = path.with_name(f"{NEW}{os.getpid()}-{threading.get_ident()}-{time.monotonic_ns()}")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for part in parts:
+                file.write(part)
+        new.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            new.unlink()
+        raise
