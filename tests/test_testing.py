@@ -1,5 +1,7 @@
 """WasmContainer: a guest as testcontainers' users know a container, in Docker and in this process."""
 
+import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +16,8 @@ from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from tests.conftest import GUESTS, sample
 from tests.requirements import require_docker
+from tests.test_compose_wire import HTTP
+from tests.test_run_http import HOST
 from tests.wat import image_of
 from wasmdock.engine import assemble
 from wasmdock.errors import ImageError, UnavailableError
@@ -100,9 +104,28 @@ def test_published_ports_answer_where_the_engine_says(monkeypatch: pytest.Monkey
     assert container.get_container_host_ip() == "10.0.0.2"
 
 
-def test_port_cannot_be_exposed_in_this_process() -> None:
+def test_port_of_a_command_cannot_be_exposed_in_this_process() -> None:
     with pytest.raises(UnavailableError, match="exposing a port in-process"):
         WasmContainer(sample("hello"), road=Road.PROCESS).with_exposed_ports(8080).start()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="served without an engine on Linux")
+def test_guest_of_wasi_http_answers_on_its_port_without_a_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wasmdock-host").write_text(HOST)
+    (tmp_path / "wasmdock-host").chmod(0o755)
+    monkeypatch.setenv("WASMDOCK_SHIM", str(tmp_path))
+    monkeypatch.setenv("WASMDOCK_CACHE", str(tmp_path / "cache"))
+    container = WasmContainer(image_of(HTTP), road=Road.PROCESS).with_env("GREETING", "hi").with_exposed_ports(8080)
+    with container:
+        address = (container.get_container_host_ip(), container.get_exposed_port(8080))
+        with socket.create_connection(address, timeout=10) as client:
+            assert json.loads(client.makefile("rb").read()) == ["hi", 512 << 20]
+        with pytest.raises(UnavailableError, match="port 8080 alone"):
+            container.get_exposed_port(9090)
+        assert container.status == "running"
+    assert container.status == "exited"
 
 
 def test_example_of_the_readme_passes(tmp_path: Path) -> None:

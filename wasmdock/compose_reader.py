@@ -14,6 +14,7 @@ from wasmdock.errors import UsageError
 
 MOST_NODES = 100_000  # of one file, aliases counted as often as they are used
 DEEPEST = 60
+_TOO_DEEP = f"nested deeper than {DEEPEST} levels"
 _INTEGER = re.compile(r"[-+]?[0-9][0-9_]*")
 _OCTAL = re.compile(r"0o?([0-7_]+)")
 _HEX = re.compile(r"0x([0-9a-fA-F_]+)")
@@ -38,6 +39,8 @@ def read_documents(data: bytes, file: str) -> tuple[Node, ...]:
     except yaml.MarkedYAMLError as error:
         line = _line(error, text)
         place = f"{file}:{line}" if line else file
+        if "nesting depth" in str(error.problem):  # libyaml from 0.2.6 on sees it before we do
+            raise UsageError(f"{place}: {_TOO_DEEP}") from error
         raise UsageError(f"{place}: malformed YAML: {error.problem or error}", _hint(error, text, line)) from error
     except yaml.YAMLError as error:
         raise UsageError(f"{file}: malformed YAML: {str(error).splitlines()[0]}") from error
@@ -80,7 +83,7 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(str(event.anchor), line)
         if depth > DEEPEST:
-            raise self._wrong(line, f"nested deeper than {DEEPEST} levels")
+            raise self._wrong(line, _TOO_DEEP)
         if event.anchor:
             self._anchors[event.anchor] = None
         tag = event.tag if event.tag in ("!reset", "!override") else ""

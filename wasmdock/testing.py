@@ -4,6 +4,7 @@
 """
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -20,26 +21,30 @@ from wasmdock.doctor_facts import ShimKind
 from wasmdock.engine_files import find_root, find_shim
 from wasmdock.errors import ImageError, UnavailableError, WasmdockError
 from wasmdock.guest import Artifact, Target
+from wasmdock.http_host import MISSING, Launch, compile_for_host, find_host
 from wasmdock.inprocess import InProcessRuntime
 from wasmdock.launch import WASM_PLATFORM, WASM_RUNTIME, Road
 from wasmdock.oci.archive import read_archive
 from wasmdock.oci.image import Image
 from wasmdock.oci.layout import read_layout
-from wasmdock.pack import pack
+from wasmdock.pack import extract, pack
 from wasmdock.runtime import Limits, Mount, RunRequest, RunResult
-from wasmdock.wasm_sniff import Form, form_of
+from wasmdock.serve import serve
+from wasmdock.wasm_sniff import Form, World, form_of, sniff
 
 _API = "1.41"  # spoken by no engine here: with a version given, docker-py asks none
 _ADDRESS = "WASMDOCK_ENGINE_ADDRESS"
 _TIME = 60.0  # seconds a guest in this process may take
+_HTTP_PORT = 8080  # where a wasi:http guest listens, as far as its container knows
 
 
 class WasmContainer(DockerContainer):
     """A DockerContainer whose image is Wasm: run by the engine's Wasm runtime, else in this process.
 
     image is an Image, a path (.wasm, an archive, an OCI layout) or a name in the engine. road is chosen where it is
-    None: Docker where the engine has our runtime. In this process there are no ports and no exec, and the log is
-    there once the guest has ended. limits hold on both roads.
+    None: Docker where the engine has our runtime. Without a container there is no exec, the only port is that of a
+    wasi:http guest, 8080, served by wasmdock-host (which scripts/shim builds), and a command's log is there once it has
+    ended. limits hold on both roads; their timeout is that of each request of a wasi:http guest.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class WasmContainer(DockerContainer):
         self._wasm = image if isinstance(image, Image) else _read(image, self._engine)
         version = self._engine.answer.api_version if self._engine else ""
         client = {"version": version or _API, "environment": self._engine.environment if self._engine else {}}
+        self._served: _Served | None = None
         super().__init__(own_name(self._wasm), docker_client_kw=client, **options)
 
     def start(self) -> Self:
@@ -64,23 +70,42 @@ class WasmContainer(DockerContainer):
             self.env = {**settings, **self.env}
             self.with_kwargs(**{**self._kwargs, "platform": WASM_PLATFORM, "runtime": WASM_RUNTIME})
             return super().start()
-        if self.ports:
+        if self._serves():
+            self._served = _Served(self._wasm, self._request())
+            self._container = self._served  # type: ignore[assignment]  # what is used of one
+        elif self.ports:
             raise UnavailableError(
-                "exposing a port in-process: a guest has no network here", "use an engine: wasmdock doctor"
+                "exposing a port in-process: a command has no network here", "use an engine: wasmdock doctor"
             )
-        self._container = _InProcess(self._wasm, self._request())  # type: ignore[assignment]  # what is used of one
+        else:
+            self._container = _InProcess(self._wasm, self._request())  # type: ignore[assignment]  # as above
         if self._wait_strategy is not None:
             self._wait_strategy.wait_until_ready(self)
         return self
 
     def stop(self, force: bool = True, delete_volume: bool = True) -> None:
-        """End it; one in this process ends by its time limit at the latest."""
+        """End it; a command in this process ends by its time limit at the latest."""
         if self.road is Road.DOCKER:
             super().stop(force, delete_volume)
+        elif self._served:
+            self._served.end()
+
+    def get_exposed_port(self, port: int) -> int:
+        """The port that answers for the guest's own."""
+        if self._served is None:
+            return super().get_exposed_port(port)
+        if port != _HTTP_PORT:
+            raise UnavailableError(f"finding port {port}: without a container a guest has port {_HTTP_PORT} alone")
+        return self._served.port
 
     def get_container_host_ip(self) -> str:
         """Where published ports answer; WASMDOCK_ENGINE_ADDRESS for the engines whose `env` says so."""
+        if self._served:
+            return "127.0.0.1"
         return os.environ.get(_ADDRESS) or super().get_container_host_ip()
+
+    def _serves(self) -> bool:
+        return sniff(extract(self._wasm))[1] is World.HTTP
 
     def _request(self) -> RunRequest:
         command = self._command or ()
@@ -132,6 +157,44 @@ class _InProcess:
         return (self._result.stdout if stdout else b"") + (self._result.stderr + said if stderr else b"")
 
 
+class _Served:
+    """The same for a wasi:http guest, which a program of its own serves."""
+
+    id = short_id = "wasmdock-host"
+
+    def __init__(self, image: Image, request: RunRequest) -> None:
+        cache = _cache()
+        host = find_host(Path(sys.executable).parent, cache, os.environ.get("WASMDOCK_SHIM", ""))
+        if host is None:
+            raise UnavailableError(MISSING.message, MISSING.hint)
+        code = compile_for_host(host, extract(image), cache, fuel=request.limits.fuel is not None)
+        self._lines: list[str] = []
+        environment = {**image.env, **request.env}
+        launch = Launch(code, environment, request.mounts, limits=request.limits)
+        self._guest = serve(host, launch, on_line=self._lines.append)
+        self.port = int(self._guest.address.rpartition(":")[2])
+
+    @property
+    def status(self) -> str:
+        return "running" if self._guest.process.poll() is None else "exited"
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        return {"State": {"Status": self.status, "ExitCode": self._guest.process.poll() or 0, "Error": ""}}
+
+    def reload(self) -> None:
+        """Nothing is remembered that could be out of date."""
+
+    def wait(self) -> Mapping[str, int]:
+        return {"StatusCode": self._guest.wait()}
+
+    def logs(self, stdout: bool = True, stderr: bool = True) -> bytes:
+        return "".join(f"{line}\n" for line in self._lines).encode() if stderr else b""
+
+    def end(self) -> None:
+        self._guest.end()
+
+
 @pytest.fixture
 def wasm_container() -> Iterator[Callable[..., WasmContainer]]:
     """Start WasmContainers: `wasm_container(image, command=[...])`; each is removed when the test ends."""
@@ -144,6 +207,12 @@ def _engine() -> Docker | None:
         return Docker.connect(os.environ)
     except WasmdockError:
         return None
+
+
+def _cache() -> Path:
+    """Where the command line keeps what can be made again."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("WASMDOCK_CACHE") or home / "wasmdock")
 
 
 def _has_runtime(engine: Docker) -> bool:
