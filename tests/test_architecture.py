@@ -24,7 +24,7 @@ LAYERS = {
     "2 one concern each": """
         passing aside
         runtime grants stack launch process lifeline attach relay guest guest_files guest_inputs results surroundings
-        code_cache watch oci.*""",
+        code_cache watch interrupts oci.*""",
     "3 the ends of the pipeline": """
         shape pack convert sbom keys cosign provenance difference optimize
         cargo host_cargo docker* builder build shim engine.* engine http_host serve

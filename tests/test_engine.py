@@ -212,16 +212,27 @@ def test_library_is_initialised_before_its_first_call() -> None:
     assert results == [1]
 
 
+LIBRARY = "(component $l (core module $m (memory 1) (table 1 funcref)) (core instance (instantiate $m)))"
+
+
 @pytest.mark.parametrize(
     "text, memories, tables",
     [
         ("(module)", 0, 0),
         ("(module (memory 1) (memory 2) (table 1 funcref))", 2, 1),
         ('(module (import "a" "m" (memory 1)))', 0, 0),
-        ("(component (core module (memory 1)) (component (core module (memory 1) (table 1 funcref))))", 2, 1),
+        ("(component (core module (memory 1)))", 0, 0),
+        ("(component (core module $m (memory 1)) (core instance (instantiate $m)))", 1, 0),
+        ("(component (core module $m (memory 1))" + 2 * "(core instance (instantiate $m))" + ")", 2, 0),
+        (f"(component {LIBRARY} (instance (instantiate $l)) (instance (instantiate $l)))", 2, 2),
+        (f"(component {LIBRARY} (component (alias outer 1 $l (component $o)) (instance (instantiate $o))))", 0, 0),
+        ('(component (core module $m (memory 1) (func (export "f"))) (core instance $i (instantiate $m))'
+         '(core instance $j (export "g" (func $i "f"))) (core instance (instantiate $m)))', 2, 0),
     ],
-)
-def test_memories_and_tables_are_counted_in_nested_modules_too(text: str, memories: int, tables: int) -> None:
+)  # fmt: skip
+def test_memories_and_tables_are_counted_as_often_as_modules_are_instantiated(
+    text: str, memories: int, tables: int
+) -> None:
     assert count_holdings(assemble(text.encode(), "x")) == (memories, tables)
 
 

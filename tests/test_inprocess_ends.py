@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import sample
+from tests.wat import image_of
 from wasmdock.attach import attach_command
 from wasmdock.inprocess import InProcessRuntime
-from wasmdock.runtime import RunRequest
+from wasmdock.runtime import Mount, RunRequest
 
 ROOT = Path(__file__).parent.parent
 LONG = """
@@ -71,6 +72,53 @@ def check_that_its_child_ends_with(
     assert wait_until(lambda: not runs(child), within)
 
 
+NAP = """(module (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start") (i32.store8 (i32.const 8) (i32.const 0)) (i32.store (i32.const 16) (i32.const 1))
+    (i64.store (i32.const 24) (i64.const 50000000)) (drop (call $poll (i32.const 0) (i32.const 104) (i32.const 1)
+    (i32.const 200)))))"""
+
+
+@pytest.mark.parametrize("guest", ["asleep", "reading a file"])
+def test_forked_process_runs_guests_whose_host_calls_take_time(
+    guest: str, runtime: InProcessRuntime, tmp_path: Path
+) -> None:
+    """wasmtime's threads for such calls do not come along with a fork."""
+    (tmp_path / "in").write_text("from the host")
+    image = image_of(NAP) if guest == "asleep" else sample("read_file")
+    request = RunRequest(args=("in",), mounts=(Mount(tmp_path, "/data"),) if guest != "asleep" else ())
+    assert runtime.run(image, request).exit_code == 0
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        os._exit(runtime.run(image, request).exit_code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_ctrl_c_is_heard_while_a_guest_sleeps(runtime: InProcessRuntime) -> None:
+    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        runtime.run(sample("sleep_hour"), RunRequest())
+    assert time.monotonic() - began < 20
+    assert runtime.run(sample("stdout_and_stderr"), RunRequest()).stdout == b"to stdout\n"
+
+
+@pytest.mark.parametrize("name", ["spin", "sleep_hour"])
+def test_what_a_signals_handler_raises_ends_the_guest_and_is_raised(name: str, runtime: InProcessRuntime) -> None:
+    def handler(*_: object) -> None:
+        raise LookupError("told to")
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
+    try:
+        with pytest.raises(LookupError, match="told to"):
+            runtime.run(sample(name), RunRequest())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
 def test_forked_process_compiles_what_its_parent_did_not() -> None:
     """wasmtime's compiling threads stay behind: a child that waited for them would wait for ever."""
     runtime = InProcessRuntime()
@@ -86,6 +134,7 @@ def test_endless_recursion_traps_in_a_thread_with_a_small_stack_too() -> None:
     script = """
 import threading
 from tests.conftest import sample
+from tests.wat import image_of
 from wasmdock import InProcessRuntime, RunRequest
 runtime, ended = InProcessRuntime(), []
 runtime.prepare(sample("stack_overflow"))
@@ -103,6 +152,7 @@ print(ended[0].message)
 def test_guest_in_a_process_of_its_own_ends_with_ours() -> None:
     script = """
 from tests.conftest import sample
+from tests.wat import image_of
 from wasmdock import InProcessRuntime, Limits, RunRequest
 InProcessRuntime().run(sample("sleep_hour"), RunRequest(limits=Limits(timeout=3000)))
 """

@@ -252,3 +252,12 @@ def test_thousands_of_runs_leave_no_memory_and_no_descriptors_behind(runtime: In
     runs(2000)
     assert use()[0] - memory < 4 * MIB
     assert use()[1] <= descriptors
+
+
+def test_component_may_instantiate_a_module_twice_within_its_memory(runtime: InProcessRuntime) -> None:
+    text = """(component (core module $m (memory 1) (func (export "run") (result i32) (i32.const 0)))
+      (core instance $i (instantiate $m)) (core instance $j (instantiate $m))
+      (func $run (result (result)) (canon lift (core func $j "run")))
+      (instance $r (export "run" (func $run))) (export "wasi:cli/run@0.2.0" (instance $r)))"""
+    assert runtime.run(image_of(text), RunRequest()).outcome is Outcome.EXITED
+    assert runtime.run(image_of(text), RunRequest(limits=Limits(memory=3 << 15))).outcome is Outcome.OUT_OF_MEMORY

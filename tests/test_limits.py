@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests import hostile_modules as hostile
 from tests.conftest import GUESTS, sample
 from tests.requirements import require_docker
+from tests.wat import image_of
 from wasmdock.docker import Docker
 from wasmdock.docker_run import DockerRuntime
 from wasmdock.engine import assemble
@@ -72,6 +74,38 @@ def test_larger_stack_lets_a_guest_call_deeper(road: Runtime, stack: int, calls:
 
 
 # In this process
+
+
+@pytest.mark.parametrize(
+    "limits, complaint",
+    [
+        (Limits(memory=-1), "limiting memory to -1"),
+        (Limits(memory=64e6), "limiting memory to 64000000.0"),  # type: ignore[arg-type]  # as users without types may
+        (Limits(tables=-1), "limiting tables to -1"),
+        (Limits(fuel=0), "limiting fuel to 0: no whole number from 1 on"),
+        (Limits(output=True), "limiting output to True"),
+        (Limits(stack=0), "limiting the stack to 0: not from 65536 to 1073741824 bytes"),
+        (Limits(stack=1 << 63), "limiting the stack to"),
+        (Limits(timeout=0), "limiting the time to 0: no positive number of seconds"),
+        (Limits(timeout=float("nan")), "limiting the time to nan"),
+    ],
+)
+def test_limit_that_is_none_is_refused_before_anything_runs(road: Runtime, limits: Limits, complaint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        road.run(sample("hello"), RunRequest(limits=limits))
+    assert complaint in caught.value.message
+
+
+@pytest.mark.parametrize("memory", [None, 2 << 30])
+def test_guest_that_may_fill_a_large_memory_in_one_instruction_has_a_process_of_its_own(
+    runtime: InProcessRuntime, memory: int | None
+) -> None:
+    text = """(module (memory (export "memory") 32000) (func (export "_start")
+      (loop $again (memory.fill (i32.const 0) (i32.const 1) (i32.const 2000000000)) (br $again))))"""
+    before = threading.active_count()
+    result = runtime.run(image_of(text), RunRequest(limits=Limits(memory=memory, timeout=0.3)))
+    assert (result.outcome, result.exit_code) == (TIMED_OUT, 124)
+    assert sum(result.phases.values()) < SOON and threading.active_count() <= before
 
 
 @pytest.mark.parametrize("name", ["spin", "print_forever", "sleep_hour", "grow_table"])

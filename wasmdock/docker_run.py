@@ -23,6 +23,7 @@ from wasmdock.runtime import (
     RunRequest,
     RunResult,
     Stdio,
+    check_limits,
 )
 
 # Seconds a container may take to start and to end on top of its guest's own time.
@@ -90,6 +91,7 @@ class DockerRuntime:
         Raises UnavailableError, ImageError, UsageError for a known failure of Docker with its cure,
         GuestError where the Wasm runtime cannot start the guest, CommandError for an unknown failure.
         """
+        check_limits(request.limits)
         self.prepare(image)
         reference = self._references[str(image.digest)]
         name = f"wasmdock-{secrets.token_hex(6)}"

@@ -1,14 +1,14 @@
 """InProcessRuntime: images run in this very process by wasmtime, with exactly what was granted."""
 
-import _signal  # type: ignore[import-not-found]  # typeshed has no stub for it
-import signal
+import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasmdock.engine import COMPILE_TIME, BusyError, Ending, EndKind, Grants, Program
-from wasmdock.errors import UsageError
+from wasmdock.errors import UnavailableError, UsageError, cure_of
+from wasmdock.interrupts import Interrupts
 from wasmdock.oci.image import Image
 from wasmdock.programs import Prepared, Programs
 from wasmdock.runtime import (
@@ -22,6 +22,7 @@ from wasmdock.runtime import (
     RunRequest,
     RunResult,
     Stdio,
+    check_limits,
 )
 from wasmdock.stack import with_stack
 from wasmdock.watch import Guard, Pipe
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from wasmdock.relay import Relay
 
 OnStuck = Callable[[RunResult], None]
-_INTERRUPT = "interrupt"
 _PRINTED = "printed"
+_QUICKLY_FILLED = 512 * MIB  # what one instruction fills or copies in some tenth of a second
+_RAN_IN: list[int] = []  # the process that guests first ran in: wasmtime's threads for host calls live there
 
 
 class InProcessRuntime:
@@ -40,8 +42,9 @@ class InProcessRuntime:
 
     cache is the folder for compiled code, None to keep none. A guest that sits in a host call (asleep, or
     waiting for input) cannot be stopped by its thread, so a run with a time limit that may come to that is
-    given a process of its own, some 80 ms dearer. A caller whose own process may end instead passes
-    `on_stuck`: it is called, from another thread, with the result to report, and must not return.
+    given a process of its own, some 80 ms dearer; so is one after a fork, whose host calls would wait for threads that
+    stayed behind. A caller whose own process may end instead passes `on_stuck`: it is called, from another thread, with
+    the result to report, and must not return. Ctrl-C, and what the handlers of other signals raise, ends the guest.
     """
 
     name = "process"
@@ -61,8 +64,10 @@ class InProcessRuntime:
     def run(self, image: Image, request: RunRequest) -> RunResult:
         """Run a fresh instance to its end and say how it ended; see RunRequest for what it gets.
 
-        Raises GuestError for a binary that is no command, ImageError, UsageError for a mount that is no folder.
+        Raises GuestError for a binary that is no command, ImageError, UsageError for a mount that is no folder and for
+        a limit that is none.
         """
+        check_limits(request.limits)
         check_mounts(request)
         prepared = self._programs.of_image(image, request.limits)
         env = {**prepared.env, **request.env}
@@ -99,13 +104,19 @@ def run_here(
         tables=limits.tables,
         fuel=limits.fuel,
     )
+
+    def work() -> Ending:
+        with Interrupts(guard):
+            return prepared.program.run(grants, guard)
+
+    apart = on_stuck is None and _needs_own_thread(prepared.program, request)
     try:
-        with _CtrlCStops(guard):
-            ending = with_stack(limits.stack, lambda: prepared.program.run(grants, guard))
+        ending = with_stack(limits.stack, work, guard.leave, apart=apart)
     finally:
         phases = guard.phases()
-        stdout, stderr = (pipe.finish() for pipe in pipes) if pipes else (b"", b"")
+        stdout, stderr = (pipe.finish(guard.left_behind) for pipe in pipes) if pipes else (b"", b"")
         undelivered = [relay for relay in relays if not relay.finish(guard.patience())]
+    _check_passed_on(relays)
     if undelivered and ending.kind is EndKind.EXITED:
         ending = Ending(EndKind.STOPPED, message="timeout", memory=ending.memory)
     if ending.kind is EndKind.EXITED and guard.reason == _PRINTED:
@@ -121,6 +132,11 @@ def _relays(cap: int, guard: Guard) -> "tuple[Relay, Relay]":
     return Relay(1, cap, lambda: guard.stop(_PRINTED)), Relay(2, cap, lambda: guard.stop(_PRINTED))
 
 
+def _check_passed_on(relays: "Sequence[Relay]") -> None:
+    for failure in (relay.failure for relay in relays if relay.failure):
+        raise UnavailableError(f"passing on the guest's output: {failure.strerror}", cure_of(failure)) from failure
+
+
 def granted_mounts(request: RunRequest) -> tuple[Mount, ...]:
     """The mounts, none of them writable where the request says so."""
     if not request.read_only:
@@ -134,28 +150,6 @@ def check_network(request: RunRequest) -> None:
         raise UsageError(
             f'granting network "{request.network}": in this process a guest has none', "run it with --on docker"
         )
-
-
-class _CtrlCStops:
-    """In the main thread, let Ctrl-C end the guest and then be raised: raised inside it, wasmtime would lose it.
-
-    By the C half of the signal module: the other half turns numbers into enums, for 8 microseconds of a run.
-    """
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-        in_main = threading.current_thread() is threading.main_thread()
-        self._replaces = in_main and _signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-    def __enter__(self) -> None:
-        if self._replaces:
-            _signal.signal(signal.SIGINT, lambda *_: self._guard.stop(_INTERRUPT))
-
-    def __exit__(self, *_: object) -> None:
-        if self._replaces:
-            _signal.signal(signal.SIGINT, signal.default_int_handler)
-            if self._guard.reason == _INTERRUPT:
-                raise KeyboardInterrupt
 
 
 def run_task(task: "Task", on_stuck: OnStuck) -> RunResult:
@@ -233,11 +227,29 @@ def _ran_out_of_memory(ending: Ending, limits: Limits, stderr: bytes) -> bool:
 
 
 def needs_own_process(program: Program, request: RunRequest) -> bool:
-    """Whether a time limit could pass while the guest sits in a host call, where nothing reaches it."""
+    """Whether a time limit could pass where nothing reaches the guest, or a fork left its host calls without threads.
+
+    Nothing reaches it in a host call, nor in an instruction that fills or copies all of a large memory.
+    """
+    if not _RAN_IN:
+        _RAN_IN.append(os.getpid())
+    if _may_sit(program, request) and _RAN_IN[0] != os.getpid():
+        return True
     if request.limits.timeout is None:
         return False
-    shared = request.interactive or request.stdio is Stdio.INHERIT  # whoever is at the other end may do nothing
-    return bool(program.may_block or shared or request.mounts)
+    memory = request.limits.memory
+    is_large = memory is None or memory > _QUICKLY_FILLED
+    return is_large or _may_sit(program, request) or request.stdio is Stdio.INHERIT
+
+
+def _may_sit(program: Program, request: RunRequest) -> bool:
+    """Whether it can sit in a host call: asleep, in a file that is a pipe, or with input that does not come."""
+    return bool(program.may_block or request.interactive or request.mounts)
+
+
+def _needs_own_thread(program: Program, request: RunRequest) -> bool:
+    """Whether a signal would wait for a host call: only this, the main thread, hears of signals."""
+    return _may_sit(program, request) and threading.current_thread() is threading.main_thread()
 
 
 def check_mounts(request: RunRequest) -> None:

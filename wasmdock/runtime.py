@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from wasmdock.errors import UsageError
 
 if TYPE_CHECKING:
     from wasmdock.oci.image import Image
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 CAPABILITIES_LABEL = "dev.wasmdock.capabilities"  # of an image: all that its author says it may ask for
 DEFAULT_STACK = 512 << 10  # wasmtime's own
+STACKS = (64 << 10, 1 << 30)  # bytes, the smallest and the largest: wasmtime aborts the process without any
+LONGEST = 1e8  # seconds of a time limit, some three years
+_MOST = 1 << 62
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -48,6 +54,21 @@ class Limits(NamedTuple):
     output: int | None = 64 * MIB
     stack: int = DEFAULT_STACK
     printed: int | None = None
+
+
+@lru_cache(maxsize=64)
+def check_limits(limits: Limits) -> None:
+    """Raise UsageError for a limit that is none: no whole number, negative, or a stack wasmtime cannot give."""
+    for name, least in (("memory", 0), ("tables", 0), ("fuel", 1), ("output", 0), ("printed", 0)):
+        value = getattr(limits, name)
+        if value is not None and not (type(value) is int and least <= value < _MOST):
+            raise UsageError(f"limiting {name} to {value!r}: no whole number from {least} on", "None lifts a limit")
+    smallest, largest = STACKS
+    if type(limits.stack) is not int or not smallest <= limits.stack <= largest:
+        raise UsageError(f"limiting the stack to {limits.stack!r}: not from {smallest} to {largest} bytes")
+    seconds = limits.timeout
+    if seconds is not None and not (isinstance(seconds, int | float) and 0 < seconds <= LONGEST):
+        raise UsageError(f"limiting the time to {seconds!r}: no positive number of seconds", "None lifts a limit")
 
 
 class Mount(NamedTuple):

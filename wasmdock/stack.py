@@ -1,4 +1,4 @@
-"""Work done where the call stack is large enough for the guest."""
+"""Work done where the call stack is large enough for the guest, and where a signal reaches whoever waits for it."""
 
 import ctypes
 import sys
@@ -17,9 +17,18 @@ _ELSEWHERE = 512 << 10  # bytes taken for a thread's stack where it cannot be as
 _SIZE = threading.local()
 
 
-def with_stack(size: int, work: Callable[[], Answer]) -> Answer:
-    """Do the work in this thread, or in one of its own where this one's stack has no `size` bytes for Wasm."""
-    if size + _BELOW <= _own_size():
+def with_stack(
+    size: int,
+    work: Callable[[], Answer],
+    leave: Callable[[threading.Thread], None] = lambda _: None,
+    *,
+    apart: bool = False,
+) -> Answer:
+    """Do the work in this thread, or in one of its own: where `apart`, or this one's stack has no `size` bytes free.
+
+    leave is called with that thread where the wait for it ends early, by what a signal's handler raises: Ctrl-C.
+    """
+    if not apart and size + _BELOW <= _own_size():
         return work()
     answers: list[Answer] = []
     failures: list[BaseException] = []
@@ -32,7 +41,11 @@ def with_stack(size: int, work: Callable[[], Answer]) -> Answer:
 
     thread = threading.Thread(target=target, name="wasmdock-guest", daemon=True)
     _start(thread, size)
-    thread.join()
+    try:
+        thread.join()
+    except BaseException:
+        leave(thread)
+        raise
     if failures:
         raise failures[0]
     return answers[0]

@@ -14,6 +14,7 @@ TICK = 0.005  # seconds; a loop in a guest notices its deadline within two of th
 _IDLE = 1.0  # seconds without a guest before the thread ends; starting it costs more than a tick
 _CHUNK = 1 << 16
 _LAST_WORDS = 2.0  # seconds for what a guest printed that was told to end
+_LAST_BREATH = 0.2  # seconds that a guest is given to end where its caller was interrupted
 _SPARE: list[tuple[int, int, str]] = []  # emptied pipes, used again: making two costs a sixth of a fresh instance
 _MOST_SPARE = 16
 
@@ -41,13 +42,16 @@ class Pipe:
         with self._lock:
             return self._take() > 0
 
-    def finish(self) -> bytes:
-        """Take what is left, give the pipe back and the whole of what came."""
+    def finish(self, in_use: bool = False) -> bytes:
+        """Take what is left, give the pipe back and the whole of what came.
+
+        A pipe still in use, by a guest that was left behind, is nobody's any more.
+        """
         with self._lock:
             if self.reader >= 0:
                 while self._take() == _CHUNK:  # less is all there was
                     pass
-                _give_back(self.reader, self._writer, self.path)
+                _give_back(self.reader, self._writer, self.path, _MOST_SPARE if not in_use else 0)
                 self.reader = -1
         return b"".join(self._chunks)
 
@@ -74,8 +78,8 @@ def _new_pipe() -> tuple[int, int, str]:
     return reader, writer, f"/dev/fd/{writer}"
 
 
-def _give_back(reader: int, writer: int, path: str) -> None:
-    if len(_SPARE) < _MOST_SPARE:
+def _give_back(reader: int, writer: int, path: str, most: int) -> None:
+    if len(_SPARE) < most:
         _SPARE.append((reader, writer, path))
     else:
         os.close(reader)
@@ -87,7 +91,8 @@ class Guard:
 
     `reason` is empty while the guest may go on; `pipes` are drained while it runs for longer than a tick.
     `on_stuck(guard)` is called from the watching thread when the guest did not end within `grace` seconds of
-    being told to: it sits in a host call that no epoch reaches.
+    being told to: it sits in a host call that no epoch reaches. `failure` is what a signal's handler raised while it
+    ran, to be raised again once it has ended.
     """
 
     def __init__(
@@ -105,6 +110,8 @@ class Guard:
         self.deadline = None if timeout is None else self.started + timeout
         self.pipes = pipes
         self.reason = ""
+        self.failure: BaseException | None = None
+        self.left_behind = False
         self._on_stuck = on_stuck
         self._grace = grace
         self._told_at: float | None = None
@@ -123,6 +130,17 @@ class Guard:
     def stop(self, reason: str) -> None:
         """Tell the guest to end; the first reason stands."""
         self.reason = self.reason or reason
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the guest to end, and keep the error that is the reason."""
+        self.failure = self.failure or error
+        self.stop("failure")
+
+    def leave(self, thread: threading.Thread) -> None:
+        """Tell the guest in that thread to end, and leave it behind where it sits in a host call."""
+        self.stop("interrupt")
+        thread.join(_LAST_BREATH)
+        self.left_behind = thread.is_alive()
 
     def should_stop(self) -> bool:
         """Whether the guest must end now."""

@@ -11,6 +11,7 @@ from wasmdock.code_cache import CodeCache
 from wasmdock.engine import Engine, Grants
 from wasmdock.engine.call import load_library
 from wasmdock.inprocess import judge
+from wasmdock.interrupts import Interrupts
 from wasmdock.oci.image import Image
 from wasmdock.pack import extract
 from wasmdock.results import CaseResult
@@ -34,7 +35,8 @@ def prepare_call(image: Image, export: str, texts: list[str], cache: Path | None
 
     def call() -> RunResult:
         guard = Guard()
-        ending, values = library.call(name, args, grants, guard)
+        with Interrupts(guard):
+            ending, values = library.call(name, args, grants, guard)
         return judge(ending, limits, stdout=repr(values).encode(), phases=guard.phases())
 
     return call

@@ -6,14 +6,13 @@ from pathlib import Path, PurePosixPath
 
 from wasmdock.digits import read_digits
 from wasmdock.errors import UsageError
-from wasmdock.runtime import Mount
+from wasmdock.runtime import LONGEST, STACKS, Mount
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NO_LIMIT = ("none", "unlimited")
-_LONGEST = 1e8  # seconds, some three years
 _MOST_ENV_FILE = 1 << 20
 
 
@@ -31,7 +30,7 @@ def parse_size(text: str) -> int | None:
 def parse_stack(text: str) -> int:
     """As a size, from 64 KiB to 1 GiB: a call stack always has an end."""
     size = parse_size(text)
-    if size is None or not 64 << 10 <= size <= 1 << 30:
+    if size is None or not STACKS[0] <= size <= STACKS[1]:
         raise UsageError(f'reading stack "{text}": not between 64k and 1g', "write 1m, or leave it out for 512k")
     return size
 
@@ -42,7 +41,7 @@ def parse_duration(text: str) -> float | None:
         return None
     match = _DURATION.fullmatch(text.strip())
     seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
-    if not 0 < seconds <= _LONGEST:
+    if not 0 < seconds <= LONGEST:
         raise UsageError(f'reading duration "{text}": not a positive time', "write 500ms, 5s, 2m or none")
     return seconds
 
