@@ -15,7 +15,7 @@ from wasmdock.guest import Artifact
 from wasmdock.keys import sign_bytes, verify_bytes
 from wasmdock.oci.fields import Fields, parse_object
 from wasmdock.oci.image import Digest, Image
-from wasmdock.sbom import parse_lock
+from wasmdock.sbom import crates_in
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 _STATEMENT_OF_OLD = "https://in-toto.io/Statement/v0.1"  # what cosign writes
@@ -52,7 +52,7 @@ def make_statement(
     road is how it was compiled, source the sha256 (hex) of the guest's source files, lock the text of Cargo.lock,
     optimized what made the program smaller afterwards.
     """
-    crates = [crate for crate in parse_lock(lock) if crate.purl]
+    crates = [crate for crate in crates_in(lock, artifact.name) if crate.purl]
     parameters = {"guest": artifact.name, "target": artifact.target.value, "road": road}
     definition = {
         "buildType": _BUILD_TYPE,
