@@ -48,6 +48,14 @@ def test_push_under_another_name_says_what_was_done(wasmdock: CommandLine, name:
     assert ok(wasmdock("tags", f"{registry.name}/me/hello")).text == "v2\n"
 
 
+def test_push_with_a_wrong_signing_key_sends_nothing(
+    wasmdock: CommandLine, name: str, registry: FaultyRegistry
+) -> None:
+    done = wasmdock("push", name, "--sign", "/nonexistent.pem")
+    assert (done.code, done.stderr) == (2, 'wasmdock: reading key "/nonexistent.pem": No such file or directory\n')
+    assert not registry.calls
+
+
 def test_run_pulls_a_name_that_begins_with_a_registry(wasmdock: CommandLine, name: str) -> None:
     ok(wasmdock("push", name))
     ok(wasmdock("rmi", name))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wasmdock.cli.context import Context
 from wasmdock.cli.documents import attested, documents
-from wasmdock.cli.key_file import read_key
+from wasmdock.cli.key_file import read_public_key
 from wasmdock.cli.source import Source, Wanted, find_image, names_registry, wanted_of
 from wasmdock.cosign import is_signed
 from wasmdock.errors import ImageError, WasmdockError
@@ -70,7 +70,7 @@ def verify(options: argparse.Namespace, context: Context) -> int:
     about = [each for each in documents(source, context, wanted) if each.artifact_type == IN_TOTO]
     checks = [_tried("digests", lambda: _digests(source)), _tried("provenance", lambda: _provenance(source, about))]
     if options.key:
-        checks.append(_tried("signature", lambda: _signature(source, about, read_key(options.key), context, wanted)))
+        checks.append(_tried("signature", lambda: _signature(source, about, read_public_key(options.key), context, wanted)))
     if options.rebuild:
         checks.append(_tried("rebuild", lambda: _rebuild(source, about, options.rebuild, context)))
     if options.format == "json":
