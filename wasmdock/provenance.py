@@ -5,7 +5,8 @@ Sources: in-toto attestation framework v1, SLSA provenance v1.0, DSSE v1.
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +84,29 @@ def read_statement(data: bytes) -> Statement:
         raise ImageError("reading the provenance: not an in-toto statement with SLSA's provenance")
     parameters = found.predicate.child("buildDefinition").child("externalParameters").members
     return Statement(found.subjects, parameters, found.is_signed)
+
+
+def statements_about(documents: Iterable[bytes], subject: Digest, public_key: bytes = b"") -> list[Statement]:
+    """The provenance of an image among documents, in their order; with a key (PEM), only what that key signed.
+
+    Anybody may attach anything to an image: what is about another one, says something else or cannot be read is
+    passed over. Raises UsageError for what is no key.
+    """
+    found = []
+    for data in documents:
+        with suppress(ImageError):
+            statement = read_statement(data)
+            if subject in statement.subjects and (not public_key or check_signature(data, public_key)):
+                found.append(statement)
+    return found
+
+
+def names(data: bytes, subjects: Iterable[Digest]) -> bool:
+    """Whether a document is a statement, signed or not, about one of these; False for what cannot be read."""
+    try:
+        return not set(subjects).isdisjoint(read_attestation(data).subjects)
+    except ImageError:
+        return False
 
 
 def read_attestation(data: bytes) -> Attestation:
