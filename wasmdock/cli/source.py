@@ -17,6 +17,7 @@ _MOST = 256 << 20  # bytes of a .wasm or .wat file
 _WASM_MAGIC = b"\0asm"
 _TAR_MAGIC = b"ustar"
 _FILES = (".wasm", ".wat", ".tar", ".tar.gz", ".tgz")
+_FROM_REGISTRY = "registry "
 _PATHS = ("/", "./", "../", "~")
 
 
@@ -30,6 +31,11 @@ class Source(NamedTuple):
     reference: str
     origin: str
     named: Digest | None = None
+
+    @property
+    def is_pulled(self) -> bool:
+        """Whether it has just come from a registry."""
+        return self.origin.startswith(_FROM_REGISTRY)
 
 
 class Wanted(NamedTuple):
@@ -104,7 +110,9 @@ def _from_registry(reference: Reference, context: Context, wanted: Wanted) -> So
     context.say(f"wasmdock: asking {reference.registry} for {reference.repository}")
     line = pull_into_store(reference, context, wanted.platforms, wanted.insecure)
     image = context.store.get(str(line.digest), wanted.platforms)
-    return Source(image, line.reference.familiar, f"registry {reference.registry}", reference.digest or line.digest)
+    return Source(
+        image, line.reference.familiar, f"{_FROM_REGISTRY}{reference.registry}", reference.digest or line.digest
+    )
 
 
 def _from_engine(text: str, context: Context) -> Source | None:
