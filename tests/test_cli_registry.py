@@ -121,7 +121,7 @@ def test_convert_gives_the_same_image_as_packing_in_that_shape(wasmdock: Command
 def test_diff_shows_what_is_asked_for_anew(wasmdock: CommandLine) -> None:
     done = ok(wasmdock("diff", guest("hello"), guest("read_file")))
     assert ("capabilities\n" in done.text, "  + files\n" in done.text) == (True, True)
-    assert ok(wasmdock("diff", guest("hello"), guest("hello"))).text == "no difference\n"
+    assert ok(wasmdock("diff", guest("hello"), guest("hello"))).text.startswith("no difference\n")
     assert json.loads(ok(wasmdock("diff", guest("hello"), guest("args"), "--format", "json")).text)["imports"]["added"]
 
 
