@@ -2,9 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from wasmdock.oci.image import Digest, Reference
 from wasmdock.oci.referrer import SPDX, Referrer
 from wasmdock.oci.store import Store
 from wasmdock.optimize import optimize
-from wasmdock.process import Completed
+from wasmdock.process import Completed, run_command
 from wasmdock.sbom import make_sbom
 from wasmdock.wasm import parse
 from wasmdock.wasm_strip import strip
@@ -102,6 +103,29 @@ def test_optimizing_makes_a_module_that_is_smaller_and_sound() -> None:
     assert how.startswith("wasm-opt ")
     assert len(smaller.data) < len(data)
     assert {each.name for each in parse(smaller.data).exports} == {each.name for each in parse(data).exports}
+
+
+_SIMD = """(module (memory (export "memory") 1)
+  (func (export "_start") (v128.store (i32.const 0) (i8x16.splat (i32.const 7)))))"""
+_TAIL_CALL = '(module (func $f (export "f") (param i32) (return_call $f (local.get 0))))'
+
+
+@pytest.mark.parametrize(("text", "needed"), [(_SIMD, {"simd"}), (_TAIL_CALL, {"tail-call"})])
+def test_a_module_may_use_more_than_is_on_by_default(text: str, needed: set[str]) -> None:
+    if not shutil.which("wasm-opt"):
+        pytest.skip("wasm-opt is not here: apt-get install binaryen")
+    data = assemble(text.encode(), "guest") + b"\0\x4c\x0b.debug_info" + bytes(64)
+    called: list[tuple[str, ...]] = []
+
+    def run(argv: Sequence[str], **options: Any) -> Completed:
+        called.append(tuple(argv))
+        return run_command(argv, **options)
+
+    smaller, _ = optimize(replace(HELLO, data=data), run)
+    default = {flag for flag in called[1] if flag.startswith("--enable-")}
+    enabled = {flag for flag in called[-1] if flag.startswith("--enable-")} - default
+    assert enabled == {f"--enable-{name}" for name in needed}
+    assert parse(smaller.data).exports == parse(data).exports
 
 
 def test_without_wasm_opt_the_cure_is_told() -> None:
