@@ -3,11 +3,12 @@
 import hashlib
 import json
 from itertools import permutations
+from typing import Any
 
 import pytest
 
 from tests.conftest import sample
-from tests.images import HELLO, WASM, hello, image_of, image_with, plain_layer, tar_of
+from tests.images import HELLO, WASM, hello, image_of, image_with, manifest_of, plain_layer, tar_of
 from wasmdock.convert import convert
 from wasmdock.errors import ImageError, UsageError
 from wasmdock.guest import Artifact, Target
@@ -124,6 +125,48 @@ def test_an_artifact_of_another_tool_starts_under_its_title(title: str, path: st
     image = _foreign(title)
     assert (entry(image).path, extract(image)) == (path, WASM)
     assert entry(convert(image, Shape.ROOTFS)).path == path
+
+
+@pytest.mark.parametrize(
+    ("run", "path"),
+    [
+        ({"Entrypoint": ["app.wasm", "-v"], "WorkingDir": "/opt"}, "/opt/app.wasm"),
+        ({"Entrypoint": ["./app.wasm#start"]}, "/app.wasm"),
+        ({"Entrypoint": None, "Cmd": ["app.wasm", "x"], "WorkingDir": "/opt"}, "/opt/app.wasm"),
+        ({"Entrypoint": ["app.wasm"], "Env": ["PATH=/bin"], "WorkingDir": "/opt"}, "/bin/app.wasm"),
+    ],
+)
+def test_a_relative_entrypoint_becomes_the_programs_whole_path(run: dict[str, Any], path: str) -> None:
+    image = image_with(tar_of({path.strip("/"): WASM}), run=run)
+    for shape in (Shape.WASM_LAYER, Shape.ARTIFACT):
+        back = convert(convert(image, shape), Shape.ROOTFS)
+        assert (extract(back), entry(back)) == (WASM, entry(image)._replace(path=path))
+
+
+def test_a_bare_layers_relative_entrypoint_leads_to_the_program_in_a_rootfs() -> None:
+    image = convert(image_with(tar_of({"app.wasm": WASM})), Shape.WASM_LAYER)
+    config = json.loads(image.config)
+    config["config"] |= {"Entrypoint": ["app.wasm"], "WorkingDir": "/opt"}
+    data = json.dumps(config).encode()
+    converted = convert(Image(manifest_of(data, image.layers), data, image.layers), Shape.ROOTFS)
+    assert (extract(converted), entry(converted).path) == (WASM, "/opt/app.wasm")
+
+
+@pytest.mark.parametrize("through", [Shape.WASM_LAYER, Shape.ARTIFACT])
+def test_members_of_the_config_that_no_shape_asks_for_are_kept(through: Shape) -> None:
+    image = image_with(tar_of({"app.wasm": WASM}), author="me", **{"os.features": ["x"]})
+    back = json.loads(convert(convert(image, through), Shape.ROOTFS).config)
+    assert (back["author"], back["os.features"]) == ("me", ["x"])
+
+
+@pytest.mark.parametrize(
+    ("path", "cause"),
+    [(f"/{'a' * 300}.wasm", "a tar header has no room for its 305 characters"), ("/", "names no file")],
+)
+def test_an_entrypoint_that_no_tar_holds_is_an_image_error(path: str, cause: str) -> None:
+    image = hello(entrypoint=[path], shape=Shape.WASM_LAYER)
+    with pytest.raises(ImageError, match=cause):
+        convert(image, Shape.ROOTFS)
 
 
 def test_files_beside_the_program_are_not_lost_in_silence() -> None:

@@ -82,8 +82,40 @@ def test_signatures_that_are_none_are_passed_over(registry: FaultyRegistry, tmp_
     document = json.loads(registry.manifests[TAG][1])
     good = document["layers"][0]
     note = "dev.cosignproject.cosign/signature"
-    bad = [{**good, "annotations": {note: "!"}}, {**good, "annotations": {}}, {**good, "size": 1 << 30}]
+    spoiled = [{**good, "annotations": {note: text}} for text in ("!", "\u00e9")]
+    bad = [*spoiled, {**good, "annotations": {}}, {**good, "size": 1 << 30}]
     registry.hold_manifest(json.dumps({**document, "layers": bad}).encode(), tag=TAG)
     assert not is_signed(registry.client(), name(registry), DIGEST, public)
     registry.hold_manifest(json.dumps({**document, "layers": [*bad, good]}).encode(), tag=TAG)
     assert is_signed(registry.client(), name(registry), DIGEST, public)
+
+
+def test_signing_again_replaces_the_signature_by_the_same_key(registry: FaultyRegistry, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    ours, others = keys(tmp_path, "EC"), keys(tmp_path / "other", "EC")
+    for private, _ in (others, ours, ours, ours):
+        push_signature(registry.client(), name(registry), DIGEST, private)
+    assert len(json.loads(registry.manifests[TAG][1])["layers"]) == 2
+    assert all(is_signed(registry.client(), name(registry), DIGEST, public) for _, public in (ours, others))
+
+
+def test_a_signature_behind_many_others_is_found(registry: FaultyRegistry, tmp_path: Path) -> None:
+    private, public = keys(tmp_path)
+    (tmp_path / "other").mkdir()
+    push_signature(registry.client(), name(registry), DIGEST, keys(tmp_path / "other")[0])
+    document = json.loads(registry.manifests[TAG][1])
+    registry.hold_manifest(json.dumps({**document, "layers": document["layers"] * 101}).encode(), tag=TAG)
+    push_signature(registry.client(), name(registry), DIGEST, private)
+    layers = json.loads(registry.manifests[TAG][1])["layers"]
+    registry.hold_manifest(json.dumps({**document, "layers": layers[::-1]}).encode(), tag=TAG)
+    assert (len(layers), is_signed(registry.client(), name(registry), DIGEST, public)) == (102, True)
+
+
+def test_a_signature_of_another_payload_by_the_same_key_stays(registry: FaultyRegistry, tmp_path: Path) -> None:
+    private, _ = keys(tmp_path)
+    push_signature(registry.client(), name(registry), DIGEST, private)
+    document = json.loads(registry.manifests[TAG][1])
+    foreign = {**document["layers"][0], "digest": f"sha256:{'0' * 64}"}
+    registry.hold_manifest(json.dumps({**document, "layers": [foreign]}).encode(), tag=TAG)
+    push_signature(registry.client(), name(registry), DIGEST, private)
+    assert json.loads(registry.manifests[TAG][1])["layers"][1] == foreign

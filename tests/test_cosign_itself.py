@@ -8,10 +8,12 @@ import pytest
 
 from tests.command_line import CommandLine
 from tests.conftest import sample
+from tests.images import image_of, plain_layer, tar_of
 from tests.real_registry import Tools, real_registry, require_tool
 from tests.test_provenance import keys
 from wasmdock.cosign import is_signed, push_signature
 from wasmdock.oci.image import Reference
+from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.registry import Registry
 from wasmdock.oci.registry_http import Transport
 from wasmdock.oci.registry_transfer import push
@@ -83,3 +85,18 @@ def test_what_cosign_attested_is_read_verified_and_copied(cosign: Tools, registr
         done = wasmdock("verify", image, "--key", str(cosign.folder / "cosign.pub"))
         assert "an attestation, as cosign attests, by the key given" in done.text
         assert wasmdock("tags", image.removesuffix(":v1")).text == "v1\n"
+
+
+@pytest.mark.parametrize("with_index", [True, False])
+def test_what_cosign_signed_of_an_index_is_verified_of_its_image(
+    with_index: bool, cosign: Tools, registry: str, wasmdock: CommandLine
+) -> None:
+    native = image_of(plain_layer(tar_of({"app": b""})), os="linux", architecture="amd64")
+    index, client = ImageIndex.of([IMAGE, native]), Registry(registry, Transport())
+    name = Reference(registry, f"index/{with_index}".lower(), "v1")
+    push(client, name, index)
+    signed = index.digest if with_index else native.digest
+    flags = ("--allow-http-registry", "--key=cosign.key", "--tlog-upload=false", "--yes")
+    cosign.run(require_tool("cosign"), "sign", *flags, f"{name.name}@{signed}")
+    done = wasmdock("verify", str(name), "--key", str(cosign.folder / "cosign.pub"))
+    assert (done.code, "the index of the image, as cosign signs" in done.text) == (0 if with_index else 1, with_index)

@@ -88,6 +88,48 @@ def test_an_sbom_says_what_depends_on_what() -> None:
     }
 
 
+TWICE = """
+[[package]]
+name = "guest"
+version = "1.0.0"
+dependencies = ["rand 0.8.5 (git+https://example.invalid/x?branch=main)", "other"]
+
+[[package]]
+name = "other"
+version = "1.0.0"
+dependencies = ["rand 0.8.5 (registry+https://github.com/rust-lang/crates.io-index)"]
+
+[[package]]
+name = "rand"
+version = "0.8.5"
+source = "git+https://example.invalid/x?branch=main#abc"
+
+[[package]]
+name = "rand"
+version = "0.8.5"
+source = "registry+https://github.com/rust-lang/crates.io-index"
+"""
+
+
+def test_the_same_version_from_two_sources_is_two_packages() -> None:
+    document = json.loads(make_sbom(replace(HELLO, name="guest"), TWICE, CREATED))
+    found = {each["SPDXID"]: each["downloadLocation"] for each in document["packages"] if each["name"] == "rand"}
+    (git,) = (each for each in found if each != "SPDXRef-crate-rand-0.8.5")
+    assert (len(found), found[git]) == (2, "git+https://example.invalid/x?branch=main#abc")
+    related = {(each["spdxElementId"], each["relatedSpdxElement"]) for each in document["relationships"]}
+    assert ("SPDXRef-crate-guest-1.0.0", git) in related
+    assert ("SPDXRef-crate-other-1.0.0", "SPDXRef-crate-rand-0.8.5") in related
+
+
+def test_of_a_workspaces_lock_only_the_guests_crates_are_listed() -> None:
+    neighbour = '[[package]]\nname = "neighbour"\nversion = "1.0.0"\ndependencies = ["hex 0.5.0"]\n'
+    assert crates_of(make_sbom(HELLO, LOCK + neighbour, CREATED)) == {
+        "git-crate": "0.1.0",
+        "hello": "1.2.3",
+        "hex": "0.4.3",
+    }
+
+
 def test_an_sbom_names_the_compiler() -> None:
     tools = json.loads(make_sbom(HELLO, LOCK, CREATED, ["rustc 1.90.0"]))["packages"]
     assert ("rustc", "1.90.0") in [(each["name"], each["versionInfo"]) for each in tools]

@@ -1,14 +1,20 @@
-"""An image in one shape -> the same program in another, with nothing lost."""
+"""An image in one shape -> the same program in another, with all that its config says but the layers' history."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from wasmdock.errors import ImageError
-from wasmdock.oci.fields import shown
+from wasmdock.oci.fields import parse_object, shown
 from wasmdock.oci.image import Image
 from wasmdock.oci.layer import list_files
 from wasmdock.oci.manifest import RUN_CONFIG
-from wasmdock.pack import entry, extract
+from wasmdock.pack import entry, extract, program_path
 from wasmdock.shape import Program, Shape, assemble, shape_of, without_shape
 
 _MANY = 5
+_LONG_AGO = "1970-01-01T00:00:00Z"
+# The members of a config that each shape writes for itself; all others are taken along.
+_OF_THE_SHAPE = ("created", "architecture", "os", "config", "rootfs", "history", "layerDigests", "component")
 
 
 def convert(image: Image, shape: Shape) -> Image:
@@ -24,16 +30,26 @@ def convert(image: Image, shape: Shape) -> Image:
 
 
 def _program(image: Image) -> Program:
-    path = entry(image).path
+    path = program_path(image)
+    if path == "/":
+        raise ImageError(f'converting image "{image.digest}": its ENTRYPOINT "/" names no file')
     if shape_of(image) is Shape.ROOTFS:
         _check_nothing_else(image, path)
     data = extract(image)
-    run = without_shape(image.run_config)
-    if not run.get("Entrypoint") and not run.get("Cmd"):
-        run = {"Entrypoint": [path], **run}
+    start = entry(image)
+    run = _starting(f"{path}#{start.export}" if start.export else path, without_shape(image.run_config))
     annotations = {key: value for key, value in image.annotations.items() if key != RUN_CONFIG}
-    file_name = path.strip("/")
-    return Program(data, file_name, image.platform, run, annotations, image.created or "1970-01-01T00:00:00Z")
+    members = parse_object(image.config, "the config").members
+    more = {key: value for key, value in members.items() if key not in _OF_THE_SHAPE}
+    return Program(data, path.strip("/"), image.platform, run, annotations, image.created or _LONG_AGO, more)
+
+
+def _starting(program: str, run: Mapping[str, Any]) -> dict[str, Any]:
+    """The run config with the program's whole path: elsewhere, a relative one would not lead to it."""
+    for key in ("Entrypoint", "Cmd"):
+        if run.get(key):
+            return {**run, key: [program, *run[key][1:]]}
+    return {"Entrypoint": [program], **{key: value for key, value in run.items() if key != "Entrypoint"}}
 
 
 def _check_nothing_else(image: Image, path: str) -> None:

@@ -6,13 +6,12 @@ attestations, each an in-toto statement in a DSSE envelope.
 """
 
 import base64
-import binascii
 import io
 import json
 from collections.abc import Sequence
 
 from wasmdock.errors import ImageError, RegistryError
-from wasmdock.keys import sign_bytes, verify_bytes
+from wasmdock.keys import public_key_of, sign_bytes, verify_bytes
 from wasmdock.oci.fields import Fields, parse_object
 from wasmdock.oci.image import Descriptor, Digest, Reference
 from wasmdock.oci.manifest import OCI_CONFIG, OCI_MANIFEST
@@ -24,19 +23,24 @@ _PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 _SIGNATURE = "dev.cosignproject.cosign/signature"
 _TYPE = "cosign container image signature"
 _PAYLOAD_CAP = 64 << 10  # bytes
-_SIGNATURES_CAP = 100  # of one image
+_FETCHED_CAP = 100  # payloads, or envelopes, of one image
 _ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 _ENVELOPE_CAP = 4 << 20  # bytes
 _KINDS = ("sig", "att", "sbom")
 
 
 def push_signature(registry: Registry, reference: Reference, digest: Digest, private_key: bytes) -> None:
-    """Sign an image that a registry has, beside the signatures there are. Raises UsageError, RegistryError."""
+    """Sign an image that a registry has, before the signatures there are. Raises UsageError, RegistryError.
+
+    One by the same key of the same payload is replaced: signing again must not push others out of sight.
+    """
     doing = f'signing "{reference}"'
     payload = _payload(reference, digest)
     signature = base64.b64encode(sign_bytes(payload, private_key)).decode()
     layer = Descriptor.of(_PAYLOAD, payload, annotations={_SIGNATURE: signature})
-    layers = [each.document() for each in _layers(registry, reference, digest, doing)] + [layer.document()]
+    public_key, there = public_key_of(private_key), _layers(registry, reference, digest, doing)
+    others = [each for each in there if each.digest != layer.digest or not _holds(each, payload, public_key)]
+    layers = [each.document() for each in (layer, *others)]
     config = _config([str(each["digest"]) for each in layers])
     for data in (payload, config):
         send_blob(registry, reference.repository, Descriptor.of("", data), lambda data=data: io.BytesIO(data), doing)  # type: ignore[misc]  # mypy cannot type defaults of a lambda
@@ -47,14 +51,22 @@ def push_signature(registry: Registry, reference: Reference, digest: Digest, pri
 
 
 def is_signed(registry: Registry, reference: Reference, digest: Digest, public_key: bytes) -> bool:
-    """Whether a registry has a signature of the image by that key. Raises UsageError, RegistryError, ImageError."""
-    doing = f'looking for signatures of "{reference}"'
+    """Whether a registry has a signature of the image by that key. Raises UsageError, RegistryError, ImageError.
+
+    Payloads are fetched once each and only so many; how many signatures one may have, the manifest's size bounds.
+    """
+    doing, payloads = f'looking for signatures of "{reference}"', dict[Digest, bytes]()
     for layer in _layers(registry, reference, digest, doing):
         if layer.media_type != _PAYLOAD or layer.size > _PAYLOAD_CAP:
             continue
-        data = io.BytesIO()
-        fetch_blob(registry, reference.repository, layer, data, doing)
-        if _names(data.getvalue(), digest) and _holds(layer, data.getvalue(), public_key):
+        if layer.digest not in payloads:
+            if len(payloads) == _FETCHED_CAP:
+                continue
+            data = io.BytesIO()
+            fetch_blob(registry, reference.repository, layer, data, doing)
+            payloads[layer.digest] = data.getvalue()
+        payload = payloads[layer.digest]
+        if _names(payload, digest) and _holds(layer, payload, public_key):
             return True
     return False
 
@@ -62,7 +74,7 @@ def is_signed(registry: Registry, reference: Reference, digest: Digest, public_k
 def attestations(registry: Registry, reference: Reference, digest: Digest) -> list[bytes]:
     """The envelopes of what is attested of an image, unchecked. Raises RegistryError, ImageError."""
     doing, found = f'looking for attestations of "{reference}"', []
-    for layer in _layers(registry, reference, digest, doing, "att"):
+    for layer in _layers(registry, reference, digest, doing, "att")[:_FETCHED_CAP]:
         if layer.media_type == _ENVELOPE and layer.size <= _ENVELOPE_CAP:
             data = io.BytesIO()
             fetch_blob(registry, reference.repository, layer, data, doing)
@@ -93,9 +105,7 @@ def _layers(
         if error.status == 404:
             return []
         raise
-    return [Descriptor.parse(each) for each in parse_object(data, "the signatures").children("layers")][
-        :_SIGNATURES_CAP
-    ]
+    return [Descriptor.parse(each) for each in parse_object(data, "the signatures").children("layers")]
 
 
 def _tag(digest: Digest, kind: str = "sig") -> str:
@@ -128,6 +138,6 @@ def _names(payload: bytes, digest: Digest) -> bool:
 def _holds(layer: Descriptor, payload: bytes, public_key: bytes) -> bool:
     try:
         signature = base64.b64decode(layer.annotations.get(_SIGNATURE, ""), validate=True)
-    except binascii.Error:
+    except ValueError:  # no base64, or not even ASCII
         return False
     return verify_bytes(payload, signature, public_key)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from wasmdock.capabilities import capabilities
+from wasmdock.oci.reference import Digest
 from wasmdock.wasm import imports_by_interface
 from wasmdock.wasm_types import WasmBinary
 
@@ -22,28 +23,42 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What differs from the first to the second; sections: name -> bytes before and after, only where they differ."""
+    """What differs from the first to the second; sections: name -> bytes before and after, only where they differ.
+
+    crates is None where those of one are not known; programs are the digests of both.
+    """
 
     capabilities: Changes
     imports: Changes
     exports: Changes
-    crates: Changes
+    crates: Changes | None
     sections: Mapping[str, tuple[int, int]]
     size: tuple[int, int]
+    programs: tuple[str, str]
 
 
 def compare(
-    before: WasmBinary, after: WasmBinary, crates: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})
+    before: WasmBinary,
+    after: WasmBinary,
+    programs: tuple[Digest, Digest],
+    crates: tuple[Mapping[str, str] | None, Mapping[str, str] | None] = (None, None),
 ) -> Difference:
-    """Compare two binaries, and their crates (name -> versions) where both are known."""
+    """Compare two binaries, of these digests, and their crates (name -> versions) where both are known."""
     return Difference(
         capabilities=_changes(map(str, capabilities(before)), map(str, capabilities(after))),
         imports=_changes(_imports(before), _imports(after)),
         exports=_changes(_exports(before), _exports(after)),
-        crates=_changes(*([f"{name} {version}" for name, version in each.items()] for each in crates)),
+        crates=_crates(*crates),
         sections=_sections(before, after),
         size=(before.size, after.size),
+        programs=(str(programs[0]), str(programs[1])),
     )
+
+
+def _crates(before: Mapping[str, str] | None, after: Mapping[str, str] | None) -> Changes | None:
+    if before is None or after is None:
+        return None
+    return _changes(*([f"{name} {version}" for name, version in each.items()] for each in (before, after)))
 
 
 def _changes(before: Iterable[str], after: Iterable[str]) -> Changes:

@@ -64,6 +64,24 @@ def outside_crates(folder: Path, sources: tuple[SourceFile, ...]) -> tuple[Path,
     return tuple(sorted(path for path in found if not path.is_relative_to(root)))
 
 
+def find_lock(folder: Path) -> Path:
+    """Where cargo keeps a guest's Cargo.lock: beside its manifest, or at the root of the workspace it belongs to."""
+    root = folder.resolve()
+    try:
+        manifest = _parse((root / "Cargo.toml").read_bytes())
+    except OSError:
+        return folder / "Cargo.lock"
+    place, document = _workspace(root, manifest)
+    excluded = _table(document, "workspace").get("exclude")
+    outside = any(
+        root.is_relative_to(_resolved(place / each) or place)
+        for each in (excluded if isinstance(excluded, list) else ())
+        if isinstance(each, str) and each
+    )
+    is_member = "workspace" not in manifest and not outside
+    return place / "Cargo.lock" if is_member else folder / "Cargo.lock"
+
+
 def _above(folder: Path) -> Iterator[tuple[str, str]]:
     return _read(place / name for place in folder.parents for name in _ABOVE)
 

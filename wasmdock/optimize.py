@@ -15,7 +15,10 @@ _TIMEOUT = 600.0  # seconds
 _CURE = "apt-get install binaryen   (or: cargo install --locked wasm-opt)"
 # What today's toolchains switch on by default; wasm-opt 108 takes it only where it is told so.
 _FEATURES = ("bulk-memory", "sign-ext", "mutable-globals", "nontrapping-float-to-int", "multivalue", "reference-types")
+# What a module may use besides. Of other proposals old binaryens have old encodings, which they read and write alike.
+_SETTLED = ("simd", "threads", "tail-call", "extended-const", "memory64")
 _FLAGS = ("-Oz", "--strip-debug", "--strip-producers", *(f"--enable-{feature}" for feature in _FEATURES))
+_FLAG = re.compile(rb"^--enable-([a-z0-9-]+)$", re.MULTILINE)
 
 
 def optimize(artifact: Artifact, runner: Runner = run_command) -> tuple[Artifact, str]:
@@ -43,9 +46,25 @@ def _run(data: bytes, doing: str, runner: Runner) -> bytes:
     with TemporaryDirectory(prefix="wasmdock-") as folder:
         given, made = Path(folder, "in.wasm"), Path(folder, "out.wasm")
         given.write_bytes(data)
-        done = runner(("wasm-opt", *_FLAGS, str(given), "-o", str(made)), timeout=_TIMEOUT)
+        argv = ("wasm-opt", *_FLAGS, str(given), "-o", str(made))
+        done = runner(argv, timeout=_TIMEOUT)
+        more = _more_features(given, runner) if done.code and not done.timed_out else ()
+        if more:
+            done = runner((*argv, *(f"--enable-{feature}" for feature in more)), timeout=_TIMEOUT)
         if done.code or done.timed_out or not made.is_file():
             output = done.stderr_text()
             how = "no end in time" if done.timed_out else f"exit code {done.code}"
-            raise BuildError(f"{doing}: wasm-opt: {how}", "leave --optimize out", output)
+            raise BuildError(f"{doing}: wasm-opt: {how}", "leave --optimize out, or take a newer binaryen", output)
         return made.read_bytes()
+
+
+def _more_features(given: Path, runner: Runner) -> tuple[str, ...]:
+    """What the module uses besides: that without which it is not valid.
+
+    No module need say what it uses, and with everything on wasm-opt might bring in what the module never needed.
+    """
+    every = ("wasm-opt", "--all-features")
+    known = runner((*every, "--print-features", str(given)), timeout=_TIMEOUT)
+    found = (name.decode() for name in _FLAG.findall(known.stdout)) if known.code == 0 else ()
+    asked = [name for name in found if name in _SETTLED]
+    return tuple(name for name in asked if runner((*every, f"--disable-{name}", str(given)), timeout=_TIMEOUT).code)

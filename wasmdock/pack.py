@@ -103,15 +103,20 @@ def extract(image: Image) -> bytes:
     wasm = [layer for layer in image.layers if layer.is_wasm]
     if wasm:
         return _bare(image, wasm)
-    path = entry(image).path
-    candidates = _candidates(image, path)
-    if len(candidates) > 1:
-        there = set(list_files(image))
-        candidates = [candidate for candidate in candidates if candidate in there] or candidates[-1:]
+    path = program_path(image)
     try:
-        return read_file(image, candidates[0])
+        return read_file(image, path)
     except ImageError as error:
-        raise ImageError(error.message, error.hint or _found_instead(candidates[0], image)) from error
+        raise ImageError(error.message, error.hint or _found_instead(path, image)) from error
+
+
+def program_path(image: Image) -> str:
+    """The program's whole path, as a container finds it; a bare binary's, where it would be. Raises ImageError."""
+    candidates = _candidates(image, entry(image).path)
+    if len(candidates) > 1 and not any(layer.is_wasm for layer in image.layers):
+        there = set(list_files(image))
+        return next((candidate for candidate in candidates if candidate in there), candidates[-1])
+    return candidates[-1]
 
 
 def _bare(image: Image, layers: Sequence[Layer]) -> bytes:

@@ -5,7 +5,8 @@ Sources: in-toto attestation framework v1, SLSA provenance v1.0, DSSE v1.
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from wasmdock.guest import Artifact
 from wasmdock.keys import sign_bytes, verify_bytes
 from wasmdock.oci.fields import Fields, parse_object
 from wasmdock.oci.image import Digest, Image
-from wasmdock.sbom import parse_lock
+from wasmdock.sbom import crates_in
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 _STATEMENT_OF_OLD = "https://in-toto.io/Statement/v0.1"  # what cosign writes
@@ -52,7 +53,7 @@ def make_statement(
     road is how it was compiled, source the sha256 (hex) of the guest's source files, lock the text of Cargo.lock,
     optimized what made the program smaller afterwards.
     """
-    crates = [crate for crate in parse_lock(lock) if crate.purl]
+    crates = [crate for crate in crates_in(lock, artifact.name) if crate.purl]
     parameters = {"guest": artifact.name, "target": artifact.target.value, "road": road}
     definition = {
         "buildType": _BUILD_TYPE,
@@ -83,6 +84,29 @@ def read_statement(data: bytes) -> Statement:
         raise ImageError("reading the provenance: not an in-toto statement with SLSA's provenance")
     parameters = found.predicate.child("buildDefinition").child("externalParameters").members
     return Statement(found.subjects, parameters, found.is_signed)
+
+
+def statements_about(documents: Iterable[bytes], subject: Digest, public_key: bytes = b"") -> list[Statement]:
+    """The provenance of an image among documents, in their order; with a key (PEM), only what that key signed.
+
+    Anybody may attach anything to an image: what is about another one, says something else or cannot be read is
+    passed over. Raises UsageError for what is no key.
+    """
+    found = []
+    for data in documents:
+        with suppress(ImageError):
+            statement = read_statement(data)
+            if subject in statement.subjects and (not public_key or check_signature(data, public_key)):
+                found.append(statement)
+    return found
+
+
+def names(data: bytes, subjects: Iterable[Digest]) -> bool:
+    """Whether a document is a statement, signed or not, about one of these; False for what cannot be read."""
+    try:
+        return not set(subjects).isdisjoint(read_attestation(data).subjects)
+    except ImageError:
+        return False
 
 
 def read_attestation(data: bytes) -> Attestation:

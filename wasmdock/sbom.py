@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +33,6 @@ class Crate:
         """Its package URL; empty for a crate that no registry has."""
         return f"pkg:cargo/{self.name}@{self.version}" if self.source == _CRATES_IO else ""
 
-    @property
-    def id(self) -> str:
-        """Its identifier within the document."""
-        return f"SPDXRef-crate-{_NOT_AN_ID.sub('-', f'{self.name}-{self.version}')}"
-
 
 def parse_lock(text: str, what: str = "Cargo.lock") -> tuple[Crate, ...]:
     """Read a Cargo.lock of any version. Raises GuestError."""
@@ -46,6 +41,38 @@ def parse_lock(text: str, what: str = "Cargo.lock") -> tuple[Crate, ...]:
         return tuple(_crate(package) for package in packages)
     except (tomllib.TOMLDecodeError, AttributeError, TypeError, KeyError) as error:
         raise GuestError(f'reading "{what}": not a Cargo.lock ({error})', "cargo generate-lockfile") from error
+
+
+def crates_in(lock: str, guest: str) -> tuple[Crate, ...]:
+    """The crates of a guest: all of its Cargo.lock, or its part of one that a workspace shares. Raises GuestError."""
+    crates = parse_lock(lock)
+    by_name = _by_name(crates)
+    wanted = {crate for crate in by_name.get(guest, ()) if not crate.source}
+    pending = list(wanted)
+    while pending:
+        meant = (_meant(text, by_name) for text in pending.pop().dependencies)
+        below = {crate for crate in meant if crate} - wanted
+        wanted |= below
+        pending += below
+    others = {crate for crate in crates if not crate.source} - wanted
+    return tuple(crate for crate in crates if crate in wanted) if wanted and others else crates
+
+
+def _by_name(crates: Iterable[Crate]) -> dict[str, list[Crate]]:
+    found: dict[str, list[Crate]] = {}
+    for crate in crates:
+        found.setdefault(crate.name, []).append(crate)
+    return found
+
+
+def _meant(dependency: str, by_name: Mapping[str, Sequence[Crate]]) -> Crate | None:
+    """The crate that `name`, with `version` and `(source)` where the lock has several, stands for."""
+    name, _, rest = dependency.partition(" ")
+    version, _, source = rest.partition(" ")
+    origin = source.strip("()")  # without the commit, which a git crate's own source ends with
+    there = [each for each in by_name.get(name, ()) if version in ("", each.version)]
+    found = [each for each in there if origin in ("", each.source, each.source.partition("#")[0])]
+    return min(found, key=lambda each: each.source != "", default=None)  # only a local crate needs no source
 
 
 def _crate(package: Mapping[str, Any]) -> Crate:
@@ -59,7 +86,8 @@ def make_sbom(artifact: Artifact, lock: str, created: str, toolchain: Sequence[s
 
     created is RFC 3339 text. toolchain adds to what the binary's producers section names. Raises GuestError.
     """
-    crates = parse_lock(lock)
+    crates = crates_in(lock, artifact.name)
+    ids = _ids(crates)
     tools = sorted({*toolchain, *producers_of(artifact)})
     document = {
         "spdxVersion": "SPDX-2.3",
@@ -68,8 +96,12 @@ def make_sbom(artifact: Artifact, lock: str, created: str, toolchain: Sequence[s
         "name": f"{artifact.name} {artifact.version}".strip(),
         "documentNamespace": f"https://wasmdock.dev/spdx/{artifact.name}/{_sha256(artifact.data)}",
         "creationInfo": {"created": created, "creators": [f"Tool: wasmdock-{__version__}"]},
-        "packages": [_guest(artifact), *(_package(each, artifact.name) for each in crates), *map(_tool, tools)],
-        "relationships": _relationships(artifact, crates, tools),
+        "packages": [
+            _guest(artifact),
+            *(_package(each, name, artifact.name) for each, name in ids.items()),
+            *map(_tool, tools),
+        ],
+        "relationships": _relationships(artifact, ids, tools),
     }
     return json.dumps(document, indent=1).encode() + b"\n"
 
@@ -100,9 +132,21 @@ def _guest(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _package(crate: Crate, guest: str) -> dict[str, Any]:
+def _ids(crates: Sequence[Crate]) -> dict[Crate, str]:
+    """Each crate's identifier within the document; one that another has taken gets a part that tells the two apart."""
+    found: dict[Crate, str] = {}
+    taken = set[str]()
+    for crate in sorted(crates, key=lambda each: not each.purl):  # a registry's crates keep the plain ones
+        plain = f"SPDXRef-crate-{_NOT_AN_ID.sub('-', f'{crate.name}-{crate.version}')}"
+        whole = f"{crate.name} {crate.version} {crate.source}".encode()
+        found[crate] = f"{plain}-{_sha256(whole)[:12]}" if plain in taken else plain
+        taken.add(found[crate])
+    return {crate: found[crate] for crate in crates}
+
+
+def _package(crate: Crate, identifier: str, guest: str) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "SPDXID": crate.id,
+        "SPDXID": identifier,
         "name": crate.name,
         "versionInfo": crate.version,
         "primaryPackagePurpose": "LIBRARY",
@@ -139,20 +183,16 @@ def _tool_id(text: str) -> str:
     return f"SPDXRef-tool-{_NOT_AN_ID.sub('-', text)}"
 
 
-def _relationships(artifact: Artifact, crates: Sequence[Crate], tools: Sequence[str]) -> list[dict[str, str]]:
-    by_name: dict[str, list[Crate]] = {}
-    for crate in crates:
-        by_name.setdefault(crate.name, []).append(crate)
+def _relationships(artifact: Artifact, ids: Mapping[Crate, str], tools: Sequence[str]) -> list[dict[str, str]]:
+    by_name = _by_name(ids)
     own = [crate for crate in by_name.get(artifact.name, []) if not crate.source]
     found = [_related("SPDXRef-DOCUMENT", "DESCRIBES", _ROOT)]
-    found += [_related(_ROOT, "GENERATED_FROM", crate.id) for crate in own]
+    found += [_related(_ROOT, "GENERATED_FROM", ids[crate]) for crate in own]
     found += [_related(_tool_id(tool), "BUILD_TOOL_OF", _ROOT) for tool in tools]
-    for crate in crates:
+    for crate, identifier in ids.items():
         for text in crate.dependencies:
-            name, _, version = text.partition(" ")
-            version = version.partition(" ")[0]
-            wanted = [each for each in by_name.get(name, []) if version in ("", each.version)]
-            found += [_related(crate.id, "DEPENDS_ON", each.id) for each in wanted[:1]]
+            meant = _meant(text, by_name)
+            found += [_related(identifier, "DEPENDS_ON", ids[meant])] if meant else []
     return found
 
 

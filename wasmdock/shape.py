@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
-from wasmdock.errors import UsageError
+from wasmdock.errors import ImageError, UsageError
 from wasmdock.oci.compression import gzip_bytes
+from wasmdock.oci.fields import NOTHING, shown
 from wasmdock.oci.image import WASI, Descriptor, Digest, Image, Layer, Platform
 from wasmdock.oci.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, RUN_CONFIG, WASM_CONFIG
 from wasmdock.wasm_sniff import Form, form_of
@@ -33,7 +34,8 @@ class Shape(Enum):
 class Program(NamedTuple):
     """All that an image of one program says, whatever its shape.
 
-    file_name is the program's in the root folder; run is the config's `config` object; created RFC 3339 text.
+    file_name is the program's path from the root folder; run is the config's `config` object; created RFC 3339 text;
+    more are members of the config that no shape asks for, such as `author`.
     """
 
     data: bytes
@@ -42,10 +44,14 @@ class Program(NamedTuple):
     run: Mapping[str, Any]
     annotations: Mapping[str, str]
     created: str
+    more: Mapping[str, Any] = NOTHING
 
 
 def assemble(program: Program, shape: Shape = Shape.ROOTFS) -> Image:
-    """Make the image. Raises UsageError for a native program in a shape for Wasm, GuestError for what is no Wasm."""
+    """Make the image. Raises UsageError for a native program in a shape for Wasm, GuestError for what is no Wasm.
+
+    Raises ImageError for a path that no tar header holds.
+    """
     if shape is Shape.ROOTFS:
         return _rootfs(program)
     if not program.platform.is_wasm:
@@ -72,6 +78,7 @@ def _rootfs(program: Program) -> Image:
         "config": program.run,
         "rootfs": {"type": "layers", "diff_ids": [str(Digest.of(tar))]},
         "history": [{"created": program.created, "created_by": f"wasmdock pack /{program.file_name}"}],
+        **program.more,
     }
     return _image(config, OCI_CONFIG, layer, program.annotations)
 
@@ -86,6 +93,7 @@ def _wasm_layer(program: Program) -> Image:
         "os": _system(program.data),
         "config": {**program.run, "Labels": dict(sorted(labels.items()))},
         "rootfs": {"type": "layers", "diff_ids": []},
+        **program.more,
     }
     return _image(config, OCI_CONFIG, layer, program.annotations)
 
@@ -99,6 +107,7 @@ def _artifact(program: Program) -> Image:
         "architecture": "wasm",
         "os": system,
         "layerDigests": [str(layer.descriptor.digest)],
+        **program.more,
     }
     if system == "wasip2":
         config["component"] = _component(program.data)
@@ -138,7 +147,12 @@ def _tar(name: str, data: bytes) -> bytes:
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(data), 0o755
     padding = bytes(-len(data) % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
-    return member.tobuf(tarfile.USTAR_FORMAT) + data + padding
+    try:
+        header = member.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict")
+    except ValueError as error:  # more than 255 bytes, or no slash where the header's two fields meet
+        cause = f"a tar header has no room for its {len(name)} characters"
+        raise ImageError(f'packing "/{shown(name)}": {cause}', "give the program a shorter path") from error
+    return header + data + padding
 
 
 def _bytes(document: Mapping[str, Any]) -> bytes:

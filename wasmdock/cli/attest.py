@@ -1,50 +1,42 @@
-"""What is said of a built image, attached to it in the store: its SBOM and its provenance."""
+"""What is said of a built image, to be attached to it in the store: its SBOM and its provenance."""
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from wasmdock.build import HOST_ROAD, Build
 from wasmdock.cli.context import Context
-from wasmdock.cli.key_file import read_key
 from wasmdock.errors import WasmdockError
 from wasmdock.guest_files import read_sources
-from wasmdock.guest_inputs import digest_sources
+from wasmdock.guest_inputs import digest_sources, find_lock
 from wasmdock.host_cargo import find_toolchain
 from wasmdock.oci.image import Image
 from wasmdock.oci.referrer import IN_TOTO, SPDX, Referrer
 from wasmdock.process import run_command
 from wasmdock.provenance import make_statement, sign
-from wasmdock.sbom import make_sbom
+from wasmdock.sbom import make_sbom, producers_of
 
 
-def attach_to(
-    image: Image,
-    made: Build,
-    options: argparse.Namespace,
-    context: Context,
-    optimized: str = "",
-    told: Sequence[str] = (),
-) -> None:
-    """Attach SBOM and provenance to an image that was just built and stored.
+def documents_of(
+    image: Image, plain: Build, made: Build, optimized: str, key: bytes, folder: Path, context: Context
+) -> list[Referrer]:
+    """SBOM and provenance of an image that was just built, made before the image takes its name.
 
-    optimized says by what, if at all; told is what the binary said of its making before that.
+    optimized says what made the program smaller, from plain to made, if anything did; that took the binary's own
+    notes on its making away. key signs the provenance where it is not empty.
     """
-    folder: Path = options.folder
     lock = _lock(folder)
+    told = producers_of(plain.artifact) if optimized else ()
     sbom = make_sbom(made.artifact, lock, image.created, (*_toolchain(made, folder, context), *told))
     source = digest_sources(folder, read_sources(folder))
     statement = make_statement(image, made.artifact, road=made.road, source=source, lock=lock, optimized=optimized)
-    if options.sign:
-        statement = sign(statement, read_key(options.sign))
-    for kind, data in ((SPDX, sbom), (IN_TOTO, statement)):
-        context.store.attach(Referrer.of(image.descriptor, kind, data))
+    if key:
+        statement = sign(statement, key)
+    return [Referrer.of(image.descriptor, kind, data) for kind, data in ((SPDX, sbom), (IN_TOTO, statement))]
 
 
 def _lock(folder: Path) -> str:
     """A guest without crates may have no Cargo.lock."""
     try:
-        return (folder / "Cargo.lock").read_text(encoding="utf-8")
+        return find_lock(folder).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
 

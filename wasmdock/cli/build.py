@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from wasmdock.build import Build
-from wasmdock.cli.attest import attach_to
+from wasmdock.cli.attest import documents_of
 from wasmdock.cli.context import Context
+from wasmdock.cli.key_file import read_signing_key
 from wasmdock.cli.source import read_wasm
 from wasmdock.cli.toolchain import build_folder, epoch
 from wasmdock.cli.values import parse_env
@@ -17,32 +18,34 @@ from wasmdock.errors import UsageError
 from wasmdock.guest import Artifact, Target, parse_target
 from wasmdock.oci.image import Image, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
+from wasmdock.oci.referrer import Referrer
 from wasmdock.pack import pack
-from wasmdock.sbom import producers_of
 from wasmdock.shape import Shape
 from wasmdock.wasm_sniff import Form, form_of
 
 
 def build(options: argparse.Namespace, context: Context) -> int:
     """Compile a guest, pack it and put it into the store; for several platforms an index of all under one name."""
+    key = read_signing_key(options.sign) if options.sign else b""  # a wrong one stops us before anything is built
     target = _target(options.target, context)
     if options.platform:
         platforms = Platform.explain_list(options.platform)
         for note in filter(None, platforms.values()):
             context.say(f"wasmdock: {note}")
-        return _build_for(tuple(platforms), target, options, context)
+        return _build_for(tuple(platforms), target, key, options, context)
     plain = build_folder(options.folder, target, context, static=True)
     made, optimized = _optimized(plain, options, context)
     image = _packed(made.artifact, options, context)
+    about = documents_of(image, plain, made, optimized, key, options.folder, context)
     reference = Reference.parse(options.tag or made.artifact.name)
     context.store.put(image, reference)
-    attach_to(image, made, options, context, optimized, producers_of(plain.artifact) if optimized else ())
+    _attach(about, context)
     _report(image, reference.familiar, made, options, optimized)
     return 0
 
 
 def _build_for(
-    platforms: Sequence[Platform], target: Target | None, options: argparse.Namespace, context: Context
+    platforms: Sequence[Platform], target: Target | None, key: bytes, options: argparse.Namespace, context: Context
 ) -> int:
     """One image for each platform; a single one is stored as itself, without an index around it."""
     if len(platforms) > 1 and options.shape != Shape.ROOTFS.value:
@@ -57,15 +60,26 @@ def _build_for(
         if not image.platform.matches(wanted) and not (wanted.is_wasm and image.platform.is_wasm):
             cause = f"what was built is for {image.platform}"
             raise UsageError(f'building for "{wanted}": {cause}', f"build on a {wanted} machine, or leave it out")
+    parts = list(zip(images, built, both, strict=True))
+    about = [
+        each
+        for image, plain, (done, optimized) in parts
+        for each in documents_of(image, plain, done, optimized, key, options.folder, context)
+    ]
     reference = Reference.parse(options.tag or made[0].artifact.name)
     if len(images) == 1:
         context.store.put(images[0], reference)
     else:
         context.store.put_index(ImageIndex.of(images), reference)
-    for image, plain, (each, optimized) in zip(images, built, both, strict=True):
-        attach_to(image, each, options, context, optimized, producers_of(plain.artifact) if optimized else ())
-        _report(image, reference.familiar, each, options, optimized)
+    _attach(about, context)
+    for image, _, (done, optimized) in parts:
+        _report(image, reference.familiar, done, options, optimized)
     return 0
+
+
+def _attach(about: Sequence[Referrer], context: Context) -> None:
+    for each in about:
+        context.store.attach(each)
 
 
 def _target_for(platform: Platform, target: Target | None) -> Target | None:

@@ -8,20 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wasmdock.cli.context import Context
-from wasmdock.cli.documents import attested, documents
-from wasmdock.cli.key_file import read_key
-from wasmdock.cli.source import Source, Wanted, find_image, names_registry, wanted_of
+from wasmdock.cli.documents import attested, documents, registry_of, standing_for
+from wasmdock.cli.key_file import read_public_key
+from wasmdock.cli.source import Source, Wanted, find_image, wanted_of
 from wasmdock.cosign import is_signed
 from wasmdock.errors import ImageError, WasmdockError
-from wasmdock.guest import parse_target
-from wasmdock.keys import check_public_key
+from wasmdock.guest import load_guest, parse_target
 from wasmdock.oci.fields import shown
-from wasmdock.oci.image import Digest, Reference
+from wasmdock.oci.image import Digest
 from wasmdock.oci.layer import list_files
 from wasmdock.oci.layout import verify as verify_layers
-from wasmdock.oci.referrer import IN_TOTO, SPDX, Referrer
+from wasmdock.oci.referrer import IN_TOTO, SPDX
 from wasmdock.pack import extract
-from wasmdock.provenance import check_signature, read_attestation, read_statement
+from wasmdock.provenance import SLSA, check_signature, names, read_attestation, statements_about
 from wasmdock.sbom import crates_of
 from wasmdock.wasm import parse
 
@@ -49,9 +48,8 @@ def sbom(options: argparse.Namespace, context: Context) -> int:
 
 def _attested_sboms(source: Source, context: Context, wanted: Wanted) -> list[bytes]:
     """SPDX documents that were attested with cosign."""
-    statements = map(read_attestation, attested(source, context, wanted))
-    of_this = [each for each in statements if source.image.digest in each.subjects]
-    return [json.dumps(each.predicate.members).encode() for each in of_this if each.predicate_type == _SPDX_PREDICATE]
+    found = map(read_attestation, attested(source, context, wanted))
+    return [json.dumps(each.predicate.members).encode() for each in found if each.predicate_type == _SPDX_PREDICATE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +62,21 @@ class Check:
 
 
 def verify(options: argparse.Namespace, context: Context) -> int:
-    """Check everything that can be checked; exit code 1 where something does not hold."""
+    """Check everything that can be checked; exit code 1 where something does not hold, 2 for a wrong file."""
+    key = read_public_key(options.key) if options.key else b""
+    if options.rebuild:
+        load_guest(options.rebuild)
     wanted = wanted_of(options)
     source = find_image(options.image, context, wanted)
-    about = [each for each in documents(source, context, wanted) if each.artifact_type == IN_TOTO]
-    checks = [_tried("digests", lambda: _digests(source)), _tried("provenance", lambda: _provenance(source, about))]
-    if options.key:
-        checks.append(_tried("signature", lambda: _signature(source, about, read_key(options.key), context, wanted)))
+    about = [each.data for each in documents(source, context, wanted) if each.artifact_type == IN_TOTO]
+    checks = [
+        _tried("digests", lambda: _digests(source)),
+        _tried("provenance", lambda: _provenance(source, about, key)),
+    ]
+    if key:
+        checks.append(_tried("signature", lambda: _signature(source, about, key, context, wanted)))
     if options.rebuild:
-        checks.append(_tried("rebuild", lambda: _rebuild(source, about, options.rebuild, context)))
+        checks.append(_tried("rebuild", lambda: _rebuild(source, about, key, options.rebuild, context)))
     if options.format == "json":
         print(json.dumps([{"check": each.what, "holds": each.holds, "found": each.found} for each in checks]))
     else:
@@ -100,46 +104,51 @@ def _digests(source: Source) -> tuple[bool, str]:
     return True, f"{image.digest}, {len(image.layers) + 2} blobs, program {Digest.of(program)}"
 
 
-def _provenance(source: Source, about: Sequence[Referrer]) -> tuple[bool | None, str]:
-    if not about:
-        return None, "none is attached"
-    statement = read_statement(about[-1].data)
-    if source.image.digest not in statement.subjects:
-        return False, "it is about another image"
-    if Digest.of(extract(source.image)) not in statement.subjects:
+def _provenance(source: Source, about: Sequence[bytes], key: bytes) -> tuple[bool | None, str]:
+    """With a key, only what it signed counts; without, any that is there: who attached it, nobody knows."""
+    found = statements_about(about, source.image.digest, key)
+    if not found:
+        return (None, "none about this image by the key given") if key and about else _without(about)
+    program = Digest.of(extract(source.image))
+    fitting = [each for each in found if program in each.subjects]
+    if not fitting:
         return False, "it is about another program"
-    words = ", ".join(shown(f"{key} {value}", 60) for key, value in list(statement.parameters.items())[:8])
-    return True, f"{words}{', signed' if statement.is_signed else ', not signed'}"
+    words = ", ".join(shown(f"{name} {value}", 60) for name, value in list(fitting[-1].parameters.items())[:8])
+    signed = "signed, not checked (--key)" if fitting[-1].is_signed else "not signed"
+    return True, f"{words}, {'signed by the key given' if key else signed}"
+
+
+def _without(about: Sequence[bytes]) -> tuple[bool | None, str]:
+    """What to say of documents none of which is the image's provenance. Raises ImageError for what is no statement."""
+    kinds = {read_attestation(each).predicate_type for each in about}
+    return (False, "it is about another image") if SLSA in kinds else (None, "none is attached")
 
 
 def _signature(
-    source: Source, about: Sequence[Referrer], key: bytes, context: Context, wanted: Wanted
+    source: Source, about: Sequence[bytes], key: bytes, context: Context, wanted: Wanted
 ) -> tuple[bool, str]:
     """The provenance's own signature, or cosign's, which only a registry keeps."""
-    check_public_key(key)
-    if any(check_signature(each.data, key) for each in about):
+    if statements_about(about, source.image.digest, key):
         return True, "the provenance, by the key given"
-    if wanted.pull != "never" and names_registry(source.reference):
-        from wasmdock.cli.registry import connect
-
-        reference = Reference.parse(source.reference)
-        registry = connect(reference.registry, context, wanted.insecure)
-        if is_signed(registry, reference, source.image.digest, key):
-            return True, "the image, as cosign signs, by the key given"
-        if any(_is_attested(data, source, key) for data in attested(source, context, wanted)):
+    if any(check_signature(each, key) for each in about if names(each, [source.image.digest])):
+        return True, "a statement about the image, by the key given"
+    asked = registry_of(source, context, wanted)
+    if asked:
+        signed = [each for each in standing_for(source, *asked) if is_signed(*asked, each, key)]
+        if signed:
+            what = "the image" if source.image.digest in signed else "the index of the image"
+            return True, f"{what}, as cosign signs, by the key given"
+        if any(check_signature(each, key) for each in attested(source, context, wanted)):
             return True, "an attestation, as cosign attests, by the key given"
     return False, "none by the key given"
 
 
-def _is_attested(envelope: bytes, source: Source, key: bytes) -> bool:
-    return check_signature(envelope, key) and source.image.digest in read_attestation(envelope).subjects
-
-
-def _rebuild(source: Source, about: Sequence[Referrer], folder: Path, context: Context) -> tuple[bool, str]:
+def _rebuild(source: Source, about: Sequence[bytes], key: bytes, folder: Path, context: Context) -> tuple[bool, str]:
     """Build in an empty cache, so that nothing built before is taken for the answer."""
     from wasmdock.cli.toolchain import build_anew
 
-    parameters = read_statement(about[-1].data).parameters if about else {}
+    signed, unchecked = (statements_about(about, source.image.digest, each) for each in (key, b""))
+    parameters = (signed or unchecked)[-1].parameters if unchecked else {}  # only how to build: bytes are compared
     named = parameters.get("target")
     target = parse_target(str(named))[0] if named else None
     with tempfile.TemporaryDirectory(prefix="wasmdock-") as cache:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from wasmdock.cli.context import Context
-from wasmdock.cli.key_file import read_key
+from wasmdock.cli.key_file import read_signing_key
 from wasmdock.cli.progress import progress_of
 from wasmdock.errors import ImageError, RegistryError, UsageError
 from wasmdock.oci import registry_transfer, remote
@@ -28,6 +28,7 @@ _SECRET_CAP = 1 << 16  # bytes of a password or token
 
 def push(options: argparse.Namespace, context: Context) -> int:
     """Send an image, or an index with its images."""
+    key = read_signing_key(options.sign) if options.sign else b""  # a wrong one stops us before anything is sent
     line = context.store.resolve(options.image)
     content = context.store.content(str(line.digest))
     reference = Reference.parse(options.name) if options.name else line.reference
@@ -43,10 +44,10 @@ def push(options: argparse.Namespace, context: Context) -> int:
     images = content.images if isinstance(content, ImageIndex) else (content,)
     about = [referrer for image in images for referrer in context.store.referrers(image.digest)]
     _attach(lambda: push_referrers(registry, reference, about), context)
-    if options.sign:
+    if key:
         from wasmdock.cosign import push_signature
 
-        push_signature(registry, reference, sent.digest, read_key(options.sign))
+        push_signature(registry, reference, sent.digest, key)
     _report_sent(reference, sent, options)
     return 0
 

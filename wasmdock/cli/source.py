@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wasmdock.cli.context import Context
 from wasmdock.cli.values import expanded
 from wasmdock.errors import GuestError, ImageError, UsageError, WasmdockError
-from wasmdock.oci.image import Image, Platform, Reference
+from wasmdock.oci.image import Digest, Image, Platform, Reference
 from wasmdock.wasm_sniff import Form, check_whole, form_of
 
 if TYPE_CHECKING:
@@ -17,15 +17,25 @@ _MOST = 256 << 20  # bytes of a .wasm or .wat file
 _WASM_MAGIC = b"\0asm"
 _TAR_MAGIC = b"ustar"
 _FILES = (".wasm", ".wat", ".tar", ".tar.gz", ".tgz")
+_FROM_REGISTRY = "registry "
 _PATHS = ("/", "./", "../", "~")
 
 
 class Source(NamedTuple):
-    """An image, the name it goes by, and where it was found (for --why)."""
+    """An image, the name it goes by, and where it was found (for --why).
+
+    named is the digest that the name means, an index's where it holds several images; None for files and the engine.
+    """
 
     image: Image
     reference: str
     origin: str
+    named: Digest | None = None
+
+    @property
+    def is_pulled(self) -> bool:
+        """Whether it has just come from a registry."""
+        return self.origin.startswith(_FROM_REGISTRY)
 
 
 class Wanted(NamedTuple):
@@ -90,7 +100,7 @@ def _from_store(text: str, context: Context, wanted: Wanted) -> Source:
     image = context.store.get(str(line.digest), wanted.platforms)
     several = ", ".join(map(str, line.platforms))
     origin = f"the store ({image.platform} of {several})" if several else "the store"
-    return Source(image, line.reference.familiar, origin)
+    return Source(image, line.reference.familiar, origin, line.digest)
 
 
 def _from_registry(reference: Reference, context: Context, wanted: Wanted) -> Source:
@@ -100,7 +110,9 @@ def _from_registry(reference: Reference, context: Context, wanted: Wanted) -> So
     context.say(f"wasmdock: asking {reference.registry} for {reference.repository}")
     line = pull_into_store(reference, context, wanted.platforms, wanted.insecure)
     image = context.store.get(str(line.digest), wanted.platforms)
-    return Source(image, line.reference.familiar, f"registry {reference.registry}")
+    return Source(
+        image, line.reference.familiar, f"{_FROM_REGISTRY}{reference.registry}", reference.digest or line.digest
+    )
 
 
 def _from_engine(text: str, context: Context) -> Source | None:
