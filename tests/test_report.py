@@ -227,6 +227,14 @@ def test_json_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert read_results(path) == RESULTS
 
 
+@pytest.mark.parametrize("name", ["@0@", '\n   "samples": null'])
+def test_name_of_a_case_may_be_any_text(name: str, tmp_path: Path) -> None:
+    results = replace(RESULTS, cases=(case(name, "warm", 1.0), case("b", "warm", 2.0)))
+    path = tmp_path / "results.json"
+    path.write_text(to_json(results))
+    assert read_results(path) == results
+
+
 @pytest.mark.parametrize("results", [RESULTS, Results("nothing", "2026-01-01T00:00:00+00:00", 0, ())])
 def test_json_keeps_to_the_published_schema(results: Results) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="the schema is checked by jsonschema: pip install '.[dev]'")

@@ -11,6 +11,8 @@ from wasmdock.stats import Sample, Summary, summarize_samples
 
 SCHEMA = "wasmdock.bench/1"  # keys are only ever added under one number
 _MOST = 512 << 20
+# A case's own key as json.dumps writes it; no text holds these characters, for a line break in one is written \\n.
+_NO_SAMPLES = '\n   "samples": null'
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +136,15 @@ def to_document(results: Results) -> dict[str, Any]:
 def to_json(results: Results) -> str:
     """The JSON document as text, with a line per sample."""
     document = to_document(results)
-    samples = [case.pop("samples") for case in document["cases"]]
-    for place, case in enumerate(document["cases"]):
-        case["samples"] = f"@{place}@"
-    text = json.dumps(document, indent=1)
-    for place, rows in enumerate(samples):
+    samples = [case["samples"] for case in document["cases"]]
+    for case in document["cases"]:
+        case["samples"] = None
+    first, *rest = json.dumps(document, indent=1).split(_NO_SAMPLES)
+    text = [first]
+    for rows, after in zip(samples, rest, strict=True):
         lines = ",\n    ".join(json.dumps(row) for row in rows)
-        text = text.replace(f'"@{place}@"', f"[\n    {lines}\n   ]" if rows else "[]")
-    return text + "\n"
+        text += [_NO_SAMPLES.replace("null", f"[\n    {lines}\n   ]" if rows else "[]"), after]
+    return "".join(text) + "\n"
 
 
 def schema() -> dict[str, Any]:
