@@ -119,6 +119,14 @@ def test_round_that_slowed_both_cases_cancels_out() -> None:
     assert compared(base, other, paired=False).verdict is Verdict.TOO_NOISY
 
 
+def test_ratio_is_of_the_rounds_that_its_interval_is_of() -> None:
+    base = [Sample(number, 1.0 if number % 2 == 0 else 10.0) for number in range(20)]
+    other = [Sample(number, 2.0 + number / 1000) for number in range(0, 20, 2)]
+    found = compared(base, other)
+    assert found.low <= found.ratio <= found.high
+    assert found.ratio == pytest.approx(2.009)
+
+
 def test_same_seed_gives_the_same_interval() -> None:
     base, other = noisy(1, 20), noisy(2, 20)
     assert compared(base, other, seed=4) == compared(base, other, seed=4)
