@@ -323,12 +323,35 @@ def test_claim_is_confirmed_or_refuted_by_its_figures(holds: list[str], said: st
     assert claims.sentences(claims.read_claims(path), RESULTS) == [said]
 
 
-@pytest.mark.parametrize("text", ["", "[[claim]]", '[[claim]]\ntext = "x"\nholds = []', "claim = 1", "["])
+CLAIM = '[[claim]]\ntext = "x"\nholds = '
+
+
+@pytest.mark.parametrize("text", ["", "[[claim]]", f"{CLAIM}[]", f'{CLAIM}["a <= 5MB"]', "claim = 1", "["])
 def test_claims_that_make_no_sense_are_refused_by_the_files_name(text: str, tmp_path: Path) -> None:
     path = tmp_path / "claims.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=r"claims\.toml"):
         claims.read_claims(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a <= 5MB", "the figure is a time, the limit is a size"),
+        ("a <= 1", "the figure is a time, the limit is a ratio"),
+        ("run of a - a <= 10%", "the figure is a time, the limit is a ratio"),
+        ("size of a <= 1s", "the figure is a size, the limit is a time"),
+        ("a / b <= 5s", "the figure is a ratio, the limit is a time"),
+        ("a / size of b <= 5", "a time and a size have nothing in common"),
+    ],
+)
+def test_budget_of_another_unit_than_its_figure_is_refused(text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        parse_budget(text)
+
+
+def test_budget_of_a_ratio_may_be_a_percentage() -> None:
+    assert judge(parse_budget("size of wasm, in-process / size of native, slim <= 1%"), RESULTS).met
 
 
 @pytest.mark.parametrize("text", ["", "fast", "a < 3", "a <= 3 parsecs", "a / b / c <= 3"])
