@@ -88,6 +88,7 @@ def test_every_form_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
         (("--case", "a=true", "--export", "nowhere/r.json"), 'there is no folder "nowhere"'),
         (("--case", "a=true", "--fail-above", "10%"), "nothing to compare with"),
         (("--case", "a=true", "--rounds", "0"), "not a count"),
+        (("--case", "a=true", "--case", "a=false"), 'adding case "a (warm)": there is one of that name'),
         (("--case", "a=true", "--roads", "moon"), 'there is no "moon"'),
         (("--case", "a=true", "--budget", "a is fast"), "reading budget"),
         (("--resume", "nowhere.json"), "no such file"),

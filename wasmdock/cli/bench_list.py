@@ -10,7 +10,7 @@ from pathlib import Path
 from wasmdock.bench import Case
 from wasmdock.bench_http import Service
 from wasmdock.bench_load import Crowd
-from wasmdock.errors import ImageError, WasmdockError
+from wasmdock.errors import ImageError, UsageError, WasmdockError
 from wasmdock.oci.compression import gzip_bytes
 from wasmdock.oci.image import Image
 from wasmdock.pack import extract
@@ -39,7 +39,12 @@ class Cases:
     cleanups: list[Callable[[], None]] = field(default_factory=list)
 
     def add(self, case: Case) -> None:
-        """Take a case."""
+        """Take a case. Raises UsageError where another is called the same: their samples could not be told apart."""
+        name, start = case.describe.key
+        if any(each.describe.key == (name, start) for each in self.found):
+            raise UsageError(
+                f'adding case "{name} ({start})": there is one of that name', "give each case its own name"
+            )
         self.found.append(case)
 
     def leave_out(self, what: str, error: WasmdockError) -> None:
