@@ -11,8 +11,12 @@ import pytest
 
 from tests.command_line import CommandLine, guest
 from tests.requirements import require_docker
+from wasmdock.bench import Case, Plan
+from wasmdock.cli.bench import COLD_ROUNDS, rarely
 from wasmdock.cli.bench_cases import HOT_RUNS
 from wasmdock.docker import Docker
+from wasmdock.results import CaseResult
+from wasmdock.runtime import Outcome, RunResult
 
 QUICK = ("--case", "a=true", "--case", "b=true", "--warmup", "0")
 
@@ -84,11 +88,11 @@ def test_every_form_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
     [
         ((), "benchmarking nothing"),
         (("--case", "nameless"), "not NAME=WHAT"),
+        (("--case", "a=true", "--case", "a=false"), 'adding case "a (warm)": there is one of that name'),
         (("--case", "a=true", "--export", "r.pdf"), "no such form"),
         (("--case", "a=true", "--export", "nowhere/r.json"), 'there is no folder "nowhere"'),
         (("--case", "a=true", "--fail-above", "10%"), "nothing to compare with"),
         (("--case", "a=true", "--rounds", "0"), "not a count"),
-        (("--case", "a=true", "--case", "a=false"), 'adding case "a (warm)": there is one of that name'),
         (("--case", "a=true", "--roads", "moon"), 'there is no "moon"'),
         (("--case", "a=true", "--budget", "a is fast"), "reading budget"),
         (("--resume", "nowhere.json"), "no such file"),
@@ -100,6 +104,13 @@ def test_senseless_wish_is_refused_before_anything_is_measured(
     done = wasmdock("bench", *args, cwd=tmp_path)
     assert (done.code, done.text) == (2, "")
     assert complaint in done.stderr
+
+
+@pytest.mark.parametrize("rounds", [3, 8, 11, 12, 14, 19, 20, 21, 99])
+def test_ten_rounds_or_more_are_cold_where_there_are_as_many(rounds: int) -> None:
+    cold = Case(CaseResult("a", "wasm", "process", "cold"), lambda: RunResult(Outcome.EXITED, 0))
+    taken = [number for number in range(rounds) if Plan().takes(rarely(cold, rounds), number)]
+    assert min(rounds, COLD_ROUNDS) <= len(taken) < 2 * COLD_ROUNDS
 
 
 @pytest.mark.parametrize("text", [None, "{}", "no JSON"])

@@ -22,7 +22,7 @@ from wasmdock.results import CaseResult, LeftOut, Results, read_results, to_json
 from wasmdock.surroundings import surroundings
 
 ROUNDS = 20
-COLD_ROUNDS = 10  # at most
+COLD_ROUNDS = 10  # at least, where there are as many; below stats.FEWEST_ROUNDS no winner can be named
 COLD_EVERY = 3  # where the time is given instead
 INTERRUPTED = 130
 # The options that say what is measured, not how long or what becomes of it.
@@ -135,7 +135,7 @@ def _measure(
 
     rounds = None if options.time else options.rounds or ROUNDS
     plan = Plan(rounds, options.time, options.warmup, results.seed)
-    chosen = [_rarely(case, rounds) for case in cases.found]
+    chosen = [rarely(case, rounds) for case in cases.found]
     done = {case.key: case for case in earlier.cases} if earlier else {}
     context.say(f"wasmdock: {_announce(cases, results.seed, options)}")
     with live(results, chosen, plan, context) as show:
@@ -203,11 +203,11 @@ def _crowd(results: Results, make: Callable[[], Crowd], limit: int, context: Con
     return replace(results, density=(*results.density, found))
 
 
-def _rarely(case: Case, rounds: int | None) -> Case:
-    """A cold start takes seconds and its differences are large: some ten of them are enough."""
+def rarely(case: Case, rounds: int | None) -> Case:
+    """A cold start takes seconds and its differences are large: ten of them are enough, or a few more."""
     if case.describe.start != "cold":
         return case
-    return replace(case, every=-(-rounds // COLD_ROUNDS) if rounds else COLD_EVERY)
+    return replace(case, every=max(1, rounds // COLD_ROUNDS) if rounds else COLD_EVERY)
 
 
 def _with(results: Results, found: Measured) -> Results:
