@@ -11,6 +11,7 @@ from wasmdock.aside import write_aside
 from wasmdock.bench import Case, Measured, Plan, measure, overhead
 from wasmdock.bench_http import Service, load_test
 from wasmdock.bench_load import CONCURRENCY, Crowd, density, throughput
+from wasmdock.bench_load import INTERRUPTED as BY_CTRL_C
 from wasmdock.bench_memory import weigh
 from wasmdock.cli.bench_cases import find_cases
 from wasmdock.cli.bench_list import Cases, volume_words
@@ -170,6 +171,8 @@ def _load(results: Results, cases: Cases, options: argparse.Namespace, keeper: "
             results = keeper.write(_requests(results, case, service, options.load_time, context))
         for make in cases.crowds if options.density else ():
             results = keeper.write(_crowd(results, make, options.density, context))
+            if results.interrupted:
+                break
     except KeyboardInterrupt:
         return replace(results, interrupted=True)
     return results
@@ -198,6 +201,8 @@ def _crowd(results: Results, make: Callable[[], Crowd], limit: int, context: Con
     crowd = make()
     context.say(f"wasmdock: {crowd.name}, as many as {size(limit)} hold")
     found = density(crowd, limit)
+    if found.ended == BY_CTRL_C:
+        results = replace(results, interrupted=True)
     if len(found.curve) == 1:
         return replace(results, left_out=(*results.left_out, LeftOut(f"{found.name}: density", found.ended)))
     return replace(results, density=(*results.density, found))
