@@ -147,6 +147,65 @@ def test_interrupted_benchmark_is_resumed_without_naming_it(wasmdock: CommandLin
     assert "3 rounds" in wasmdock("bench", "--resume", "--rounds", "3").text
 
 
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        (("--case", "a=echo"), 'detail of "a" was "true", and now is "echo"'),
+        (("--case", "a=true", "--stdin", "/dev/null"), 'what a run is given was "", and now is "--stdin=/dev/null"'),
+    ],
+)
+def test_resuming_with_something_else_is_refused(
+    wasmdock: CommandLine, tmp_path: Path, changed: tuple[str, ...], complaint: str
+) -> None:
+    path = tmp_path / "r.json"
+    before = bench(wasmdock, path, "--case", "a=true", "--rounds", "2")
+    done = wasmdock("bench", *changed, "--rounds", "3", "--resume", path, "--export", path)
+    assert (done.code, json.loads(path.read_text())) == (2, before)
+    assert complaint in done.stderr
+
+
+def test_resuming_on_another_machine_is_refused(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    before = bench(wasmdock, path, "--case", "a=true", "--rounds", "1")
+    path.write_text(json.dumps({**before, "environment": {**before["environment"], "cpu": "Abacus", "load": "9"}}))
+    done = wasmdock("bench", "--resume", path)
+    assert (done.code, done.text) == (2, "")
+    assert 'cpu was "Abacus", and now is "' in done.stderr
+
+
+def test_resuming_with_a_rebuilt_guest_is_refused(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path, copied = tmp_path / "r.json", tmp_path / "copied.wat"
+    copied.write_bytes(guest("hello").read_bytes())
+    args = (copied, "--roads", "process", "--no-cold")
+    assert bench(wasmdock, path, *args, "--rounds", "1")["cases"][0]["digest"]
+    copied.write_bytes(guest("hello").read_bytes().replace(b"ello", b"ullo"))
+    done = wasmdock("bench", *args, "--rounds", "2", "--resume", path)
+    assert done.code == 2
+    assert 'program of "wasm, in-process" was "' in done.stderr
+
+
+def test_case_that_is_not_found_again_is_kept_when_resuming(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    bench(wasmdock, path, *QUICK, "--rounds", "2")
+    after = bench(wasmdock, path, "--case", "c=true", "--rounds", "2", "--resume", path)["cases"]
+    assert {case["name"]: len(case["samples"]) for case in after} == {"c": 2, "a": 2, "b": 2}
+
+
+def test_command_that_is_kept_can_be_given_again(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    args = (guest("hello"), "--arg=--env", "--http-path", "/slow", "--roads", "process", "--no-cold", "--rounds", "1")
+    before = bench(wasmdock, path, *args)["command"]
+    assert {"--arg=--env", "--http-path=/slow"} <= set(before)
+    assert bench(wasmdock, path, "--resume", path, "--rounds", "1")["command"] == before
+
+
+def test_length_given_when_resuming_takes_the_place_of_the_earlier_one(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    bench(wasmdock, path, "--case", "a=true", "--time", "50ms")
+    before = bench(wasmdock, path, "--resume", path, "--rounds", "200")
+    assert (len(before["cases"][0]["samples"]), "--time" in before["command"]) == (200, False)
+
+
 def made_slower(path: Path, factor: float) -> Path:
     document = json.loads(path.read_text())
     for case in document["cases"]:

@@ -31,7 +31,8 @@ class CaseResult:
     `native` or `command`; road is where it ran; start is `cold` (nothing prepared), `warm` (image loaded, code
     compiled) or `hot` (a fresh instance in a running process). sizes are bytes by what they measure (`packed`,
     `unpacked`, `program`, `compiled code`), parts those of each layer and of each section of a Wasm binary; detail
-    is what else is known; dropped says why it was given up. weights are of runs of their own, weighed_by says who
+    is what else is known; digest the SHA-256 of its Wasm program, empty for others; dropped says why it was given up.
+    weights are of runs of their own, weighed_by says who
     counted; a sample's memory is linear memory.
     """
 
@@ -47,6 +48,7 @@ class CaseResult:
     subject: str = ""
     weights: tuple[Weight, ...] = ()
     weighed_by: str = ""
+    digest: str = ""
 
     @property
     def summary(self) -> Summary | None:
@@ -204,6 +206,7 @@ def _case(document: Mapping[str, Any]) -> CaseResult:
         subject=str(document.get("subject", "")),
         weights=tuple(Weight(_bytes(each["peak"]), _bytes(each["steady"])) for each in document.get("weights", ())),
         weighed_by=str(document.get("weighed_by", "")),
+        digest=str(document.get("digest", "")),
     )
 
 

@@ -1,6 +1,7 @@
 """The command line -> cases: an app as Wasm on each road, natively in each base, and the user's own."""
 
 import argparse
+import hashlib
 import os
 import shlex
 import shutil
@@ -21,6 +22,7 @@ from wasmdock.cli.run import nature_of
 from wasmdock.cli.source import Source, find_image
 from wasmdock.errors import UsageError, WasmdockError
 from wasmdock.launch import Nature
+from wasmdock.pack import extract
 from wasmdock.results import CaseResult, LeftOut
 from wasmdock.runtime import RunRequest, RunResult
 
@@ -64,9 +66,11 @@ def _add_subject(
     source = find_image(subject, context)
     before = len(cases.found)
     _add_roads(subject, source, cases, docker, options, context)
-    cases.found[before:] = [
-        replace(case, describe=replace(case.describe, subject=source.reference)) for case in cases.found[before:]
-    ]
+    known = {"wasm": hashlib.sha256(extract(source.image)).hexdigest()} if source.image.platform.is_wasm else {}
+    for place, case in enumerate(cases.found[before:], before):
+        digest = known.get(case.describe.program, "")
+        described = replace(case.describe, subject=source.reference, digest=digest)
+        cases.found[place] = replace(case, describe=described)
 
 
 def _add_roads(
