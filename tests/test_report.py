@@ -11,7 +11,16 @@ import pytest
 from wasmdock import claims
 from wasmdock.budget import judge, parse_budget
 from wasmdock.errors import UsageError
-from wasmdock.report import contrasts, regressions, render_csv, render_markdown, render_text, sentence, sentences
+from wasmdock.report import (
+    contrasts,
+    failures,
+    regressions,
+    render_csv,
+    render_markdown,
+    render_text,
+    sentence,
+    sentences,
+)
 from wasmdock.report_ranking import ranking
 from wasmdock.report_tables import base_name, seconds, size, tables
 from wasmdock.results import (
@@ -275,6 +284,30 @@ def test_regression_beyond_the_allowance_is_found() -> None:
 def test_regression_within_the_allowance_passes() -> None:
     slower = replace(RESULTS, cases=(case("wasm, in-process", "hot", 61e-6),))
     assert regressions(RESULTS, slower, 0.10)[1] == []
+
+
+def failing(of: CaseResult, times: int) -> CaseResult:
+    samples = [replace(each, failure="exit code 1") if each.round < times else each for each in of.samples]
+    return replace(of, samples=tuple(samples))
+
+
+def test_case_that_has_gone_or_fails_now_is_named() -> None:
+    known = [case(name, "warm", 1.0) for name in ("gone", "left", "given up", "failing", "sound")]
+    now = [replace(known[2], samples=(), dropped="no shim"), failing(known[3], 20), failing(known[4], 9)]
+    said = failures(
+        replace(RESULTS, cases=tuple(known)),
+        replace(RESULTS, cases=tuple(now), left_out=(LeftOut("left", "no engine"),)),
+    )
+    assert said == [
+        "gone (warm) is no longer measured: there is no case of that name",
+        "left (warm) is no longer measured: no engine",
+        "given up (warm) is given up now: no shim",
+        "failing (warm) fails now in 20 of 20 runs: exit code 1",
+    ]
+
+
+def test_case_that_never_succeeded_is_not_missed() -> None:
+    assert failures(replace(RESULTS, cases=(failing(case("a", "warm", 1.0), 20),)), RESULTS) == []
 
 
 def test_case_is_held_against_itself_before() -> None:

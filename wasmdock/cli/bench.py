@@ -60,7 +60,11 @@ def bench(options: argparse.Namespace, context: Context) -> int:
         cases.close()
     export([results], options, context)
     code = deliver([results], options, context)
-    return INTERRUPTED if results.interrupted else code
+    if results.interrupted:
+        return INTERRUPTED
+    if not any(case.summary for case in results.cases):
+        raise WasmdockError("benchmarking: no case succeeded", "see above for what became of each")
+    return code
 
 
 def _earlier(options: argparse.Namespace, last: Path) -> Results | None:

@@ -146,7 +146,8 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         "--fail-above",
         type=checked(parse_share),
         metavar="PERCENT",
-        help="exit with 1 where a case became slower by more, such as 10%%",
+        help="exit with 1 where a case became slower by more, such as 10%%, fails or has gone; two runs of the same "
+        "program on a busy machine differ by some percent, so allow 5%% or more (default with --ci: 5%%)",
     )
     parser.add_argument(
         "--budget",
@@ -157,7 +158,9 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         help="exit with 1 where this is not met, such as 'wasm, in-process (hot) <= 100us'",
     )
     parser.add_argument("--claims", type=Path, metavar="FILE.toml", help="say of each claim whether the figures hold")
-    parser.add_argument("--ci", action="store_true", help="print Markdown for a pull request")
+    parser.add_argument(
+        "--ci", action="store_true", help="print Markdown, and hold what there is to hold against: for a pull request"
+    )
 
 
 def parse_names(text: str) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from wasmdock.results import read_results
 
 def report(options: argparse.Namespace, context: Context) -> int:
     """Show the last of the files; with several, each is held against the one before."""
+    if options.baseline is None and len(options.files) > 1:
+        options.baseline = options.files[-2]
     check_exports(options)
     many = [read_results(path) for path in options.files]
-    if options.baseline is None and len(many) > 1:
-        options.baseline = options.files[-2]
     export(many, options, context)
     return deliver(many, options, context)
