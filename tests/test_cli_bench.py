@@ -94,6 +94,9 @@ def test_every_form_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
         (("--case", "a=true", "--fail-above", "10%"), "nothing to compare with"),
         (("--case", "a=true", "--export", "folder.json"), 'exporting "folder.json": that is a folder'),
         (("--case", "a=true", "--ci", "--format", "json"), "printing json with --ci"),
+        (("--case", "a=true", "--case", "b=true", "--base", "c"), "--base one of: a; b"),
+        (("--case", "a=true", "--call", "add"), 'calling "add" of nothing'),
+        ((str(guest("hello")), "--call", "add"), "it is a WASI preview 1 command, and only a library"),
         (("--case", "a=true", "--rounds", "0"), "not a count"),
         (("--case", "a=true", "--roads", "moon"), 'there is no "moon"'),
         (("--case", "a=true", "--budget", "a is fast"), "reading budget"),
@@ -208,6 +211,18 @@ def test_budget_that_is_not_met_is_a_failure(wasmdock: CommandLine) -> None:
     assert done.code == 1
     assert done.text.count("NOT MET") == 1
     assert "budget not met: a <= 1us" in done.stderr
+
+
+def test_command_is_run_as_often_as_possible_and_never_counted(wasmdock: CommandLine, tmp_path: Path) -> None:
+    args = ("--case", "a=true", "--rounds", "1", "--throughput", "--load-time", "50ms", "--density", "10m")
+    found = bench(wasmdock, tmp_path / "r.json", *args)
+    assert {(each["name"], each["failures"]) for each in found["throughput"]} == {("a (warm)", 0)}
+    assert found["left_out"] == [{"what": "a: density", "why": "it ends by itself, and what has ended uses no memory"}]
+
+
+def test_base_that_is_left_out_here_is_no_mistake(wasmdock: CommandLine, tmp_path: Path) -> None:
+    args = ("--case", "a=true", "--case", "mine=image:debian", "--base", "mine", "--rounds", "1")
+    assert [each["what"] for each in bench(wasmdock, tmp_path / "r.json", *args)["left_out"]] == ["mine"]
 
 
 def test_instances_are_counted_until_memory_is_used(wasmdock: CommandLine, tmp_path: Path) -> None:

@@ -86,3 +86,10 @@ def test_case_that_has_gone_is_a_regression(wasmdock: CommandLine, tmp_path: Pat
 def test_case_that_has_gone_is_told_without_a_gate_too(wasmdock: CommandLine, tmp_path: Path, old: Path) -> None:
     done = wasmdock("report", written(tmp_path / "new.json", OLD, name="renamed"), "--baseline", old)
     assert (done.code, "a (warm) is no longer measured" in done.text) == (0, True)
+
+
+def test_base_that_is_no_case_is_refused(wasmdock: CommandLine, old: Path) -> None:
+    done = wasmdock("report", old, "--base", "c")
+    assert (done.code, done.text) == (2, "")
+    assert 'comparing with "c": there is no such case' in done.stderr
+    assert "--base one of: a; b" in done.stderr

@@ -16,7 +16,7 @@ from wasmdock.bench_load import INTERRUPTED as BY_CTRL_C
 from wasmdock.bench_memory import weigh
 from wasmdock.cli.bench_cases import find_cases
 from wasmdock.cli.bench_list import Cases, volume_words
-from wasmdock.cli.bench_output import check_exports, deliver, export
+from wasmdock.cli.bench_output import check_base, check_exports, deliver, export
 from wasmdock.cli.context import Context
 from wasmdock.errors import UsageError, WasmdockError
 from wasmdock.report_tables import size
@@ -50,6 +50,7 @@ def bench(options: argparse.Namespace, context: Context) -> int:
         results = _start(options, cases, seed, context)
         if earlier:
             results = _going_on(results, earlier)
+        check_base(options.base, results)
         keeper = _Keeper(results, options, last)
         results = _measure(results, cases, options, earlier, keeper, context)
         if not results.interrupted:
@@ -144,8 +145,12 @@ def _start(options: argparse.Namespace, cases: Cases, seed: int, context: Contex
         command=_command(options, seed),
         overhead=overhead(),
         environment={**surroundings(), **cases.engine, "wasmtime": _wasmtime(described)},
-        left_out=tuple(cases.left_out),
+        left_out=(*cases.left_out, *_crowdless(cases, options)),
     )
+
+
+def _crowdless(cases: Cases, options: argparse.Namespace) -> list[LeftOut]:
+    return [LeftOut(f"{name}: density", why) for name, why in cases.crowdless.items() if options.density]
 
 
 def _subject(text: str) -> str:

@@ -46,6 +46,13 @@ def check_exports(options: argparse.Namespace) -> None:
     _check_gate(options)
 
 
+def check_base(base: str, results: Results) -> None:
+    """Complain about a --base that is no case; one that this machine cannot measure is said to be left out."""
+    names = list(dict.fromkeys(case.name for case in results.cases))
+    if base and base not in [*names, *(each.what for each in results.left_out)]:
+        raise UsageError(f'comparing with "{base}": there is no such case', f"--base one of: {'; '.join(names)}")
+
+
 def _check_gate(options: argparse.Namespace) -> None:
     """What it is held against can be read; --ci with a baseline is a gate."""
     if options.ci and options.format in ("json", "csv"):

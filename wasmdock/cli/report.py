@@ -2,7 +2,7 @@
 
 import argparse
 
-from wasmdock.cli.bench_output import check_exports, deliver, export
+from wasmdock.cli.bench_output import check_base, check_exports, deliver, export
 from wasmdock.cli.context import Context
 from wasmdock.results import read_results
 
@@ -13,5 +13,6 @@ def report(options: argparse.Namespace, context: Context) -> int:
         options.baseline = options.files[-2]
     check_exports(options)
     many = [read_results(path) for path in options.files]
+    check_base(options.base, many[-1])
     export(many, options, context)
     return deliver(many, options, context)
