@@ -1,11 +1,12 @@
 """wasmdock report as users meet it: each benchmark held against an earlier one, and when that is a failure."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.command_line import CommandLine
-from wasmdock.results import CaseResult, Results, to_json
+from wasmdock.results import CaseResult, Results, from_document, read_results, to_json
 from wasmdock.stats import Sample
 
 OLD = 1.0
@@ -36,6 +37,13 @@ def test_report_of_no_results_is_refused_by_the_files_name(
     done = wasmdock("report", path)
     assert (done.code, done.text) == (2, "")
     assert done.stderr.startswith(f'wasmdock: reading results "{path}": ')
+
+
+def test_results_of_before_programs_had_a_digest_are_read(old: Path) -> None:
+    document = json.loads(old.read_text())
+    for case in document["cases"]:
+        del case["digest"]
+    assert from_document(document) == read_results(old)
 
 
 def test_gate_fails_on_a_regression_and_says_which(wasmdock: CommandLine, tmp_path: Path, old: Path) -> None:

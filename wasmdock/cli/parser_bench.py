@@ -165,7 +165,7 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--claims", type=Path, metavar="FILE.toml", help="say of each claim whether the figures hold")
     parser.add_argument(
-        "--ci", action="store_true", help="print Markdown, and hold what there is to hold against: for a pull request"
+        "--ci", action="store_true", help="for a pull request: print Markdown, and be a gate where there is a baseline"
     )
 
 
