@@ -206,6 +206,25 @@ def test_resuming_goes_on_after_the_last_round() -> None:
     assert [sample.seconds for sample in found.samples[:2]] == [0.1, 0.2]
 
 
+def test_resuming_finishes_the_round_that_ctrl_c_cut_short() -> None:
+    clock, log = FakeClock(), list[str]()
+    stopped = FakeRuntime(clock, answers=[FINE, FINE, KeyboardInterrupt(), FINE], name="stopped", log=log)
+    cases = [case_of(FakeRuntime(clock, name="first", log=log), repeat=2), case_of(stopped, repeat=2)]
+    plan = Plan(rounds=3, warmup=0, seed=3)
+    cut = measure(cases, plan, clock=clock)
+    whole = measure(cases, plan, earlier={case.key: case for case in cut.cases}, clock=clock).cases
+    assert cut.interrupted
+    assert [[sample.round for sample in case.samples] for case in whole] == [[0, 0, 1, 1, 2, 2]] * 2
+
+
+def test_resuming_measures_a_case_that_is_new_in_all_rounds() -> None:
+    clock = FakeClock()
+    known = CaseResult("known", "wasm", "process", "warm", samples=(Sample(0, 0.1), Sample(1, 0.2)))
+    cases = [case_of(FakeRuntime(clock, name=name)) for name in ("known", "new")]
+    found = measure(cases, Plan(rounds=2, warmup=0), earlier={known.key: known}, clock=clock).cases
+    assert [[sample.round for sample in case.samples] for case in found] == [[0, 1], [0, 1]]
+
+
 def test_samples_and_rounds_are_told_as_they_come() -> None:
     samples: list[Sample] = []
     rounds: list[tuple[int, int]] = []

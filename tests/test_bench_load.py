@@ -1,13 +1,19 @@
 """Throughput counts what ended well in the time it took; density starts until memory is used, and ends them all."""
 
+import os
 import threading
+from pathlib import Path
 
 import pytest
 
 from wasmdock.bench import Case
 from wasmdock.bench_load import Stop, density, per_instance, throughput
+from wasmdock.cli.bench import bench
+from wasmdock.cli.bench_list import Cases
+from wasmdock.cli.context import Context
+from wasmdock.cli.parser import build_parser
 from wasmdock.errors import UnavailableError
-from wasmdock.results import CaseResult
+from wasmdock.results import CaseResult, read_results
 from wasmdock.runtime import Outcome, RunResult
 
 DESCRIBE = CaseResult("case", "wasm", "process", "hot")
@@ -18,12 +24,13 @@ class FakeCrowd:
 
     name = "crowd"
 
-    def __init__(self, most: int = 1000, fails: int | None = None) -> None:
+    def __init__(self, most: int = 1000, fails: int | None = None, by: BaseException | None = None) -> None:
         self.most, self.fails, self.alive, self.highest = most, fails, 0, 0
+        self.by = by or UnavailableError("no address space left")
 
     def start(self) -> Stop:
         if self.alive == self.fails:
-            raise UnavailableError("no address space left")
+            raise self.by
         self.alive += 1
         self.highest = max(self.highest, self.alive)
         return self.stop
@@ -54,6 +61,19 @@ def test_density_says_what_ended_it_early_and_keeps_the_curve() -> None:
     crowd = FakeCrowd(fails=7)
     found = density(crowd, limit=10_000)
     assert (found.curve[-1][:2], found.ended, crowd.alive) == ((7, 700), "no address space left", 0)
+
+
+def test_ctrl_c_during_density_keeps_the_curve_and_measures_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, never = tmp_path / "r.json", FakeCrowd()
+    argv = ["bench", "--case", "a=true", "--density", "1m", "--export", str(path)]
+    cases = Cases(crowds=[lambda: FakeCrowd(fails=7, by=KeyboardInterrupt()), lambda: never])
+    monkeypatch.setattr("wasmdock.cli.bench.find_cases", lambda _options, _context: cases)
+    code = bench(build_parser(argv).parse_args(argv), Context(os.environ))
+    found = read_results(path)
+    assert (code, found.interrupted, never.highest) == (130, True, 0)
+    assert [each.curve[-1][:2] for each in found.density] == [(7, 700)]
 
 
 def test_density_of_nothing_has_no_point_but_the_first() -> None:

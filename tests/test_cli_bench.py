@@ -1,4 +1,4 @@
-"""wasmdock bench and report as users meet them: what is printed, exported, resumed, and when they fail."""
+"""wasmdock bench as users meet it: what is printed, exported, resumed, and when it fails."""
 
 import json
 import os
@@ -11,8 +11,12 @@ import pytest
 
 from tests.command_line import CommandLine, guest
 from tests.requirements import require_docker
+from wasmdock.bench import Case, Plan
+from wasmdock.cli.bench import COLD_ROUNDS, rarely
 from wasmdock.cli.bench_cases import HOT_RUNS
 from wasmdock.docker import Docker
+from wasmdock.results import CaseResult
+from wasmdock.runtime import Outcome, RunResult
 
 QUICK = ("--case", "a=true", "--case", "b=true", "--warmup", "0")
 
@@ -84,9 +88,15 @@ def test_every_form_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
     [
         ((), "benchmarking nothing"),
         (("--case", "nameless"), "not NAME=WHAT"),
+        (("--case", "a=true", "--case", "a=false"), 'adding case "a (warm)": there is one of that name'),
         (("--case", "a=true", "--export", "r.pdf"), "no such form"),
         (("--case", "a=true", "--export", "nowhere/r.json"), 'there is no folder "nowhere"'),
         (("--case", "a=true", "--fail-above", "10%"), "nothing to compare with"),
+        (("--case", "a=true", "--export", "folder.json"), 'exporting "folder.json": that is a folder'),
+        (("--case", "a=true", "--ci", "--format", "json"), "printing json with --ci"),
+        (("--case", "a=true", "--case", "b=true", "--base", "c"), "--base one of: a; b"),
+        (("--case", "a=true", "--call", "add"), 'calling "add" of nothing'),
+        ((str(guest("hello")), "--call", "add"), "it is a WASI preview 1 command, and only a library"),
         (("--case", "a=true", "--rounds", "0"), "not a count"),
         (("--case", "a=true", "--roads", "moon"), 'there is no "moon"'),
         (("--case", "a=true", "--budget", "a is fast"), "reading budget"),
@@ -96,21 +106,17 @@ def test_every_form_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
 def test_senseless_wish_is_refused_before_anything_is_measured(
     wasmdock: CommandLine, tmp_path: Path, args: tuple[str, ...], complaint: str
 ) -> None:
+    (tmp_path / "folder.json").mkdir()
     done = wasmdock("bench", *args, cwd=tmp_path)
     assert (done.code, done.text) == (2, "")
     assert complaint in done.stderr
 
 
-@pytest.mark.parametrize("text", [None, "{}", "no JSON"])
-def test_report_of_no_results_is_refused_by_the_files_name(
-    wasmdock: CommandLine, tmp_path: Path, text: str | None
-) -> None:
-    path = tmp_path / "r.json"
-    if text is not None:
-        path.write_text(text)
-    done = wasmdock("report", path)
-    assert (done.code, done.text) == (2, "")
-    assert done.stderr.startswith(f'wasmdock: reading results "{path}": ')
+@pytest.mark.parametrize("rounds", [3, 8, 11, 12, 14, 19, 20, 21, 99])
+def test_ten_rounds_or_more_are_cold_where_there_are_as_many(rounds: int) -> None:
+    cold = Case(CaseResult("a", "wasm", "process", "cold"), lambda: RunResult(Outcome.EXITED, 0))
+    taken = [number for number in range(rounds) if Plan().takes(rarely(cold, rounds), number)]
+    assert min(rounds, COLD_ROUNDS) <= len(taken) < 2 * COLD_ROUNDS
 
 
 def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(wasmdock: CommandLine, tmp_path: Path) -> None:
@@ -135,32 +141,69 @@ def test_interrupted_benchmark_is_resumed_without_naming_it(wasmdock: CommandLin
     assert "3 rounds" in wasmdock("bench", "--resume", "--rounds", "3").text
 
 
-def made_slower(path: Path, factor: float) -> Path:
-    document = json.loads(path.read_text())
-    for case in document["cases"]:
-        for each in case["samples"]:
-            each["seconds"] *= factor
-    slower = path.with_name("slower.json")
-    slower.write_text(json.dumps(document))
-    return slower
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        (("--case", "a=echo"), 'detail of "a" was "true", and now is "echo"'),
+        (("--case", "a=true", "--stdin", "/dev/null"), 'what a run is given was "", and now is "--stdin=/dev/null"'),
+    ],
+)
+def test_resuming_with_something_else_is_refused(
+    wasmdock: CommandLine, tmp_path: Path, changed: tuple[str, ...], complaint: str
+) -> None:
+    path = tmp_path / "r.json"
+    before = bench(wasmdock, path, "--case", "a=true", "--rounds", "2")
+    done = wasmdock("bench", *changed, "--rounds", "3", "--resume", path, "--export", path)
+    assert (done.code, json.loads(path.read_text())) == (2, before)
+    assert complaint in done.stderr
 
 
-def test_ci_fails_on_a_regression_and_says_which(wasmdock: CommandLine, tmp_path: Path) -> None:
-    old = tmp_path / "old.json"
-    bench(wasmdock, old, *QUICK, "--rounds", "10")
-    new = made_slower(old, 1000.0)
-    done = wasmdock("report", new, "--baseline", old, "--fail-above", "10%", "--ci")
-    assert done.code == 1
-    assert "slower than allowed: a (warm) is 1,000 times slower" in done.stderr
-    assert "| case | median |" in done.text
-    assert wasmdock("report", old, "--baseline", old, "--fail-above", "10%", "--ci").code == 0
+def test_resuming_on_another_machine_is_refused(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    before = bench(wasmdock, path, "--case", "a=true", "--rounds", "1")
+    path.write_text(json.dumps({**before, "environment": {**before["environment"], "cpu": "Abacus", "load": "9"}}))
+    done = wasmdock("bench", "--resume", path)
+    assert (done.code, done.text) == (2, "")
+    assert 'cpu was "Abacus", and now is "' in done.stderr
 
 
-def test_report_holds_each_file_against_the_one_before(wasmdock: CommandLine, tmp_path: Path) -> None:
-    old = tmp_path / "old.json"
-    bench(wasmdock, old, *QUICK, "--rounds", "10")
-    done = wasmdock("report", old, made_slower(old, 1000.0))
-    assert "a (warm) is 1,000 times slower" in done.text
+def test_resuming_with_a_rebuilt_guest_is_refused(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path, copied = tmp_path / "r.json", tmp_path / "copied.wat"
+    copied.write_bytes(guest("hello").read_bytes())
+    args = (copied, "--roads", "process", "--no-cold")
+    assert bench(wasmdock, path, *args, "--rounds", "1")["cases"][0]["digest"]
+    copied.write_bytes(guest("hello").read_bytes().replace(b"ello", b"ullo"))
+    done = wasmdock("bench", *args, "--rounds", "2", "--resume", path)
+    assert done.code == 2
+    assert 'program of "wasm, in-process" was "' in done.stderr
+
+
+def test_case_that_is_not_found_again_is_kept_when_resuming(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    bench(wasmdock, path, *QUICK, "--rounds", "2")
+    after = bench(wasmdock, path, "--case", "c=true", "--rounds", "2", "--resume", path)["cases"]
+    assert {case["name"]: len(case["samples"]) for case in after} == {"c": 2, "a": 2, "b": 2}
+
+
+def test_command_that_is_kept_can_be_given_again(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    args = (guest("hello"), "--arg=--env", "--http-path", "/slow", "--roads", "process", "--no-cold", "--rounds", "1")
+    before = bench(wasmdock, path, *args)["command"]
+    assert {"--arg=--env", "--http-path=/slow"} <= set(before)
+    assert bench(wasmdock, path, "--resume", path, "--rounds", "1")["command"] == before
+
+
+def test_length_given_when_resuming_takes_the_place_of_the_earlier_one(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    bench(wasmdock, path, "--case", "a=true", "--time", "50ms")
+    before = bench(wasmdock, path, "--resume", path, "--rounds", "200")
+    assert (len(before["cases"][0]["samples"]), "--time" in before["command"]) == (200, False)
+
+
+def test_benchmark_in_which_nothing_succeeds_is_a_failure(wasmdock: CommandLine) -> None:
+    done = wasmdock("bench", "--case", "a=false", "--case", "n=nosuchprogram", "--rounds", "4")
+    assert (done.code, "a (warm) was given up: exit code 1" in done.text) == (1, True)
+    assert "benchmarking: no case succeeded" in done.stderr
 
 
 def test_budget_that_is_not_met_is_a_failure(wasmdock: CommandLine) -> None:
@@ -168,6 +211,18 @@ def test_budget_that_is_not_met_is_a_failure(wasmdock: CommandLine) -> None:
     assert done.code == 1
     assert done.text.count("NOT MET") == 1
     assert "budget not met: a <= 1us" in done.stderr
+
+
+def test_command_is_run_as_often_as_possible_and_never_counted(wasmdock: CommandLine, tmp_path: Path) -> None:
+    args = ("--case", "a=true", "--rounds", "1", "--throughput", "--load-time", "50ms", "--density", "10m")
+    found = bench(wasmdock, tmp_path / "r.json", *args)
+    assert {(each["name"], each["failures"]) for each in found["throughput"]} == {("a (warm)", 0)}
+    assert found["left_out"] == [{"what": "a: density", "why": "it ends by itself, and what has ended uses no memory"}]
+
+
+def test_base_that_is_left_out_here_is_no_mistake(wasmdock: CommandLine, tmp_path: Path) -> None:
+    args = ("--case", "a=true", "--case", "mine=image:debian", "--base", "mine", "--rounds", "1")
+    assert [each["what"] for each in bench(wasmdock, tmp_path / "r.json", *args)["left_out"]] == ["mine"]
 
 
 def test_instances_are_counted_until_memory_is_used(wasmdock: CommandLine, tmp_path: Path) -> None:
@@ -198,10 +253,10 @@ def test_image_of_the_users_own_is_a_case_with_its_phases(wasmdock: CommandLine,
 def test_wasm_container_tells_its_own_steps_and_its_memory(wasmdock: CommandLine, tmp_path: Path) -> None:
     engine, path = require_docker(), tmp_path / "r.json"
     done = wasmdock("bench", guest("hello"), "--roads", "docker", "--rounds", "2", "--export", path, DOCKER_HOST=engine)
-    assert done.code == 0, done.stderr
     document = json.loads(path.read_text())
     if not document["cases"]:
         pytest.skip(f"the engine runs no Wasm: {document['left_out']}")
+    assert done.code == 0, done.stderr
     warm, cold = document["cases"]
     assert [each["failure"] for case in (warm, cold) for each in case["samples"]] == [""] * 4
     phases = warm["samples"][0]["phases"]

@@ -11,7 +11,16 @@ import pytest
 from wasmdock import claims
 from wasmdock.budget import judge, parse_budget
 from wasmdock.errors import UsageError
-from wasmdock.report import contrasts, regressions, render_csv, render_markdown, render_text, sentence, sentences
+from wasmdock.report import (
+    contrasts,
+    failures,
+    regressions,
+    render_csv,
+    render_markdown,
+    render_text,
+    sentence,
+    sentences,
+)
 from wasmdock.report_ranking import ranking
 from wasmdock.report_tables import base_name, seconds, size, tables
 from wasmdock.results import (
@@ -227,6 +236,14 @@ def test_json_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert read_results(path) == RESULTS
 
 
+@pytest.mark.parametrize("name", ["@0@", '\n   "samples": null'])
+def test_name_of_a_case_may_be_any_text(name: str, tmp_path: Path) -> None:
+    results = replace(RESULTS, cases=(case(name, "warm", 1.0), case("b", "warm", 2.0)))
+    path = tmp_path / "results.json"
+    path.write_text(to_json(results))
+    assert read_results(path) == results
+
+
 @pytest.mark.parametrize("results", [RESULTS, Results("nothing", "2026-01-01T00:00:00+00:00", 0, ())])
 def test_json_keeps_to_the_published_schema(results: Results) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="the schema is checked by jsonschema: pip install '.[dev]'")
@@ -267,6 +284,30 @@ def test_regression_beyond_the_allowance_is_found() -> None:
 def test_regression_within_the_allowance_passes() -> None:
     slower = replace(RESULTS, cases=(case("wasm, in-process", "hot", 61e-6),))
     assert regressions(RESULTS, slower, 0.10)[1] == []
+
+
+def failing(of: CaseResult, times: int) -> CaseResult:
+    samples = [replace(each, failure="exit code 1") if each.round < times else each for each in of.samples]
+    return replace(of, samples=tuple(samples))
+
+
+def test_case_that_has_gone_or_fails_now_is_named() -> None:
+    known = [case(name, "warm", 1.0) for name in ("gone", "left", "given up", "failing", "sound")]
+    now = [replace(known[2], samples=(), dropped="no shim"), failing(known[3], 20), failing(known[4], 9)]
+    said = failures(
+        replace(RESULTS, cases=tuple(known)),
+        replace(RESULTS, cases=tuple(now), left_out=(LeftOut("left", "no engine"),)),
+    )
+    assert said == [
+        "gone (warm) is no longer measured: there is no case of that name",
+        "left (warm) is no longer measured: no engine",
+        "given up (warm) is given up now: no shim",
+        "failing (warm) fails now in 20 of 20 runs: exit code 1",
+    ]
+
+
+def test_case_that_never_succeeded_is_not_missed() -> None:
+    assert failures(replace(RESULTS, cases=(failing(case("a", "warm", 1.0), 20),)), RESULTS) == []
 
 
 def test_case_is_held_against_itself_before() -> None:
@@ -315,12 +356,35 @@ def test_claim_is_confirmed_or_refuted_by_its_figures(holds: list[str], said: st
     assert claims.sentences(claims.read_claims(path), RESULTS) == [said]
 
 
-@pytest.mark.parametrize("text", ["", "[[claim]]", '[[claim]]\ntext = "x"\nholds = []', "claim = 1", "["])
+CLAIM = '[[claim]]\ntext = "x"\nholds = '
+
+
+@pytest.mark.parametrize("text", ["", "[[claim]]", f"{CLAIM}[]", f'{CLAIM}["a <= 5MB"]', "claim = 1", "["])
 def test_claims_that_make_no_sense_are_refused_by_the_files_name(text: str, tmp_path: Path) -> None:
     path = tmp_path / "claims.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=r"claims\.toml"):
         claims.read_claims(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a <= 5MB", "the figure is a time, the limit is a size"),
+        ("a <= 1", "the figure is a time, the limit is a ratio"),
+        ("run of a - a <= 10%", "the figure is a time, the limit is a ratio"),
+        ("size of a <= 1s", "the figure is a size, the limit is a time"),
+        ("a / b <= 5s", "the figure is a ratio, the limit is a time"),
+        ("a / size of b <= 5", "a time and a size have nothing in common"),
+    ],
+)
+def test_budget_of_another_unit_than_its_figure_is_refused(text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        parse_budget(text)
+
+
+def test_budget_of_a_ratio_may_be_a_percentage() -> None:
+    assert judge(parse_budget("size of wasm, in-process / size of native, slim <= 1%"), RESULTS).met
 
 
 @pytest.mark.parametrize("text", ["", "fast", "a < 3", "a <= 3 parsecs", "a / b / c <= 3"])

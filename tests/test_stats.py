@@ -1,5 +1,6 @@
 """Numbers are summed up without losing any, and a winner is named only where the noise allows it."""
 
+import math
 import random
 from collections import Counter
 
@@ -86,6 +87,17 @@ def test_identical_cases_differ_in_at_most_5_of_100_noisy_benchmarks() -> None:
     assert verdicts(1.0, 40)[Verdict.NO_DIFFERENCE] >= 95
 
 
+@pytest.mark.parametrize(("effect", "rounds"), [(1.2, 20), (1.1, 30)])
+def test_larger_difference_needs_fewer_rounds(effect: float, rounds: int) -> None:
+    assert verdicts(effect, rounds)[Verdict.SLOWER] >= 95
+
+
+def test_identical_cases_may_be_too_noisy_in_20_rounds_but_rarely_have_a_winner() -> None:
+    found = verdicts(1.0, 20)
+    assert found[Verdict.NO_DIFFERENCE] >= 85
+    assert found[Verdict.SLOWER] + found[Verdict.FASTER] <= 5
+
+
 def test_5_percent_slower_is_found_with_enough_rounds() -> None:
     assert verdicts(1.05, 100)[Verdict.SLOWER] >= 95
 
@@ -117,6 +129,31 @@ def test_round_that_slowed_both_cases_cancels_out() -> None:
     other = [Sample(number, wave * 1.2) for number, wave in enumerate(waves)]
     assert compared(base, other).verdict is Verdict.SLOWER
     assert compared(base, other, paired=False).verdict is Verdict.TOO_NOISY
+
+
+def drifting(seed: int, rounds: int) -> list[Sample]:
+    """Samples that vary by 5 % in waves: each is like the one before it."""
+    chance = random.Random(seed)
+    state, samples = chance.gauss(0, 0.05), []
+    for number in range(rounds):
+        state = 0.8 * state + 0.6 * chance.gauss(0, 0.05)
+        samples.append(Sample(number, math.exp(state)))
+    return samples
+
+
+def test_two_runs_that_drift_apart_are_rarely_5_percent_apart() -> None:
+    pairs = [(drifting(2 * seed, 20), drifting(2 * seed + 1, 20)) for seed in range(100)]
+    lows = [compared(before, now, paired=False).low for before, now in pairs]
+    assert sum(low > 1 for low in lows) > 5
+    assert sum(low > 1.05 for low in lows) <= 2
+
+
+def test_ratio_is_of_the_rounds_that_its_interval_is_of() -> None:
+    base = [Sample(number, 1.0 if number % 2 == 0 else 10.0) for number in range(20)]
+    other = [Sample(number, 2.0 + number / 1000) for number in range(0, 20, 2)]
+    found = compared(base, other)
+    assert found.low <= found.ratio <= found.high
+    assert found.ratio == pytest.approx(2.009)
 
 
 def test_same_seed_gives_the_same_interval() -> None:

@@ -3,6 +3,7 @@
 import gc
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -140,6 +141,18 @@ class _Track:
     dropped: str = ""
     output: bytes | None = None
     in_a_row: int = 0
+    had: Counter[int] = field(default_factory=Counter)  # runs of each round in earlier results
+
+    def go_on(self, known: CaseResult) -> None:
+        """Take over what was measured earlier."""
+        self.samples.extend(known.samples)
+        self.had.update(sample.round for sample in known.samples)
+
+    def left(self, plan: Plan, number: int) -> int:
+        """How many runs a round has for it: none, all, or the rest of a round that Ctrl-C cut short."""
+        if self.dropped or not plan.takes(self.case, number):
+            return 0
+        return max(0, self.case.repeat - self.had[number])
 
     def result(self) -> CaseResult:
         return replace(self.case.describe, samples=tuple(self.samples), dropped=self.dropped)
@@ -164,14 +177,14 @@ def measure(
 ) -> Measured:
     """Measure the cases, interleaved. Nothing is lost: failures are samples, Ctrl-C keeps what came before.
 
-    earlier are results to go on from, by case key: their rounds count as done. A case that cannot be prepared, or
-    that fails three times in a row without one success, is dropped with the reason.
+    earlier are results to go on from, by case key: each case does the rounds that it lacks, a new one all of them. A
+    case that cannot be prepared, or that fails three times in a row without one success, is dropped with the reason.
     """
     tracks = [_Track(case) for case in cases]
     for track in tracks:
-        known = (earlier or {}).get(track.case.describe.key)
-        track.samples.extend(known.samples if known else ())
-    done = max((sample.round + 1 for track in tracks for sample in track.samples), default=0)
+        if known := (earlier or {}).get(track.case.describe.key):
+            track.go_on(known)
+    done = _first_open(tracks, plan)
     collecting = gc.isenabled()
     gc.disable()  # a collection in the middle of one sample and not of the next is noise of ours
     try:
@@ -212,15 +225,21 @@ def _prepare(tracks: Sequence[_Track]) -> None:
             track.dropped = error.message
 
 
+def _first_open(tracks: Sequence[_Track], plan: Plan) -> int:
+    """The first round that has a run for any of them."""
+    after = max((number + 1 for track in tracks for number in track.had), default=0)
+    return next((number for number in range(after) if any(track.left(plan, number) for track in tracks)), after)
+
+
 def _round(tracks: Sequence[_Track], plan: Plan, number: int, clock: Clock, on_sample: OnSample | None = None) -> None:
     if number % _COLLECT_EVERY == 0:
         gc.collect()
         time.sleep(_REST)
     for place in plan.order(number, len(tracks)):
         track = tracks[place]
-        if plan.takes(track.case, number) and not track.dropped:
+        if left := track.left(plan, number):
             _lead(track.case)
-        for _ in range(track.case.repeat if plan.takes(track.case, number) else 0):
+        for _ in range(left):
             if track.dropped:
                 break
             sample = _sample(track, number, clock)

@@ -14,6 +14,7 @@ from wasmdock.stats import quantile
 
 CONCURRENCY = (1, 2, 8, 32)
 SECONDS = 5.0
+INTERRUPTED = "interrupted"  # what Density.ended says of Ctrl-C
 _STEPS_PER_DOUBLING = 4  # points of a density curve
 
 
@@ -83,7 +84,8 @@ def _keep_running(case: Case, until: float, clock: Clock, taken: list[float], fa
 def density(crowd: Crowd, limit: int, clock: Clock = time.perf_counter) -> Density:
     """Start instances until they use `limit` bytes, `crowd.most` are alive or no more can be had; then end them all.
 
-    The curve has four points for each doubling; its seconds are those that starting took.
+    The curve has four points for each doubling; its seconds are those that starting took. Ctrl-C ends it with the
+    curve as far as it came, `ended` being INTERRUPTED.
     """
     stops: list[Stop] = []
     before, starting = crowd.used(), 0.0
@@ -102,7 +104,7 @@ def density(crowd: Crowd, limit: int, clock: Clock = time.perf_counter) -> Densi
         if len(stops) > curve[-1][0]:
             curve.append((len(stops), max(0, crowd.used() - before), starting))
     except KeyboardInterrupt:
-        ended = "interrupted"
+        ended = INTERRUPTED
     finally:
         for stop in stops:
             stop()

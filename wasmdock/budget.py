@@ -12,10 +12,12 @@ from wasmdock.results import CaseResult, Results
 _FORM = re.compile(r"(?P<figure>.+?)\s*(?P<sign><=|>=)\s*(?P<limit>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z%]*)")
 _SIZES: Mapping[str, str] = {"size": "packed", "unpacked size": "unpacked", "program size": "program"}
 _TERM = re.compile(rf"(?:(?P<what>{'|'.join([*_SIZES, *PHASES])}) of )?(?P<name>.+?)(?: \((?P<start>cold|warm|hot)\))?")
-_UNITS: Mapping[str, float] = dict(
-    [("", 1.0), ("%", 0.01), ("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0)]
-    + [("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)]
-)
+_TIME, _BYTES, _RATIO = "a time", "a size", "a ratio"
+_UNITS: Mapping[str, Mapping[str, float]] = {
+    _RATIO: {"": 1.0, "%": 0.01},
+    _TIME: {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0},
+    _BYTES: {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9},
+}
 _SIGNS: Mapping[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge}
 _HINT = "write --budget 'wasm, in-process (hot) <= 100us' or --budget 'size of A / size of B >= 500'"
 
@@ -35,6 +37,11 @@ class Term:
     def is_size(self) -> bool:
         """Whether it is bytes."""
         return self.what in _SIZES.values()
+
+    @property
+    def kind(self) -> str:
+        """What it may be held against: `a size` or `a time`."""
+        return _BYTES if self.is_size else _TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +66,23 @@ class Judged:
 
 
 def parse_budget(text: str) -> Budget:
-    """Read one budget. Raises UsageError."""
-    match = _FORM.fullmatch(text.strip())
-    if match is None or match["unit"] not in _UNITS:
-        raise UsageError(f'reading budget "{text}": not FIGURE <= LIMIT or FIGURE >= LIMIT', _HINT)
+    """Read one budget. Raises UsageError, also where figure and limit are of different kinds."""
+    doing, match = f'reading budget "{text}"', _FORM.fullmatch(text.strip())
+    kind = next((kind for kind, units in _UNITS.items() if match and match["unit"] in units), None)
+    if match is None or kind is None:
+        raise UsageError(f"{doing}: not FIGURE <= LIMIT or FIGURE >= LIMIT", _HINT)
     parts = re.split(r" ([/-]) ", match["figure"])
     if len(parts) not in (1, 3):
-        raise UsageError(f'reading budget "{text}": more than two terms', _HINT)
-    second = _term(parts[2]) if len(parts) == 3 else None
-    limit = float(match["limit"]) * _UNITS[match["unit"]]
-    return Budget(text.strip(), _term(parts[0]), parts[1] if second else "", second, match["sign"], limit)
+        raise UsageError(f"{doing}: more than two terms", _HINT)
+    first, second = _term(parts[0]), _term(parts[2]) if len(parts) == 3 else None
+    join = parts[1] if second else ""
+    if second and first.kind != second.kind:
+        raise UsageError(f"{doing}: {first.kind} and {second.kind} have nothing in common", _HINT)
+    figure = _RATIO if join == "/" else first.kind
+    if figure != kind:
+        units = ", ".join(unit or "no unit" for unit in _UNITS[figure])
+        raise UsageError(f"{doing}: the figure is {figure}, the limit is {kind}", f"write a limit in one of: {units}")
+    return Budget(text.strip(), first, join, second, match["sign"], float(match["limit"]) * _UNITS[kind][match["unit"]])
 
 
 def judge(budget: Budget, results: Results) -> Judged:

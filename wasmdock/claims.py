@@ -28,6 +28,8 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
         return tuple(_claim(each) for each in document["claim"])
     except OSError as error:
         raise UsageError(f"{doing}: {error.strerror}") from error
+    except UsageError as error:
+        raise UsageError(f"{doing}: {error.message}", error.hint) from error
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{doing}: {error}", 'write [[claim]] with text = "..." and holds = ["FIGURE <= LIMIT"]'

@@ -51,6 +51,26 @@ def regressions(earlier: Results, now: Results, allowed: float) -> tuple[list[Co
     return found, [each for each in slower if each.comparison.low > 1 + allowed]
 
 
+def failures(earlier: Results, now: Results) -> list[str]:
+    """A sentence for every case of an earlier benchmark that has gone, or that fails now in most of its runs."""
+    return [
+        f"{label(before)} {why}" for before in earlier.cases if before.summary and (why := _why_no_longer(before, now))
+    ]
+
+
+def _why_no_longer(before: CaseResult, now: Results) -> str:
+    case = now.case(*before.key)
+    if case is None:
+        why = next((each.why for each in now.left_out if each.what == before.name), "")
+        return f"is no longer measured: {why or 'there is no case of that name'}"
+    if case.dropped:
+        return f"is given up now: {case.dropped}"
+    failed = [sample.failure for sample in case.samples if sample.failure]
+    if not case.summary or 2 * len(failed) > len(case.samples):
+        return f"fails now in {len(failed)} of {len(case.samples)} runs: {failed[-1] if failed else 'there was none'}"
+    return ""
+
+
 def sentence(contrast: Contrast) -> str:
     """What a comparison allows to say, in one line."""
     comparison, case, base = contrast.comparison, label(contrast.case), label(contrast.base)

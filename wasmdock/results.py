@@ -11,6 +11,8 @@ from wasmdock.stats import Sample, Summary, summarize_samples
 
 SCHEMA = "wasmdock.bench/1"  # keys are only ever added under one number
 _MOST = 512 << 20
+# A case's own key as json.dumps writes it; no text holds these characters, for a line break in one is written \\n.
+_NO_SAMPLES = '\n   "samples": null'
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class CaseResult:
     `native` or `command`; road is where it ran; start is `cold` (nothing prepared), `warm` (image loaded, code
     compiled) or `hot` (a fresh instance in a running process). sizes are bytes by what they measure (`packed`,
     `unpacked`, `program`, `compiled code`), parts those of each layer and of each section of a Wasm binary; detail
-    is what else is known; dropped says why it was given up. weights are of runs of their own, weighed_by says who
+    is what else is known; digest the SHA-256 of its Wasm program, empty for others; dropped says why it was given up.
+    weights are of runs of their own, weighed_by says who
     counted; a sample's memory is linear memory.
     """
 
@@ -45,6 +48,7 @@ class CaseResult:
     subject: str = ""
     weights: tuple[Weight, ...] = ()
     weighed_by: str = ""
+    digest: str = ""
 
     @property
     def summary(self) -> Summary | None:
@@ -134,14 +138,15 @@ def to_document(results: Results) -> dict[str, Any]:
 def to_json(results: Results) -> str:
     """The JSON document as text, with a line per sample."""
     document = to_document(results)
-    samples = [case.pop("samples") for case in document["cases"]]
-    for place, case in enumerate(document["cases"]):
-        case["samples"] = f"@{place}@"
-    text = json.dumps(document, indent=1)
-    for place, rows in enumerate(samples):
+    samples = [case["samples"] for case in document["cases"]]
+    for case in document["cases"]:
+        case["samples"] = None
+    first, *rest = json.dumps(document, indent=1).split(_NO_SAMPLES)
+    text = [first]
+    for rows, after in zip(samples, rest, strict=True):
         lines = ",\n    ".join(json.dumps(row) for row in rows)
-        text = text.replace(f'"@{place}@"', f"[\n    {lines}\n   ]" if rows else "[]")
-    return text + "\n"
+        text += [_NO_SAMPLES.replace("null", f"[\n    {lines}\n   ]" if rows else "[]"), after]
+    return "".join(text) + "\n"
 
 
 def schema() -> dict[str, Any]:
@@ -201,6 +206,7 @@ def _case(document: Mapping[str, Any]) -> CaseResult:
         subject=str(document.get("subject", "")),
         weights=tuple(Weight(_bytes(each["peak"]), _bytes(each["steady"])) for each in document.get("weights", ())),
         weighed_by=str(document.get("weighed_by", "")),
+        digest=str(document.get("digest", "")),
     )
 
 

@@ -131,12 +131,12 @@ def compare(
     """Compare `other` with `base` by a bootstrap over rounds; None where one has no run that counts.
 
     paired: the same rounds are drawn for both, so that what slowed a whole round cancels out; give False for
-    samples of two different benchmarks. The same seed gives the same interval.
+    samples of two different benchmarks. Rounds that one of them sat out tell nothing then and are left away. The same
+    seed gives the same interval.
     """
     first, second = _rounds(base), _rounds(other)
     if not first or not second:
         return None
-    ratio = _ratio(first.values(), second.values())
     common = first.keys() & second.keys()
     fewest = min(len(first), len(second))
     if paired and 2 * len(common) > fewest:
@@ -144,6 +144,7 @@ def compare(
         ratios = _draw_paired(list(first.values()), list(second.values()), random.Random(seed), resamples)
     else:
         ratios = _draw(list(first.values()), list(second.values()), random.Random(seed), resamples)
+    ratio = _ratio(first.values(), second.values())  # of the rounds that the interval is of
     low, high = (quantile(ratios, share) for share in ((1 - confidence) / 2, (1 + confidence) / 2))
     verdict, why = _verdict(ratio, low, high, min(len(first), len(second)))
     return Comparison(ratio, low, high, verdict, why)

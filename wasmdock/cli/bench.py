@@ -1,8 +1,9 @@
 """wasmdock bench: an app as Wasm and as a native container, side by side."""
 
 import argparse
+import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +12,11 @@ from wasmdock.aside import write_aside
 from wasmdock.bench import Case, Measured, Plan, measure, overhead
 from wasmdock.bench_http import Service, load_test
 from wasmdock.bench_load import CONCURRENCY, Crowd, density, throughput
+from wasmdock.bench_load import INTERRUPTED as BY_CTRL_C
 from wasmdock.bench_memory import weigh
 from wasmdock.cli.bench_cases import find_cases
 from wasmdock.cli.bench_list import Cases, volume_words
-from wasmdock.cli.bench_output import check_exports, deliver, export
+from wasmdock.cli.bench_output import check_base, check_exports, deliver, export
 from wasmdock.cli.context import Context
 from wasmdock.errors import UsageError, WasmdockError
 from wasmdock.report_tables import size
@@ -22,7 +24,7 @@ from wasmdock.results import CaseResult, LeftOut, Results, read_results, to_json
 from wasmdock.surroundings import surroundings
 
 ROUNDS = 20
-COLD_ROUNDS = 10  # at most
+COLD_ROUNDS = 10  # at least, where there are as many; below stats.FEWEST_ROUNDS no winner can be named
 COLD_EVERY = 3  # where the time is given instead
 INTERRUPTED = 130
 # The options that say what is measured, not how long or what becomes of it.
@@ -30,6 +32,7 @@ _WHAT = (
     *("subjects", "case", "against", "roads", "no_cold", "args", "call", "stdin", "volume", "exit_code"),
     *("network", "http", "http_path", "throughput", "load_time", "density"),
 )
+_CHANGES = ("load", "page cache")  # of the environment, between two benchmarks that may be one
 
 
 def bench(options: argparse.Namespace, context: Context) -> int:
@@ -39,10 +42,15 @@ def bench(options: argparse.Namespace, context: Context) -> int:
     earlier = _earlier(options, last)
     if earlier and not options.subjects and not options.case:
         _take_over(options, earlier)
+    elif earlier and earlier.command:
+        _refuse_other(earlier, _grant(_parsed(earlier)), _grant(options))
     seed = earlier.seed if earlier else options.seed if options.seed is not None else int(time.time()) % 100_000
     cases = find_cases(options, context)
     try:
         results = _start(options, cases, seed, context)
+        if earlier:
+            results = _going_on(results, earlier)
+        check_base(options.base, results)
         keeper = _Keeper(results, options, last)
         results = _measure(results, cases, options, earlier, keeper, context)
         if not results.interrupted:
@@ -53,7 +61,11 @@ def bench(options: argparse.Namespace, context: Context) -> int:
         cases.close()
     export([results], options, context)
     code = deliver([results], options, context)
-    return INTERRUPTED if results.interrupted else code
+    if results.interrupted:
+        return INTERRUPTED
+    if not any(case.summary for case in results.cases):
+        raise WasmdockError("benchmarking: no case succeeded", "see above for what became of each")
+    return code
 
 
 def _earlier(options: argparse.Namespace, last: Path) -> Results | None:
@@ -67,13 +79,59 @@ def _earlier(options: argparse.Namespace, last: Path) -> Results | None:
 
 def _take_over(options: argparse.Namespace, earlier: Results) -> None:
     """Measure what the interrupted benchmark measured, by its own command line."""
-    from wasmdock.cli.parser import build_parser
-
-    given = build_parser().parse_args(list(earlier.command[1:]))
+    given = _parsed(earlier)
     for name in _WHAT:
         setattr(options, name, getattr(given, name))
-    options.rounds = options.rounds or given.rounds
-    options.time = options.time or given.time
+    if options.rounds is None and options.time is None:
+        options.rounds, options.time = given.rounds, given.time
+
+
+def _parsed(earlier: Results) -> argparse.Namespace:
+    """The options it was measured by."""
+    from wasmdock.cli.parser import build_parser
+
+    if not earlier.command:
+        raise UsageError(f"{_resuming(earlier)}: it does not say how", "name what is measured, too")
+    # Older results have a value as a word of its own, which argparse takes for a flag where it begins with a dash.
+    words = iter(earlier.command[1:])
+    joined = [f"{word}={next(words, '')}" if word in ("--arg", "--call", "--case") else word for word in words]
+    return build_parser().parse_args(joined)
+
+
+def _going_on(results: Results, earlier: Results) -> Results:
+    """The results before the first new sample. What is not found again stays as it was. Raises UsageError."""
+    known, here = ({key: value for key, value in each.environment.items() if value} for each in (earlier, results))
+    _refuse_other(earlier, known, {key: value for key, value in here.items() if key not in _CHANGES})
+    for case in results.cases:
+        if before := earlier.case(*case.key):
+            _refuse_other(earlier, _identity(before), _identity(case))
+    found = {case.key for case in results.cases}
+    kept = [case for case in earlier.cases if case.key not in found]
+    return replace(results.with_cases([*results.cases, *kept]), environment={**results.environment, **known, **here})
+
+
+def _grant(options: argparse.Namespace) -> dict[str, str]:
+    return {"what a run is given": shlex.join(_granted(options))}
+
+
+def _identity(case: CaseResult) -> dict[str, str]:
+    """What tells whether samples are of the same: an image's size is not among it where its program's is known."""
+    size = case.sizes.get("program", case.sizes.get("packed"))
+    facts = {"detail": case.detail, "program": case.digest, "road": case.road}
+    facts["size of the program"] = "" if size is None else f"{size} bytes"
+    return {f'{what} of "{case.name}"': fact for what, fact in facts.items() if fact}
+
+
+def _refuse_other(earlier: Results, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Raises UsageError where something known of both differs: samples of two things would be mixed."""
+    for what, was in before.items():
+        if now.get(what, was) != was:
+            hint = "measure anew: leave --resume out"
+            raise UsageError(f'{_resuming(earlier)}: {what} was "{was}", and now is "{now[what]}"', hint)
+
+
+def _resuming(earlier: Results) -> str:
+    return f"resuming the benchmark of {earlier.created}"
 
 
 def _start(options: argparse.Namespace, cases: Cases, seed: int, context: Context) -> Results:
@@ -87,8 +145,12 @@ def _start(options: argparse.Namespace, cases: Cases, seed: int, context: Contex
         command=_command(options, seed),
         overhead=overhead(),
         environment={**surroundings(), **cases.engine, "wasmtime": _wasmtime(described)},
-        left_out=tuple(cases.left_out),
+        left_out=(*cases.left_out, *_crowdless(cases, options)),
     )
+
+
+def _crowdless(cases: Cases, options: argparse.Namespace) -> list[LeftOut]:
+    return [LeftOut(f"{name}: density", why) for name, why in cases.crowdless.items() if options.density]
 
 
 def _subject(text: str) -> str:
@@ -98,21 +160,32 @@ def _subject(text: str) -> str:
 def _command(options: argparse.Namespace, seed: int) -> tuple[str, ...]:
     """How to repeat it, without what only concerns the output."""
     words = ["wasmdock", "bench", *options.subjects]
-    words += [word for each in options.case for word in ("--case", each)]
+    words += [f"--case={each}" for each in options.case]
     if options.subjects:
         words += ["--against", ",".join(options.against), "--roads", ",".join(options.roads) or "none"]
-    words += [word for each in options.args for word in ("--arg", each)]
-    words += ["--call", options.call] if options.call else []
+    words += _granted(options)
     words += ["--no-cold"] if options.no_cold else []
-    words += ["--stdin", str(options.stdin)] if options.stdin else []
+    words += ["--throughput", "--load-time", _seconds(options.load_time)] if options.throughput else []
+    words += ["--density", str(options.density)] if options.density else []
+    words += ["--time", _seconds(options.time)] if options.time else ["--rounds", str(options.rounds or ROUNDS)]
+    return (*words, "--warmup", str(options.warmup), "--seed", str(seed))
+
+
+def _granted(options: argparse.Namespace) -> list[str]:
+    """What every run is given, in words. A value that may begin with a dash stays with its flag."""
+    words = [f"--arg={each}" for each in options.args]
+    words += [f"--call={options.call}"] if options.call else []
+    words += [f"--stdin={options.stdin}"] if options.stdin else []
     words += volume_words(options.volume)
     words += ["--exit-code", str(options.exit_code)] if options.exit_code else []
-    words += ["--http", str(options.http), "--http-path", options.http_path] if options.http else []
-    words += ["--network", options.network] if options.network else []
-    words += ["--throughput", "--load-time", f"{options.load_time:g}s"] if options.throughput else []
-    words += ["--density", str(options.density)] if options.density else []
-    words += ["--time", f"{options.time:g}s"] if options.time else ["--rounds", str(options.rounds or ROUNDS)]
-    return (*words, "--warmup", str(options.warmup), "--seed", str(seed))
+    words += ["--http", str(options.http)] if options.http is not None else []
+    words += [f"--http-path={options.http_path}"] if options.http_path != "/" else []
+    return words + ([f"--network={options.network}"] if options.network else [])
+
+
+def _seconds(value: float) -> str:
+    """`0.25s`, and never `1e-05s`, which no flag takes."""
+    return f"{value:.9f}".rstrip("0").rstrip(".") + "s"
 
 
 def _wasmtime(cases: Sequence[CaseResult]) -> str:
@@ -135,7 +208,7 @@ def _measure(
 
     rounds = None if options.time else options.rounds or ROUNDS
     plan = Plan(rounds, options.time, options.warmup, results.seed)
-    chosen = [_rarely(case, rounds) for case in cases.found]
+    chosen = [rarely(case, rounds) for case in cases.found]
     done = {case.key: case for case in earlier.cases} if earlier else {}
     context.say(f"wasmdock: {_announce(cases, results.seed, options)}")
     with live(results, chosen, plan, context) as show:
@@ -170,6 +243,8 @@ def _load(results: Results, cases: Cases, options: argparse.Namespace, keeper: "
             results = keeper.write(_requests(results, case, service, options.load_time, context))
         for make in cases.crowds if options.density else ():
             results = keeper.write(_crowd(results, make, options.density, context))
+            if results.interrupted:
+                break
     except KeyboardInterrupt:
         return replace(results, interrupted=True)
     return results
@@ -198,16 +273,18 @@ def _crowd(results: Results, make: Callable[[], Crowd], limit: int, context: Con
     crowd = make()
     context.say(f"wasmdock: {crowd.name}, as many as {size(limit)} hold")
     found = density(crowd, limit)
+    if found.ended == BY_CTRL_C:
+        results = replace(results, interrupted=True)
     if len(found.curve) == 1:
         return replace(results, left_out=(*results.left_out, LeftOut(f"{found.name}: density", found.ended)))
     return replace(results, density=(*results.density, found))
 
 
-def _rarely(case: Case, rounds: int | None) -> Case:
-    """A cold start takes seconds and its differences are large: some ten of them are enough."""
+def rarely(case: Case, rounds: int | None) -> Case:
+    """A cold start takes seconds and its differences are large: ten of them are enough, or a few more."""
     if case.describe.start != "cold":
         return case
-    return replace(case, every=-(-rounds // COLD_ROUNDS) if rounds else COLD_EVERY)
+    return replace(case, every=max(1, rounds // COLD_ROUNDS) if rounds else COLD_EVERY)
 
 
 def _with(results: Results, found: Measured) -> Results:

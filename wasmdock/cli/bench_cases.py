@@ -1,6 +1,7 @@
 """The command line -> cases: an app as Wasm on each road, natively in each base, and the user's own."""
 
 import argparse
+import hashlib
 import os
 import shlex
 import shutil
@@ -15,12 +16,13 @@ from wasmdock.cli.bench_call import call_cases
 from wasmdock.cli.bench_crowds import Instances
 from wasmdock.cli.bench_defaults import with_defaults
 from wasmdock.cli.bench_docker import DockerCases
-from wasmdock.cli.bench_list import Cases, image_parts, image_sizes, volume_words
+from wasmdock.cli.bench_list import NOT_COUNTED, Cases, image_parts, image_sizes, volume_words
 from wasmdock.cli.context import Context
 from wasmdock.cli.run import nature_of
 from wasmdock.cli.source import Source, find_image
 from wasmdock.errors import UsageError, WasmdockError
 from wasmdock.launch import Nature
+from wasmdock.pack import extract
 from wasmdock.results import CaseResult, LeftOut
 from wasmdock.runtime import RunRequest, RunResult
 
@@ -33,6 +35,8 @@ def find_cases(options: argparse.Namespace, context: Context) -> Cases:
     """Build and load whatever the command line names. What this machine cannot do is left out with its reason."""
     if not options.subjects and not options.case:
         raise UsageError("benchmarking nothing", "name a guest's folder or an image, or give --case NAME=COMMAND")
+    if options.call and not options.subjects:
+        raise UsageError(f'calling "{options.call}" of nothing', "name a library before it, or leave --call out")
     cases = Cases()
     try:
         request = request_of(options)
@@ -64,9 +68,11 @@ def _add_subject(
     source = find_image(subject, context)
     before = len(cases.found)
     _add_roads(subject, source, cases, docker, options, context)
-    cases.found[before:] = [
-        replace(case, describe=replace(case.describe, subject=source.reference)) for case in cases.found[before:]
-    ]
+    known = {"wasm": hashlib.sha256(extract(source.image)).hexdigest()} if source.image.platform.is_wasm else {}
+    for place, case in enumerate(cases.found[before:], before):
+        digest = known.get(case.describe.program, "")
+        described = replace(case.describe, subject=source.reference, digest=digest)
+        cases.found[place] = replace(case, describe=described)
 
 
 def _add_roads(
@@ -75,6 +81,9 @@ def _add_roads(
     request = request_of(options)
     prefix = f"{source.reference}: " if len(options.subjects) > 1 else ""
     nature = nature_of(source.image)
+    if options.call and nature is not Nature.LIBRARY:
+        doing = f'calling "{options.call}" of "{source.reference}"'
+        raise UsageError(f"{doing}: it is {nature.value}, and only a library has exports to call", "leave --call out")
     if nature is Nature.NATIVE:
         docker.add_native(source, request)
         return
@@ -105,6 +114,8 @@ def _add_host(prefix: str, source: Source, cases: Cases, options: argparse.Names
         add_host(prefix, source.image, cases, context, options.http_path, cold=not options.no_cold)
     except WasmdockError as error:
         cases.leave_out(f"{prefix}wasm, wasmdock-host", error)
+    else:
+        cases.crowdless[f"{prefix}wasm, wasmdock-host"] = NOT_COUNTED
 
 
 def _add_call(prefix: str, source: Source, cases: Cases, options: argparse.Namespace) -> None:
@@ -118,6 +129,7 @@ def _add_call(prefix: str, source: Source, cases: Cases, options: argparse.Names
     for case in made:
         cases.add(case)
     cases.loads.append(made[0])
+    cases.crowdless[describe.name] = "a call ends by itself, and what has ended uses no memory"
 
 
 def _add_process(
@@ -180,8 +192,7 @@ def _add_cli(
     described = replace(describe, start="warm", weighed_by=BY_PROCESS)
     warm = Case(described, run, exit_code=options.exit_code, clocked_by="total")
     warm = replace(warm, weigh=lambda: weigh_program(argv, env=env, stdin=request.stdin))
-    cases.add(warm)
-    cases.loads.append(warm)
+    cases.add_command(warm)
     if not options.no_cold:
         away = Path(cases.folder / "cold-cache")
         cold = command_run(argv, env={**env, "WASMDOCK_CACHE": str(away)}, stdin=request.stdin)
@@ -210,7 +221,7 @@ def _add_own(
         docker.add_image(name, what.removeprefix("image:"), request)
         return
     if what.startswith("compose:"):
-        docker.add_service(name, what.removeprefix("compose:"))
+        docker.add_service(name, what.removeprefix("compose:"), request)
         return
     try:
         argv = shlex.split(what)
@@ -219,4 +230,4 @@ def _add_own(
     run = command_run(argv, env=context.environment, stdin=request.stdin)
     describe = CaseResult(name, "command", "command", "warm", detail=what, weighed_by=BY_PROCESS)
     case = Case(describe, run, exit_code=options.exit_code, clocked_by="total", stable_output=False)
-    cases.add(replace(case, weigh=lambda: weigh_program(argv, env=context.environment, stdin=request.stdin)))
+    cases.add_command(replace(case, weigh=lambda: weigh_program(argv, env=context.environment, stdin=request.stdin)))

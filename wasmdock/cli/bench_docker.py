@@ -4,7 +4,7 @@ import argparse
 import hashlib
 import shlex
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -17,7 +17,7 @@ from wasmdock.bench_memory import BY_CGROUP, BY_PROCESS, weigh_container, weigh_
 from wasmdock.cli.bench_crowds import Containers
 from wasmdock.cli.bench_fresh import FreshImages, held_as
 from wasmdock.cli.bench_host import ProgramService, add_service
-from wasmdock.cli.bench_list import Cases, image_parts, image_sizes
+from wasmdock.cli.bench_list import NOT_COUNTED, Cases, image_parts, image_sizes
 from wasmdock.cli.bench_phases import ASK, Listener, PhasedDocker
 from wasmdock.cli.bench_service import DockerService, ServiceRuntime
 from wasmdock.cli.context import Context
@@ -105,16 +105,17 @@ class DockerCases:
             describe = CaseResult(name, program, "docker", "warm", sizes=image_sizes(image), detail=_STAYS)
             self._add(describe, image, request)
 
-    def add_service(self, name: str, what: str) -> None:
-        """A service of a compose file: FILE#SERVICE, run once and removed."""
+    def add_service(self, name: str, what: str, request: RunRequest) -> None:
+        """A service of a compose file: FILE#SERVICE, run once and removed; what it depends on stays until the end."""
         file, mark, service = what.rpartition("#")
         if not mark or not file or not service:
             raise UsageError(f'reading case "{name}": not compose:FILE#SERVICE', "name the service after a #")
         with self._leaving_out(name):
             argv = ["docker", "compose", "--file", file, "run", "--rm", "--no-TTY", "--quiet-pull", service]
-            run = command_run(argv, env=self._docker.environment)
+            self._cases.cleanups.append(compose_cleanup(self._docker, file))
+            run = command_run(argv, env=self._docker.environment, stdin=request.stdin)
             describe = CaseResult(name, "command", "docker", "warm", detail=shlex.join(argv))
-            self._cases.add(
+            self._cases.add_command(
                 Case(describe, run, exit_code=self._options.exit_code, clocked_by="total", stable_output=False)
             )
 
@@ -265,11 +266,12 @@ class DockerCases:
         describe = replace(describe, weighed_by=BY_PROCESS)
         if serves:
             add_service(describe, ProgramService(path, self._options.http_path), self._cases)
+            self._cases.crowdless[describe.name] = NOT_COUNTED
             return
         argv = [str(path), *request.args]
         run = command_run(argv, env={}, stdin=request.stdin)
         case = Case(describe, run, exit_code=self._options.exit_code, clocked_by="total")
-        self._cases.add(replace(case, weigh=lambda: weigh_program(argv, env={}, stdin=request.stdin)))
+        self._cases.add_command(replace(case, weigh=lambda: weigh_program(argv, env={}, stdin=request.stdin)))
 
     def _leaving_out(self, what: str) -> "_LeavingOut":
         return _LeavingOut(self._cases, what)
@@ -289,6 +291,30 @@ class _LeavingOut:
             self._cases.leave_out(self._what, error)
             return True
         return False
+
+
+def compose_cleanup(docker: Docker, file: str) -> Callable[[], None]:
+    """What puts a compose project back to what it is now: `compose run` starts what a service depends on, and keeps it.
+
+    Raises CommandError where the file or compose itself is at fault.
+    """
+    compose = ("compose", "--file", file)
+
+    def containers(*more: str) -> set[str]:
+        done = docker.cli(*compose, "ps", "--quiet", *more, timeout=_PATIENCE)
+        return set(done.check(f'listing the containers of "{file}"').stdout.decode().split())
+
+    there, running = containers("--all"), containers()
+
+    def clean_up() -> None:
+        if new := sorted(containers("--all") - there):
+            docker.cli("rm", "--force", "--volumes", *new, timeout=_PATIENCE)
+        if started := sorted(containers() - running):
+            docker.cli("stop", *started, timeout=_PATIENCE)
+        if not there:  # nor was there a network; volumes with a name are kept, and so is what is in them
+            docker.cli(*compose, "down", timeout=_PATIENCE)
+
+    return clean_up
 
 
 def _wasm_words(image: Image) -> list[str]:

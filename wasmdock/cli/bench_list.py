@@ -10,7 +10,7 @@ from pathlib import Path
 from wasmdock.bench import Case
 from wasmdock.bench_http import Service
 from wasmdock.bench_load import Crowd
-from wasmdock.errors import ImageError, WasmdockError
+from wasmdock.errors import ImageError, UsageError, WasmdockError
 from wasmdock.oci.compression import gzip_bytes
 from wasmdock.oci.image import Image
 from wasmdock.pack import extract
@@ -19,6 +19,7 @@ from wasmdock.runtime import Mount
 from wasmdock.wasm import parse
 
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+NOT_COUNTED = "services without a container are not counted"
 
 
 @dataclass(slots=True)
@@ -26,21 +27,33 @@ class Cases:
     """The cases found, and what was left out; `close` removes what was made for them.
 
     services answer HTTP, loads are the others whose throughput is of interest, and crowds make what is started until
-    memory is used up.
+    memory is used up; crowdless are the names of the cases without, and why.
     """
 
     found: list[Case] = field(default_factory=list)
     loads: list[Case] = field(default_factory=list)
     services: list[tuple[Case, Service]] = field(default_factory=list)
     crowds: list[Callable[[], Crowd]] = field(default_factory=list)
+    crowdless: dict[str, str] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
     engine: dict[str, str] = field(default_factory=dict)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="wasmdock-bench-")))
     cleanups: list[Callable[[], None]] = field(default_factory=list)
 
     def add(self, case: Case) -> None:
-        """Take a case."""
+        """Take a case. Raises UsageError where another is called the same: their samples could not be told apart."""
+        name, start = case.describe.key
+        if any(each.describe.key == (name, start) for each in self.found):
+            raise UsageError(
+                f'adding case "{name} ({start})": there is one of that name', "give each case its own name"
+            )
         self.found.append(case)
+
+    def add_command(self, case: Case) -> None:
+        """Take a program that ends by itself: as many as possible can be started, but none stays."""
+        self.add(case)
+        self.loads.append(case)
+        self.crowdless[case.describe.name] = "it ends by itself, and what has ended uses no memory"
 
     def leave_out(self, what: str, error: WasmdockError) -> None:
         """Note what cannot be measured here, why, and what to do about it."""

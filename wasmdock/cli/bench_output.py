@@ -9,6 +9,7 @@ from wasmdock.budget import judge, render
 from wasmdock.cli.context import Context
 from wasmdock.errors import UsageError
 from wasmdock.report import (
+    failures,
     markdown_table,
     regressions,
     render_csv,
@@ -25,20 +26,39 @@ from wasmdock.results import Results, read_results, to_json
 ENDINGS = (".json", ".csv", ".md", ".html", ".png")
 _DRAWN = (".html", ".png")
 REGRESSED = 1
+CI_ALLOWANCE = 0.05  # two runs of the same, minutes apart, differ by some percent: see test_stats
 
 
 def check_exports(options: argparse.Namespace) -> None:
-    """Complain about a file that could not be written before minutes of measuring, not after. Raises UsageError."""
+    """Complain about what cannot be done before minutes of measuring, not after. Raises UsageError."""
     for name in options.export:
         path = Path(name)
         if path.suffix not in ENDINGS:
             raise UsageError(f'exporting "{name}": no such form', f"end it in one of {' '.join(ENDINGS)}")
+        if path.is_dir():
+            raise UsageError(f'exporting "{name}": that is a folder', f'write "{name}/results{path.suffix}"')
         if not path.absolute().parent.is_dir():
             raise UsageError(f'exporting "{name}": there is no folder "{path.parent}"')
         if path.suffix in _DRAWN:
             import wasmdock.plots  # is matplotlib there?
 
             wasmdock.plots.check_library()
+    _check_gate(options)
+
+
+def check_base(base: str, results: Results) -> None:
+    """Complain about a --base that is no case; one that this machine cannot measure is said to be left out."""
+    names = list(dict.fromkeys(case.name for case in results.cases))
+    if base and base not in [*names, *(each.what for each in results.left_out)]:
+        raise UsageError(f'comparing with "{base}": there is no such case', f"--base one of: {'; '.join(names)}")
+
+
+def _check_gate(options: argparse.Namespace) -> None:
+    """What it is held against can be read; --ci with a baseline is a gate."""
+    if options.ci and options.format in ("json", "csv"):
+        raise UsageError(f"printing {options.format} with --ci: that prints Markdown", "leave one of them out")
+    if options.ci and options.fail_above is None and options.baseline is not None:
+        options.fail_above = CI_ALLOWANCE
     if options.fail_above is not None and options.baseline is None:
         raise UsageError("--fail-above has nothing to compare with", "give --baseline OLD.json")
     if options.baseline is not None:
@@ -94,16 +114,21 @@ def _rank(many: Sequence[Results], options: argparse.Namespace) -> None:
 def _hold_baseline(now: Results, options: argparse.Namespace, context: Context) -> int:
     if options.baseline is None:
         return 0
-    compared, worse = regressions(read_results(options.baseline), now, options.fail_above or 0.0)
+    earlier = read_results(options.baseline)
+    compared, worse = regressions(earlier, now, options.fail_above or 0.0)
+    failed = failures(earlier, now)
     mark = "- " if _is_markdown(options) else ""
     if options.format in ("text", "md"):
         print(f"\n{'### ' if mark else ''}against {options.baseline}")
-        print("\n".join(f"{mark}{sentence(each)}" for each in compared) or f"{mark}no case in common")
+        said = [sentence(each) for each in compared] + failed
+        print("\n".join(f"{mark}{each}" for each in said) or f"{mark}no case in common")
     if options.fail_above is None:
         return 0
     for each in worse:
         context.say(f"wasmdock: slower than allowed: {sentence(each)}")
-    return REGRESSED if worse else 0
+    for line in failed:
+        context.say(f"wasmdock: not as before: {line}")
+    return REGRESSED if worse or failed else 0
 
 
 def _hold_budgets(now: Results, options: argparse.Namespace, context: Context) -> int:

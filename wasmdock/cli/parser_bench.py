@@ -112,7 +112,13 @@ def _add_crowds(parser: argparse.ArgumentParser) -> None:
 
 def _add_length(parser: argparse.ArgumentParser) -> None:
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--rounds", type=checked(_parse_count), metavar="N", help="rounds to measure (default: 20)")
+    length.add_argument(
+        "--rounds",
+        type=checked(_parse_count),
+        metavar="N",
+        help="rounds to measure (default: 20, which tell a difference of 20%% apart where runs vary by 5%%; "
+        "30 tell one of 10%%, 100 one of 5%%)",
+    )
     length.add_argument("--time", type=checked(parse_duration), metavar="TIME", help="measure for so long, such as 60s")
     parser.add_argument("--warmup", type=int, default=1, metavar="N", help="rounds that do not count (default: 1)")
     parser.add_argument("--seed", type=int, metavar="N", help="of the order of the cases (default: by the clock)")
@@ -146,7 +152,8 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         "--fail-above",
         type=checked(parse_share),
         metavar="PERCENT",
-        help="exit with 1 where a case became slower by more, such as 10%%",
+        help="exit with 1 where a case became slower by more, such as 10%%, fails or has gone; two runs of the same "
+        "program on a busy machine differ by some percent, so allow 5%% or more (default with --ci: 5%%)",
     )
     parser.add_argument(
         "--budget",
@@ -157,7 +164,9 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         help="exit with 1 where this is not met, such as 'wasm, in-process (hot) <= 100us'",
     )
     parser.add_argument("--claims", type=Path, metavar="FILE.toml", help="say of each claim whether the figures hold")
-    parser.add_argument("--ci", action="store_true", help="print Markdown for a pull request")
+    parser.add_argument(
+        "--ci", action="store_true", help="for a pull request: print Markdown, and be a gate where there is a baseline"
+    )
 
 
 def parse_names(text: str) -> tuple[str, ...]:

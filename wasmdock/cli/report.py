@@ -2,16 +2,17 @@
 
 import argparse
 
-from wasmdock.cli.bench_output import check_exports, deliver, export
+from wasmdock.cli.bench_output import check_base, check_exports, deliver, export
 from wasmdock.cli.context import Context
 from wasmdock.results import read_results
 
 
 def report(options: argparse.Namespace, context: Context) -> int:
     """Show the last of the files; with several, each is held against the one before."""
+    if options.baseline is None and len(options.files) > 1:
+        options.baseline = options.files[-2]
     check_exports(options)
     many = [read_results(path) for path in options.files]
-    if options.baseline is None and len(many) > 1:
-        options.baseline = options.files[-2]
+    check_base(options.base, many[-1])
     export(many, options, context)
     return deliver(many, options, context)
