@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from wasmdock.docker import EngineFacts
+from wasmdock.docker_facts import EngineFacts
 from wasmdock.doctor_facts import Cargo, Disk, Facts, Shim, ShimKind, Tool, Trial
 
 ENGINE = EngineFacts(

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -14,9 +15,10 @@ from tests.conftest import sample
 from tests.fakes import FakeEngine, FakeRunner
 from tests.images import hello
 from tests.requirements import require_docker
-from wasmdock.docker import Docker, parse_facts, parse_image, without_mounts
+from wasmdock.docker import Docker, parse_image, without_mounts
 from wasmdock.docker_call import phases_of, run_arguments
 from wasmdock.docker_causes import find_cause
+from wasmdock.docker_facts import parse_facts
 from wasmdock.docker_host import Host, Ping, find_host, ping
 from wasmdock.docker_run import DockerRuntime, prove
 from wasmdock.docker_verdict import judge
@@ -50,6 +52,15 @@ def _write_context(home: Path, name: str, url: str) -> None:
     folder = home / ".docker" / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
     folder.mkdir(parents=True)
     (folder / "meta.json").write_text(json.dumps({"Endpoints": {"docker": {"Host": url}}}))
+
+
+def test_a_socket_in_a_folder_that_may_not_be_searched_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert find_host({"HOME": "/closed", "XDG_RUNTIME_DIR": "/closed"}).url == "unix:///var/run/docker.sock"
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def test_the_current_context_is_read_as_the_client_reads_it(tmp_path: Path) -> None:
@@ -136,6 +147,12 @@ def test_an_engine_that_hangs_is_given_up_in_time(tmp_path: Path) -> None:
     assert time.monotonic() - began < 2
 
 
+def test_an_engine_that_answers_a_byte_at_a_time_is_given_up_in_time(tmp_path: Path) -> None:
+    fake = FakeEngine(tmp_path, drip=0.05)  # 3 s for all of it
+    with pytest.raises(UnavailableError, match=r"no answer within 0\.2 s"):
+        ping(fake.host, 0.2)
+
+
 def test_something_else_on_the_socket_is_noticed(tmp_path: Path) -> None:
     fake = FakeEngine(tmp_path, raw=b"220 mail ready\r\n")
     with pytest.raises(UnavailableError, match="does not speak HTTP"):
@@ -174,6 +191,11 @@ def test_facts_tell_the_image_store_and_the_runtimes() -> None:
 
 def test_facts_survive_an_engine_that_says_nothing() -> None:
     assert not parse_facts({}, {}).containerd_store
+
+
+def test_what_an_engine_leaves_null_is_not_known() -> None:
+    facts = parse_facts(dict.fromkeys(("ID", "ServerVersion", "CgroupDriver", "Images")), {"ApiVersion": None})
+    assert (facts.id, facts.version, facts.api_version, facts.images) == ("", "", "", 0)
 
 
 def test_an_image_is_known_by_every_digest_the_engine_has_for_it() -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import re
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -10,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from wasmdock.docker import Docker
+from wasmdock.docker_host import NO_DOCKER_HINT, is_there
 from wasmdock.doctor_facts import Cargo, Disk, Facts, Tool, Trial, reason_not_to_try
 from wasmdock.engine_files import EngineRoot, find_program, find_root, find_shim
 from wasmdock.errors import UnavailableError, WasmdockError
@@ -36,16 +38,17 @@ _MOST_MANIFEST = 64 << 10  # bytes
 
 def gather(
     environment: Mapping[str, str],
-    cache: Path,
+    cache: Path | None,
+    home: Path | None,
     *,
-    home: Path | None = None,
     ca_bundle: Path | None = None,
     runner: Runner = run_command,
     connect: Callable[[Mapping[str, str], float], Docker] = Docker.connect,
 ) -> Facts:
     """Look at everything at once. A look that fails becomes a fact; nothing is raised, nothing is changed.
 
-    One tiny container is started, and that only on an engine that is not known to hang by it.
+    One tiny container is started, and that only on an engine that is not known to hang by it. A cache or home that is
+    None is one that no variable names.
     """
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="wasmdock-doctor") as pool:
         engine = pool.submit(_engine_side, environment, runner, connect)
@@ -60,7 +63,7 @@ def gather(
             process=trial,
             cargo=cargo.result(),
             cache=disk(cache),
-            home=disk(home, "WASMDOCK_HOME") if home else Disk(),
+            home=disk(home, "WASMDOCK_HOME"),
             proxies=proxies(environment),
             ca_bundle=_bundle(ca_bundle),
             is_root=_is_root(),
@@ -124,9 +127,12 @@ def _docker_trial(docker: Docker, facts: Facts) -> Trial:
     from wasmdock.docker_run import own_name, prove
 
     image = tiny_image()
-    proof = prove(docker, image, timeout=_TRIAL)
-    with suppress(WasmdockError):  # nothing of ours stays in the engine
-        docker.remove(own_name(image), force=True)
+    try:
+        proof = prove(docker, image, timeout=_TRIAL)
+        with suppress(WasmdockError):  # nothing of ours stays in the engine
+            docker.remove(own_name(image), force=True)
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        return Trial(False, cause=f"no Docker engine answers so ({error})", hint=NO_DOCKER_HINT)
     return Trial(proof.works, proof.seconds, proof.cause, proof.hint)
 
 
@@ -161,10 +167,10 @@ def tool(argv: list[str], environment: Mapping[str, str], runner: Runner) -> Too
     return Tool(lines[0].removeprefix("crun version ").strip())
 
 
-def _cargo(cache: Path, environment: Mapping[str, str], runner: Runner) -> Cargo:
+def _cargo(cache: Path | None, environment: Mapping[str, str], runner: Runner) -> Cargo:
     wasm = [target for target in Target if target.is_wasm]
     try:
-        found = find_toolchain(Path.cwd(), cache, environment, runner)
+        found = find_toolchain(Path.cwd(), cache or Path(os.devnull), environment, runner)
     except (WasmdockError, OSError) as error:
         known = error if isinstance(error, WasmdockError) else UnavailableError(str(error))
         cause, cure = explain_missing(known, Target.WASIP1)
@@ -176,17 +182,23 @@ def _cargo(cache: Path, environment: Mapping[str, str], runner: Runner) -> Cargo
     return Cargo(version, cause if missing else "", targets, cure.strip("`") if missing else "")
 
 
-def disk(path: Path, variable: str = "WASMDOCK_CACHE") -> Disk:
+def disk(path: Path | None, variable: str = "WASMDOCK_CACHE") -> Disk:
     """Free bytes where a folder is or would be made, and whether we may write there; variable moves it elsewhere."""
-    there = next((each for each in (path, *path.parents) if each.exists()), Path("/"))
-    if not os.access(there, os.W_OK):
-        trouble = f'"{there}" cannot be written to'
-        return Disk(str(path), trouble=trouble, hint=f"set {variable} to a folder of yours")
+    hint = f"set {variable} to a folder of yours"
+    if path is None:
+        return Disk(trouble=f"neither {variable} nor HOME is set", hint=hint)
+    there = next((each for each in (path, *path.parents) if is_there(each)), Path("/"))
+    if not os.access(there, os.W_OK | os.X_OK):
+        return Disk(str(path), trouble=f'"{there}" cannot be written to', hint=hint)
     code = path / "code"
-    if code.exists() and code.stat().st_mode & 0o022:
-        trouble = "others may write to it, so compiled code is not kept there"
-        return Disk(str(code), trouble=trouble, hint=f"chmod go-w '{code}'")
-    return Disk(str(path), shutil.disk_usage(there).free)
+    try:
+        if is_there(code) and code.stat().st_mode & 0o022:
+            trouble = "others may write to it, so compiled code is not kept there"
+            return Disk(str(code), trouble=trouble, hint=f"chmod go-w {shlex.quote(str(code))}")
+        path.exists()  # a name that no file system takes is not one that is yet to be made
+        return Disk(str(path), shutil.disk_usage(there).free)
+    except OSError as error:
+        return Disk(str(path), trouble=f"cannot be used: {error.strerror}", hint=hint)
 
 
 def _engine_disk(root: Path) -> Disk:
@@ -231,10 +243,8 @@ def proxies(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _without_password(url: str) -> str:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if "@" not in parts.netloc:
-        return url
-    return url.replace(parts.netloc.rpartition("@")[0], "***")
+    """Whatever stands before the last @, for a URL that is none has its password somewhere, too."""
+    return re.sub(r"^([a-z][a-z0-9+.-]*://)?.*@", r"\1***@", url, flags=re.IGNORECASE | re.DOTALL)
 
 
 def _bundle(path: Path | None) -> Disk:
