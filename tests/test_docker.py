@@ -17,7 +17,7 @@ from tests.images import hello
 from tests.requirements import require_docker
 from wasmdock.docker import Docker, parse_image, without_mounts
 from wasmdock.docker_call import phases_of, run_arguments
-from wasmdock.docker_causes import find_cause
+from wasmdock.docker_causes import CAUSES, find_cause
 from wasmdock.docker_facts import parse_facts
 from wasmdock.docker_host import Host, Ping, find_host, ping
 from wasmdock.docker_run import DockerRuntime, prove
@@ -455,6 +455,76 @@ def test_known_failures_come_with_their_cure(said: str, kind: type[WasmdockError
     found = find_cause("running", said)
     assert type(found) is kind and found is not None
     assert cause in found.message and cure in found.hint
+
+
+_STARTED = "docker: Error response from daemon: failed to start shim: start failed: : fork/exec"
+_SHIM = "/usr/local/bin/containerd-shim-wasmtime-v1"
+_CREATED = (
+    "docker: Error response from daemon: failed to create task for container: failed to create shim task: "
+    "OCI runtime create failed: "
+)
+_MOUNTED = (
+    f"{_CREATED}runc create failed: unable to start container process: error during container init: error mounting "
+    '"/home/u/data" to rootfs at "/data": '
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "cause", "cure"),
+    [
+        (f"{_STARTED} {_SHIM}: exec format error: unknown", UnavailableError, f'"{_SHIM}" is for another', "engine up"),
+        (f"{_STARTED} {_SHIM}: permission denied: unknown", UnavailableError, "may not be executed", "engine install"),
+        (f"{_STARTED} /usr/bin/containerd-shim-runc-v2: no such file", UnavailableError, "native", "containerd.io"),
+        (
+            f"{_CREATED}unable to retrieve OCI runtime error (open /run/containerd/x/log.json: no such file or "
+            'directory): exec: "runc": executable file not found in $PATH: unknown.',
+            UnavailableError,
+            'the engine cannot start its runtime "runc"',
+            "apt-get install runc",
+        ),
+        (
+            f"{_CREATED}unable to retrieve OCI runtime error (open /run/x: no such file or directory): fork/exec "
+            "/opt/crun: permission denied",
+            UnavailableError,
+            'the engine cannot start its runtime "/opt/crun"',
+            "daemon.json",
+        ),
+        (
+            f"{_MOUNTED}change mount propagation through procfd: open o_path procfd: open /home/u/data: permission "
+            "denied: unknown",
+            UsageError,
+            'mounting "/home/u/data": the engine may not',
+            "rootless",
+        ),
+        (f"{_MOUNTED}stat /home/u/data: no such file or directory", UsageError, "not on the engine's", "create it"),
+        (f"{_MOUNTED}not a directory: Are you trying to mount", UsageError, "one side is a file", "folder it lies in"),
+        (f'{_CREATED}runc: exec: "/app": permission denied', ImageError, "entrypoint may not be executed", "--chmod"),
+    ],
+)
+def test_what_fails_in_the_engine_is_not_blamed_on_the_image(
+    said: str, kind: type[WasmdockError], cause: str, cure: str
+) -> None:
+    found = find_cause("running", said)
+    assert type(found) is kind and found is not None
+    assert cause in found.message and cure in found.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("its platform (wasi/wasm) does not match the specified platform (linux/amd64)",
+         "the image is for another platform: wanted linux/amd64, actual: wasi/wasm"),
+        ("does not provide the specified platform (wasi/wasm)",
+         "the image is not for the platform asked for, wasi/wasm"),
+    ],
+)  # fmt: skip
+def test_both_platforms_are_named_where_they_differ(said: str, cause: str) -> None:
+    found = find_cause("running", f"docker: Error response from daemon: image with reference x was found but {said}")
+    assert found is not None and found.message == f"running: {cause}"
+
+
+def test_every_cause_has_a_cure_but_the_wasm_runtimes_own_word() -> None:
+    assert [cause for _, _, cause, cure in CAUSES if not cure] == ["{0}"]
 
 
 def test_phases_are_the_spans_between_an_engines_events() -> None:
