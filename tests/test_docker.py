@@ -260,6 +260,17 @@ def test_chosen_limits_reach_the_container_and_the_wasm_runtime() -> None:
     assert f"--memory={64 << 20}" in _words(RunRequest(limits=limits), is_wasm=False)
 
 
+def test_no_limit_on_tables_is_one_that_nobody_reaches() -> None:
+    """Our runtime has a default of its own for tables, and counts them in 64 bits."""
+    words = _words(RunRequest(limits=Limits(tables=None)))
+    assert "WASMDOCK_TABLES=18446744073709551615" in words
+
+
+def test_large_limit_is_written_out() -> None:
+    words = _words(RunRequest(limits=Limits(memory=1 << 60)))
+    assert "WASMDOCK_MEMORY=1152921504606846976" in words
+
+
 def test_values_of_variables_are_on_no_command_line() -> None:
     call = run_arguments("img", RunRequest(env={"TOKEN": "s3cret"}), is_wasm=False, name="n")
     assert call.argv[-3:] == ("--env", "TOKEN", "img") and "s3cret" not in " ".join(call.argv)
