@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -140,6 +141,27 @@ def test_circle_of_links_is_no_shim(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/containerd-shim-wasmtime-v1").symlink_to("containerd-shim-wasmtime-v1")
     assert find_shim(tmp_path) == Shim(ShimKind.ABSENT)
+
+
+def test_shim_is_first_looked_for_on_the_engines_own_path(tmp_path: Path) -> None:
+    shim_in(tmp_path, b"wasmtime-36.0.6")
+    (tmp_path / "snap/bin").mkdir(parents=True)
+    (tmp_path / "snap/bin/containerd-shim-wasmtime-v1").write_bytes(b"wasmtime-40.0.0")
+    assert find_shim(tmp_path, ("/nothing", "/snap/bin")).path == "/snap/bin/containerd-shim-wasmtime-v1"
+    assert find_shim(tmp_path, ("/nothing",)).path == "/usr/local/bin/containerd-shim-wasmtime-v1"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who listens")
+def test_engines_own_path_is_that_of_the_process_that_listens(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from tests.fakes import FakeEngine
+from wasmdock.engine_files import find_root
+print(find_root(FakeEngine(Path({str(tmp_path)!r})).host).folders)"""
+    root = Path(__file__).parent.parent
+    env = {"PATH": "/snap/bin:relative::/usr/bin", "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "('/snap/bin', '/usr/bin')\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who listens")

@@ -104,20 +104,20 @@ def _engine(
 def _with_files(facts: Facts, root: EngineRoot, environment: Mapping[str, str], runner: Runner) -> Facts:
     return replace(
         facts,
-        crun=_crun(root.path, environment, runner),
-        shim=find_shim(root.path),
+        crun=_crun(root, environment, runner),
+        shim=find_shim(root.path, root.folders),
         prefix=root.prefix,
         engine_disk=_engine_disk(root.path),
         hidden_images=hidden_images(root.path, facts),
     )
 
 
-def _crun(root: Path, environment: Mapping[str, str], runner: Runner) -> Tool:
+def _crun(root: EngineRoot, environment: Mapping[str, str], runner: Runner) -> Tool:
     """crun on the engine's PATH; that of another root cannot be asked for its version from here."""
-    found = find_program(root, "crun")
+    found = find_program(root.path, "crun", root.folders)
     if not found:
         return Tool(trouble="the engine has no crun on its PATH")
-    return tool([found, "--version"], environment, runner) if root == Path("/") else Tool(f"at {found}")
+    return tool([found, "--version"], environment, runner) if root.path == Path("/") else Tool(f"at {found}")
 
 
 def _docker_trial(docker: Docker, facts: Facts) -> Trial:

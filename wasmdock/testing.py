@@ -227,7 +227,7 @@ def _cache() -> Path:
 def _has_runtime(engine: Docker) -> bool:
     """Whether our Wasm runtime is on the engine's PATH: others may hang the engine."""
     root = find_root(engine.host)
-    return root is not None and find_shim(root.path, versions=False).kind is ShimKind.OURS
+    return root is not None and find_shim(root.path, root.folders, versions=False).kind is ShimKind.OURS
 
 
 def _read(what: Path | str, engine: Docker | None) -> Image:
