@@ -31,6 +31,8 @@ BROKEN: list[tuple[str, Facts, str, Severity, str, str]] = [
      "engine", PROBLEM, REFUSED.trouble, "usermod"),
     ("an engine that answers with errors", machine(engine=None, engine_trouble=Tool(trouble="it answered: 500 boom")),
      "engine", PROBLEM, "it answered: 500 boom", "`docker context ls`"),
+    ("what is no engine", machine(engine=engine(version="", os="", api_version="")),
+     "engine", PROBLEM, "does not say that it is a Docker engine", "`docker context ls`"),
     ("no folder at all", machine(cache=Disk(trouble="neither WASMDOCK_CACHE nor HOME is set", hint="set it")),
      "wasmdock's cache", PROBLEM, "neither WASMDOCK_CACHE nor HOME is set", "set it"),
     ("a Docker too old to take shims", machine(engine=engine(version="20.10.24+dfsg1")),

@@ -264,7 +264,7 @@ class Docker:
         except ValueError as error:
             raise UnavailableError(f'asking "{self.host.url}" for "{path}": the answer is not JSON') from error
         if status != 200 or not isinstance(document, dict):
-            cause = document.get("message", "") if isinstance(document, dict) else ""
+            cause = document.get("message", "") if isinstance(document, dict) else "and no JSON object"
             raise CommandError(f'asking "{self.host.url}" for "{path}": the engine answered: {status} {cause}')
         return document
 

@@ -91,7 +91,10 @@ def _engine(facts: Facts) -> Iterator[Finding]:
         )
         return
     where = f"Docker {engine.version} (API {engine.api_version}, containerd {engine.containerd or 'unknown'})"
-    if engine.os not in ("", "linux"):
+    if not engine.version and not engine.os:
+        text = f"what answers at {facts.address} does not say that it is a Docker engine"
+        yield Finding(subject, Severity.PROBLEM, text, NO_DOCKER_HINT)
+    elif engine.os not in ("", "linux"):
         cure = "docker desktop: switch to Linux containers"
         yield Finding(subject, Severity.PROBLEM, f"{where} runs {engine.os} containers, Wasm needs Linux ones", cure)
     elif not takes_shims(engine):
