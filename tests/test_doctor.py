@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from wasmdock.docker_run import own_name
 from wasmdock.doctor import fix, fixes, judge, to_json
 from wasmdock.doctor_facts import Facts, Shim, ShimKind, Tool
 from wasmdock.doctor_findings import findings
-from wasmdock.doctor_probes import TINY, disk, gather, hidden_images, proxies, tiny_image, tool
+from wasmdock.doctor_probes import TINY, disk, gather, hidden_images, in_time, proxies, tiny_image, tool
 from wasmdock.engine_files import find_program, find_root, find_shim
 from wasmdock.errors import UnavailableError
 from wasmdock.inprocess import InProcessRuntime
@@ -84,6 +85,13 @@ def test_engine_whose_answers_are_null_is_looked_at_all_the_same(tmp_path: Path)
     examination = judge(look(tmp_path, engine.host))
     engine.close()
     assert examination.works and examination.facts.engine is not None
+
+
+def test_look_that_hangs_is_left_behind() -> None:
+    never = threading.Event()
+    assert in_time(never.wait, 0.1, False) is False
+    never.set()
+    assert in_time(lambda: 5, 30, 0) == 5
 
 
 def test_engine_that_goes_away_is_a_fact(tmp_path: Path) -> None:

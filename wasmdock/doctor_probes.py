@@ -6,12 +6,15 @@ import platform
 import re
 import shlex
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from wasmdock.docker import Docker
 from wasmdock.docker_host import NO_DOCKER_HINT, is_there
@@ -28,12 +31,17 @@ from wasmdock.runtime import Limits, RunRequest
 # (module (memory (export "memory") 1) (func (export "_start"))), in bytes: no wasmtime is needed to have it.
 TINY = b"\0asm\1\0\0\0\1\4\1\x60\0\0\3\2\1\0\5\3\1\0\1\7\x13\2\6memory\2\0\6_start\0\0\x0a\4\1\2\0\x0b"
 _ASK = 10.0  # seconds for one program or one answer of the engine
+_TALK = 3.5 * _ASK  # for all that it is asked before
 _TRIAL = 20.0  # seconds for a tiny container, from nothing to gone
+_WHOLE_TRIAL = 3 * _TRIAL  # with its image, to the engine and out of it again
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _CLASSIC_STORE = "var/lib/docker/image/*/repositories.json"
 # Of the containerd that dockerd starts itself; another's may hold images of Kubernetes, too.
 _CONTAINERD_STORE = "var/lib/docker/containerd/daemon/io.containerd.content.v1.content/blobs/sha256/*"
 _MOST_MANIFEST = 64 << 10  # bytes
+
+
+Look = TypeVar("Look")
 
 
 def gather(
@@ -79,7 +87,9 @@ def _engine_side(
             pool.submit(tool, ["docker", *words], environment, runner)
             for words in (["--version"], ["buildx", "version"], ["compose", "version"])
         ]
-        docker, facts = _engine(environment, connect)
+        silent = Tool(trouble=f"the engine gave no whole answer within {_TALK:g} s", hint="restart Docker: it hangs")
+        nothing: tuple[Docker | None, Facts] = (None, Facts(engine_trouble=silent))
+        docker, facts = in_time(partial(_engine, environment, connect), _TALK, nothing)
         client, buildx, compose = (each.result() for each in asked)
     facts = replace(facts, client=client, buildx=buildx, compose=compose)
     if docker is None or facts.engine is None:
@@ -87,7 +97,29 @@ def _engine_side(
     root = find_root(docker.host)
     if root is not None:
         facts = _with_files(facts, root, environment, runner)
-    return replace(facts, docker=_docker_trial(docker, facts))
+    cause = f"a tiny container was not loaded, run and removed within {_WHOLE_TRIAL:g} s"
+    hangs = Trial(False, cause=cause, hint="restart Docker: its engine hangs")
+    return replace(facts, docker=in_time(partial(_docker_trial, docker, facts), _WHOLE_TRIAL, hangs))
+
+
+def in_time(look: Callable[[], Look], seconds: float, otherwise: Look) -> Look:
+    """What a look gives, or `otherwise` where it takes longer, and then it is left behind.
+
+    docker-py's time limit is for each piece of an answer: an engine that hangs in small steps is never too late.
+    """
+    found: Future[Look] = Future()
+
+    def target() -> None:
+        try:
+            found.set_result(look())
+        except BaseException as error:  # handed to whoever waits
+            found.set_exception(error)
+
+    threading.Thread(target=target, daemon=True, name="wasmdock-look").start()
+    try:
+        return found.result(seconds)
+    except TimeoutError:
+        return otherwise
 
 
 def _engine(
