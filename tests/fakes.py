@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -68,17 +69,24 @@ class FakeRunner:
 class FakeEngine:
     """A Unix socket that answers like a Docker engine: canned bodies by the path of the request.
 
-    A path without an answer is a 404. `hang` accepts and never answers; `raw` is sent as it is.
+    A path without an answer is a 404. `hang` accepts and never answers; `raw` is sent as it is; `drip` seconds pass
+    before each byte.
     """
 
     def __init__(
-        self, folder: Path, answers: Mapping[str, object] | None = None, *, raw: bytes = b"", hang: bool = False
+        self,
+        folder: Path,
+        answers: Mapping[str, object] | None = None,
+        *,
+        raw: bytes = b"",
+        hang: bool = False,
+        drip: float = 0,
     ):
         """Listen on a socket in `folder` until closed."""
         self.path = folder / "docker.sock"
         self.asked: list[str] = []
         self._answers = {"/_ping": "OK", **(answers or {})}
-        self._raw, self._hang = raw, hang
+        self._raw, self._hang, self._drip = raw, hang, drip
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(self.path))
         self._socket.listen()
@@ -111,10 +119,16 @@ class FakeEngine:
                     continue
                 path = words[1].decode()
                 self.asked.append(path)
-                connection.sendall(self._raw or self._answer(path))
+                self._send(connection, self._raw or self._answer(path))
+
+    def _send(self, connection: socket.socket, answer: bytes) -> None:
+        with suppress(OSError):  # whoever asked has given up
+            for piece in [answer] if not self._drip else [answer[at : at + 1] for at in range(len(answer))]:
+                time.sleep(self._drip)
+                connection.sendall(piece)
 
     def _answer(self, path: str) -> bytes:
         found = next((body for start, body in self._answers.items() if path.startswith(start)), None)
-        body = found.encode() if isinstance(found, str) else json.dumps(found or {}).encode()
+        body = found.encode() if isinstance(found, str) else json.dumps({} if found is None else found).encode()
         status = "200 OK" if found is not None else "404 Not Found"
         return f"HTTP/1.0 {status}\r\nApi-Version: 1.45\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body

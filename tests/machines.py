@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from wasmdock.docker import EngineFacts
+from wasmdock.docker_facts import EngineFacts
 from wasmdock.doctor_facts import Cargo, Disk, Facts, Shim, ShimKind, Tool, Trial
 
 ENGINE = EngineFacts(
@@ -55,7 +55,7 @@ def machine(**changes: Any) -> Facts:
 def engine(**changes: Any) -> EngineFacts:
     """A healthy engine but for these facts; a version brings the API it speaks."""
     if "version" in changes:
-        changes = {"api_version": _APIS[changes["version"].partition(".")[0]], **changes}
+        changes = {"api_version": _APIS.get(changes["version"].partition(".")[0], ""), **changes}
     return replace(ENGINE, **changes)
 
 

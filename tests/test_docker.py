@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -14,9 +15,10 @@ from tests.conftest import sample
 from tests.fakes import FakeEngine, FakeRunner
 from tests.images import hello
 from tests.requirements import require_docker
-from wasmdock.docker import Docker, parse_facts, parse_image, without_mounts
+from wasmdock.docker import Docker, parse_image, without_mounts
 from wasmdock.docker_call import phases_of, run_arguments
-from wasmdock.docker_causes import find_cause
+from wasmdock.docker_causes import CAUSES, find_cause
+from wasmdock.docker_facts import parse_facts
 from wasmdock.docker_host import Host, Ping, find_host, ping
 from wasmdock.docker_run import DockerRuntime, prove
 from wasmdock.docker_verdict import judge
@@ -50,6 +52,15 @@ def _write_context(home: Path, name: str, url: str) -> None:
     folder = home / ".docker" / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
     folder.mkdir(parents=True)
     (folder / "meta.json").write_text(json.dumps({"Endpoints": {"docker": {"Host": url}}}))
+
+
+def test_a_socket_in_a_folder_that_may_not_be_searched_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert find_host({"HOME": "/closed", "XDG_RUNTIME_DIR": "/closed"}).url == "unix:///var/run/docker.sock"
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def test_the_current_context_is_read_as_the_client_reads_it(tmp_path: Path) -> None:
@@ -136,6 +147,12 @@ def test_an_engine_that_hangs_is_given_up_in_time(tmp_path: Path) -> None:
     assert time.monotonic() - began < 2
 
 
+def test_an_engine_that_answers_a_byte_at_a_time_is_given_up_in_time(tmp_path: Path) -> None:
+    fake = FakeEngine(tmp_path, drip=0.05)  # 3 s for all of it
+    with pytest.raises(UnavailableError, match=r"no answer within 0\.2 s"):
+        ping(fake.host, 0.2)
+
+
 def test_something_else_on_the_socket_is_noticed(tmp_path: Path) -> None:
     fake = FakeEngine(tmp_path, raw=b"220 mail ready\r\n")
     with pytest.raises(UnavailableError, match="does not speak HTTP"):
@@ -174,6 +191,11 @@ def test_facts_tell_the_image_store_and_the_runtimes() -> None:
 
 def test_facts_survive_an_engine_that_says_nothing() -> None:
     assert not parse_facts({}, {}).containerd_store
+
+
+def test_what_an_engine_leaves_null_is_not_known() -> None:
+    facts = parse_facts(dict.fromkeys(("ID", "ServerVersion", "CgroupDriver", "Images")), {"ApiVersion": None})
+    assert (facts.id, facts.version, facts.api_version, facts.images) == ("", "", "", 0)
 
 
 def test_an_image_is_known_by_every_digest_the_engine_has_for_it() -> None:
@@ -236,6 +258,17 @@ def test_chosen_limits_reach_the_container_and_the_wasm_runtime() -> None:
     assert f"--memory={128 << 20}" in words  # the runtime needs some of its own
     assert {"WASMDOCK_MEMORY=67108864", "WASMDOCK_TIMEOUT=1.5", "WASMDOCK_FUEL=1000000000000"} < set(words)
     assert f"--memory={64 << 20}" in _words(RunRequest(limits=limits), is_wasm=False)
+
+
+def test_no_limit_on_tables_is_one_that_nobody_reaches() -> None:
+    """Our runtime has a default of its own for tables, and counts them in 64 bits."""
+    words = _words(RunRequest(limits=Limits(tables=None)))
+    assert "WASMDOCK_TABLES=18446744073709551615" in words
+
+
+def test_large_limit_is_written_out() -> None:
+    words = _words(RunRequest(limits=Limits(memory=1 << 60)))
+    assert "WASMDOCK_MEMORY=1152921504606846976" in words
 
 
 def test_values_of_variables_are_on_no_command_line() -> None:
@@ -433,6 +466,76 @@ def test_known_failures_come_with_their_cure(said: str, kind: type[WasmdockError
     found = find_cause("running", said)
     assert type(found) is kind and found is not None
     assert cause in found.message and cure in found.hint
+
+
+_STARTED = "docker: Error response from daemon: failed to start shim: start failed: : fork/exec"
+_SHIM = "/usr/local/bin/containerd-shim-wasmtime-v1"
+_CREATED = (
+    "docker: Error response from daemon: failed to create task for container: failed to create shim task: "
+    "OCI runtime create failed: "
+)
+_MOUNTED = (
+    f"{_CREATED}runc create failed: unable to start container process: error during container init: error mounting "
+    '"/home/u/data" to rootfs at "/data": '
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "cause", "cure"),
+    [
+        (f"{_STARTED} {_SHIM}: exec format error: unknown", UnavailableError, f'"{_SHIM}" is for another', "engine up"),
+        (f"{_STARTED} {_SHIM}: permission denied: unknown", UnavailableError, "may not be executed", "engine install"),
+        (f"{_STARTED} /usr/bin/containerd-shim-runc-v2: no such file", UnavailableError, "native", "containerd.io"),
+        (
+            f"{_CREATED}unable to retrieve OCI runtime error (open /run/containerd/x/log.json: no such file or "
+            'directory): exec: "runc": executable file not found in $PATH: unknown.',
+            UnavailableError,
+            'the engine cannot start its runtime "runc"',
+            "apt-get install runc",
+        ),
+        (
+            f"{_CREATED}unable to retrieve OCI runtime error (open /run/x: no such file or directory): fork/exec "
+            "/opt/crun: permission denied",
+            UnavailableError,
+            'the engine cannot start its runtime "/opt/crun"',
+            "daemon.json",
+        ),
+        (
+            f"{_MOUNTED}change mount propagation through procfd: open o_path procfd: open /home/u/data: permission "
+            "denied: unknown",
+            UsageError,
+            'mounting "/home/u/data": the engine may not',
+            "rootless",
+        ),
+        (f"{_MOUNTED}stat /home/u/data: no such file or directory", UsageError, "not on the engine's", "create it"),
+        (f"{_MOUNTED}not a directory: Are you trying to mount", UsageError, "one side is a file", "folder it lies in"),
+        (f'{_CREATED}runc: exec: "/app": permission denied', ImageError, "entrypoint may not be executed", "--chmod"),
+    ],
+)
+def test_what_fails_in_the_engine_is_not_blamed_on_the_image(
+    said: str, kind: type[WasmdockError], cause: str, cure: str
+) -> None:
+    found = find_cause("running", said)
+    assert type(found) is kind and found is not None
+    assert cause in found.message and cure in found.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("its platform (wasi/wasm) does not match the specified platform (linux/amd64)",
+         "the image is for another platform: wanted linux/amd64, actual: wasi/wasm"),
+        ("does not provide the specified platform (wasi/wasm)",
+         "the image is not for the platform asked for, wasi/wasm"),
+    ],
+)  # fmt: skip
+def test_both_platforms_are_named_where_they_differ(said: str, cause: str) -> None:
+    found = find_cause("running", f"docker: Error response from daemon: image with reference x was found but {said}")
+    assert found is not None and found.message == f"running: {cause}"
+
+
+def test_every_cause_has_a_cure_but_the_wasm_runtimes_own_word() -> None:
+    assert [cause for _, _, cause, cure in CAUSES if not cure] == ["{0}"]
 
 
 def test_phases_are_the_spans_between_an_engines_events() -> None:

@@ -1,13 +1,17 @@
 """Looking at a machine: what each look makes of what it finds, and that none of them does harm."""
 
+import errno
 import json
 import os
+import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import CommandLine
 from tests.fakes import FakeEngine, FakeRunner
 from tests.machines import engine, machine
 from tests.requirements import require_docker
@@ -18,7 +22,7 @@ from wasmdock.docker_run import own_name
 from wasmdock.doctor import fix, fixes, judge, to_json
 from wasmdock.doctor_facts import Facts, Shim, ShimKind, Tool
 from wasmdock.doctor_findings import findings
-from wasmdock.doctor_probes import TINY, disk, gather, hidden_images, proxies, tiny_image, tool
+from wasmdock.doctor_probes import TINY, disk, gather, hidden_images, in_time, proxies, tiny_image, tool
 from wasmdock.engine_files import find_program, find_root, find_shim
 from wasmdock.errors import UnavailableError
 from wasmdock.inprocess import InProcessRuntime
@@ -42,7 +46,7 @@ def look(tmp_path: Path, host: Host | None = None) -> Facts:
             raise UnavailableError("nothing listens there", "start Docker")
         return Docker(host, environment, timeout=timeout)
 
-    return gather({"PATH": ""}, tmp_path / "cache", runner=NOTHING, connect=connect)
+    return gather({"PATH": ""}, tmp_path / "cache", tmp_path / "home", runner=NOTHING, connect=connect)
 
 
 def test_tiny_module_is_a_command_that_ends_with_0() -> None:
@@ -64,6 +68,30 @@ def test_engine_is_asked_what_it_is_and_not_tried_without_a_client(tmp_path: Pat
     engine.close()
     assert facts.engine is not None and facts.engine.version == "26.1.5"
     assert (facts.docker.works, facts.docker.cause) == (None, "there is no docker client")
+
+
+@pytest.mark.parametrize("info", [{"DriverStatus": [None]}, {"Images": "many"}, [], "<html>", {"Runtimes": 5}])
+def test_engine_whose_answers_make_no_sense_is_a_fact_with_a_cure(tmp_path: Path, info: object) -> None:
+    engine = FakeEngine(tmp_path, {"/info": info, "/version": {"ApiVersion": "1.45"}})
+    examination = judge(look(tmp_path, engine.host))
+    engine.close()
+    assert examination.works
+    found = next(each for each in examination.findings if each.subject == "engine")
+    assert found.text.startswith("asking") and "docker context ls" in found.cure
+
+
+def test_engine_whose_answers_are_null_is_looked_at_all_the_same(tmp_path: Path) -> None:
+    engine = FakeEngine(tmp_path, {"/info": dict.fromkeys(INFO), "/version": {"ApiVersion": None}})
+    examination = judge(look(tmp_path, engine.host))
+    engine.close()
+    assert examination.works and examination.facts.engine is not None
+
+
+def test_look_that_hangs_is_left_behind() -> None:
+    never = threading.Event()
+    assert in_time(never.wait, 0.1, False) is False
+    never.set()
+    assert in_time(lambda: 5, 30, 0) == 5
 
 
 def test_engine_that_goes_away_is_a_fact(tmp_path: Path) -> None:
@@ -123,6 +151,27 @@ def test_circle_of_links_is_no_shim(tmp_path: Path) -> None:
     assert find_shim(tmp_path) == Shim(ShimKind.ABSENT)
 
 
+def test_shim_is_first_looked_for_on_the_engines_own_path(tmp_path: Path) -> None:
+    shim_in(tmp_path, b"wasmtime-36.0.6")
+    (tmp_path / "snap/bin").mkdir(parents=True)
+    (tmp_path / "snap/bin/containerd-shim-wasmtime-v1").write_bytes(b"wasmtime-40.0.0")
+    assert find_shim(tmp_path, ("/nothing", "/snap/bin")).path == "/snap/bin/containerd-shim-wasmtime-v1"
+    assert find_shim(tmp_path, ("/nothing",)).path == "/usr/local/bin/containerd-shim-wasmtime-v1"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who listens")
+def test_engines_own_path_is_that_of_the_process_that_listens(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from tests.fakes import FakeEngine
+from wasmdock.engine_files import find_root
+print(find_root(FakeEngine(Path({str(tmp_path)!r})).host).folders)"""
+    root = Path(__file__).parent.parent
+    env = {"PATH": "/snap/bin:relative::/usr/bin", "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "('/snap/bin', '/usr/bin')\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who listens")
 def test_engine_of_this_machine_has_this_machines_root(tmp_path: Path) -> None:
     engine = FakeEngine(tmp_path)
@@ -161,6 +210,19 @@ def test_folder_that_cannot_be_written_to_names_the_variable_that_moves_it(
     assert disk(tmp_path, "WASMDOCK_HOME").hint == "set WASMDOCK_HOME to a folder of yours"
 
 
+def test_folder_that_may_not_be_looked_into_is_a_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_path: Path, **_: object) -> os.stat_result:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert disk(Path("/closed/x/y")).trouble == '"/" cannot be written to'
+
+
+def test_folder_of_a_name_that_no_disk_takes_is_a_fact() -> None:
+    assert disk(Path("/tmp") / ("x" * 300)).trouble == "cannot be used: File name too long"
+
+
 def test_folder_yet_to_be_made_has_the_room_of_its_disk(tmp_path: Path) -> None:
     assert (disk(tmp_path / "a" / "b").free or 0) > 0
 
@@ -168,6 +230,12 @@ def test_folder_yet_to_be_made_has_the_room_of_its_disk(tmp_path: Path) -> None:
 def test_proxies_are_shown_without_passwords() -> None:
     given = {"https_proxy": "http://me:secret@proxy:3128", "NO_PROXY": "localhost", "HTTP_PROXY": ""}
     assert proxies(given) == (("HTTPS_PROXY", "http://***@proxy:3128"), ("NO_PROXY", "localhost"))
+
+
+@pytest.mark.parametrize("url", ["http://[bad", "http://me:secret@[bad", "me:secret@proxy:3128", "http://me:se/cret@x"])
+def test_proxy_that_is_no_url_is_shown_and_its_password_is_not(url: str) -> None:
+    ((_, shown),) = proxies({"HTTP_PROXY": url})
+    assert "cret" not in shown and shown.endswith(url.rpartition("@")[2])
 
 
 # Cures
@@ -201,6 +269,15 @@ def test_doctor_ends_with_0_where_only_this_process_runs_wasm(
     page = capsys.readouterr().out
     assert "PROBLEM: asking the Docker engine" in page
     assert page.endswith("Wasm guests run in this process.\n")
+
+
+def test_doctor_without_a_home_says_what_to_set(wasmdock: CommandLine) -> None:
+    nowhere = dict.fromkeys(("HOME", "WASMDOCK_HOME", "WASMDOCK_CACHE", "XDG_DATA_HOME", "XDG_CACHE_HOME"), "")
+    done = CommandLine({**wasmdock.environment, **nowhere})("doctor")
+    assert (done.code, done.stderr) == (1, "")
+    assert "PROBLEM: neither WASMDOCK_CACHE nor HOME is set" in done.text
+    assert "try: set WASMDOCK_HOME to a folder of yours" in done.text
+    assert done.text.splitlines()[-1].startswith("Wasm guests run nowhere here yet")
 
 
 def test_images_in_dockers_own_store_are_counted_by_their_digests(tmp_path: Path) -> None:

@@ -29,6 +29,12 @@ BROKEN: list[tuple[str, Facts, str, Severity, str, str]] = [
      "in-process", PROBLEM, "running a tiny module in this process: mmap: cannot allocate memory", UPGRADE),
     ("no rights to the socket", machine(engine=None, engine_trouble=REFUSED),
      "engine", PROBLEM, REFUSED.trouble, "usermod"),
+    ("an engine that answers with errors", machine(engine=None, engine_trouble=Tool(trouble="it answered: 500 boom")),
+     "engine", PROBLEM, "it answered: 500 boom", "`docker context ls`"),
+    ("what is no engine", machine(engine=engine(version="", os="", api_version="")),
+     "engine", PROBLEM, "does not say that it is a Docker engine", "`docker context ls`"),
+    ("no folder at all", machine(cache=Disk(trouble="neither WASMDOCK_CACHE nor HOME is set", hint="set it")),
+     "wasmdock's cache", PROBLEM, "neither WASMDOCK_CACHE nor HOME is set", "set it"),
     ("a Docker too old to take shims", machine(engine=engine(version="20.10.24+dfsg1")),
      "engine", PROBLEM, "does not take containerd shims by name; 24 and later do", "wasmdock engine up"),
     ("the newest engine, with runwasi's shim", machine(shim=RUNWASI, engine=engine(version="2.0.0-beta.24")),
@@ -72,6 +78,8 @@ BROKEN: list[tuple[str, Facts, str, Severity, str, str]] = [
      "compose", NOTE, "docker has no compose", "apt-get install docker-compose"),
     ("no cargo, no engine", machine(cargo=Cargo(trouble="there is no cargo on PATH", cure="install Rust"), engine=None),
      "cargo", WARNING, "building on this machine: there is no cargo on PATH", "install Rust"),
+    ("a cargo that fails for no known reason", machine(cargo=Cargo(trouble="rustc does not run"), engine=None),
+     "cargo", WARNING, "rustc does not run", "install Rust"),
     ("no cargo, an engine", machine(cargo=Cargo(trouble="there is no cargo on PATH", cure="install Rust")),
      "cargo", NOTE, "there is no cargo on PATH; builds take the builder image instead", "install Rust"),
     ("no Wasm target", machine(cargo=Cargo("rustc 1.85", "rustc has no target", (), "rustup target add wasm32-wasip1")),
@@ -114,6 +122,12 @@ def test_page_shows_every_cure_under_its_finding(facts: Facts) -> None:
         if each.cure:
             line = next(number for number, text in enumerate(page) if each.text in text)
             assert page[line + 1].endswith(f"try: {each.cure}")
+
+
+@pytest.mark.parametrize("facts", [row[1] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_whatever_stands_in_the_way_has_a_cure(facts: Facts) -> None:
+    bad = [each for each in findings(facts) if each.severity in (PROBLEM, WARNING)]
+    assert [each for each in bad if not each.cure] == []
 
 
 def test_healthy_machine_has_nothing_to_cure() -> None:

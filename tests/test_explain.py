@@ -27,6 +27,8 @@ TRAPPED = (
     "wasmdock: running /x: error while executing at wasm backtrace:\n    0: 0x1 - main\n\n"
     "Caused by:\n    wasm trap: unreachable\n"
 )
+NAMED = "wasmdock: my app started\n"
+REFUSED = "wasmdock: starting /a.wasm: no export _start\n"
 SAID = "noise\nwasmdock: running _start: wasm trap: unreachable\n  0: main\n"
 
 
@@ -43,6 +45,12 @@ ENDED: list[tuple[str, Container, dict[str, Any], str, str]] = [
     ("the kernel, by events", container(), {"events": ["oom", "die"]}, "out of memory", ""),
     ("our shim told it", container(134), {"log": SAID}, "running _start: wasm trap: unreachable", "0: main"),
     ("our shim told a trap", container(134), {"log": TRAPPED}, "it trapped: wasm trap: unreachable", "0: 0x1 - main"),
+    ("our shim refused it", container(126), {"log": REFUSED}, "no export _start", ""),
+    ("a guest that says so", container(126), {"log": REFUSED, "printed": True}, "it could not be started", ""),
+    ("a guest with our name", container(137), {"log": NAMED, "events": ["kill"]}, "it was sent SIGKILL", ""),
+    ("a script with our name", container(3, runtime="runc"), {"log": NAMED}, "it ended itself with exit code 3", ""),
+    ("a native program's abort", container(134, runtime="runc"), {"log": SAID}, "it aborted (SIGABRT", ""),
+    ("a guest's own code", container(3), {"log": SAID}, "it ended itself with exit code 3", ""),
     ("a trap told by nobody", container(), {"replay": TRAP}, "it trapped (this Wasm runtime ends it", "_start"),
     ("no memory, told by nobody", container(), {"replay": FULL}, "it ran out of memory (this Wasm runtime", ""),
     ("a component's failure", container(), {"replay": THREE}, "it ended itself with exit code 3", "no such file"),
@@ -72,6 +80,7 @@ def test_cause_of_an_end_is_named(ended: Container, known: dict[str, Any], cause
         (container(), "", True),
         (container(134), "", True),
         (container(134), SAID, False),
+        (container(), NAMED, True),
         (container(oom=True), "", False),
         (container(runtime="runc"), "", False),
         (container(3), "", False),
@@ -92,8 +101,9 @@ def test_replay_can_change_nothing(tmp_path: Path) -> None:
 
 
 def test_last_word_is_the_runtimes_last() -> None:
-    assert last_word("wasmdock: one\nx\nwasmdock: two\n  0: f\n") == "two\n  0: f"
-    assert last_word("hello\n") == ""
+    log = "wasmdock: one\nx\nwasmdock: running two\n  0: f\n"
+    assert last_word(container(134), log) == "running two\n  0: f"
+    assert last_word(container(134), "hello\n") == ""
 
 
 def test_record_of_the_engine_is_read() -> None:

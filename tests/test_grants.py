@@ -115,6 +115,7 @@ def test_authors_list_goes_into_the_image_and_is_kept_to(guest: str, tmp_path: P
     refused = wasmdock("pack", "--capabilities", "exit", guest)
     assert refused.returncode == 1
     assert "asks for stdio: not granted by --capabilities" in refused.stderr
+    assert "try: --capabilities stdio,exit grants it" in refused.stderr
     image = str(tmp_path / "image.tar")
     assert wasmdock("pack", "--capabilities", "auto", "-o", image, guest).returncode == 0
     shown = json.loads(wasmdock("inspect", "--capabilities", "--format", "json", image).stdout)
@@ -130,3 +131,13 @@ def test_image_that_asks_for_more_than_its_author_listed_is_refused(guest: str, 
     assert (refused.returncode, refused.stdout) == (125, "")
     assert f"asks for stdio: not granted by the image's label {LABEL}" in refused.stderr
     assert wasmdock("run", "--on", "process", "--allow", "stdio", image).returncode == 0
+
+
+def test_invoke_holds_a_guest_to_the_same_lists(guest: str, tmp_path: Path) -> None:
+    image = str(tmp_path / "image.tar")
+    wasmdock("pack", "--label", f"{LABEL}=none", "-o", image, guest)
+    refused = wasmdock("invoke", image, "_start")
+    assert (refused.returncode, refused.stdout) == (125, "")
+    assert f"asks for stdio: not granted by the image's label {LABEL}" in refused.stderr
+    assert wasmdock("invoke", "--allow", "stdio", image, "_start").stdout == "to stdout\n"
+    assert wasmdock("invoke", "--deny", "stdio", guest, "_start").returncode == 125

@@ -14,7 +14,7 @@ from tests.wat import image_of
 from wasmdock.engine import assemble
 from wasmdock.errors import CommandError, GuestError, UnavailableError, UsageError
 from wasmdock.guest import Artifact, Target
-from wasmdock.inprocess import InProcessRuntime
+from wasmdock.inprocess import InProcessRuntime, check_mounts
 from wasmdock.pack import pack
 from wasmdock.programs import Programs
 from wasmdock.runtime import MIB, Limits, Mount, Outcome, RunRequest
@@ -193,6 +193,14 @@ def test_mount_that_is_no_folder_is_a_usage_error(runtime: InProcessRuntime, tmp
     for path, cause in ((tmp_path / "missing", "no such folder"), (tmp_path / "file", "it is a file")):
         with pytest.raises(UsageError, match=f'mounting "{path}" at "/data": {cause}'):
             runtime.run(sample("hello"), RunRequest(mounts=(Mount(path, "/data"),)))
+
+
+def test_mount_that_cannot_be_looked_at_is_a_usage_error() -> None:
+    path = Path("/") / ("x" * 300)  # as a folder that may not be searched, which root always may
+    with pytest.raises(UsageError, match=": File name too long$") as caught:
+        check_mounts(RunRequest(mounts=(Mount(path, "/data"),)))
+    assert caught.value.message.startswith(f'mounting "{path}" at "/data"')
+    assert "namei -l" in caught.value.hint
 
 
 def test_ctrl_c_in_the_main_thread_ends_the_guest_and_is_raised() -> None:

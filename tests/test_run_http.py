@@ -1,5 +1,6 @@
 """wasmdock run of a wasi:http component without a container, by a stand-in for wasmdock-host and by the real one."""
 
+import json
 import os
 import signal
 import socket
@@ -16,7 +17,8 @@ from tests.requirements import require_cargo
 from tests.test_compose_wire import HTTP, free, talk
 from wasmdock.cli.run_http import parse_publish
 from wasmdock.errors import UnavailableError, UsageError
-from wasmdock.http_host import Launch, compile_for_host, find_host
+from wasmdock.http_host import LAUNCH, Compiled, Launch, compile_for_host, find_host
+from wasmdock.runtime import Limits
 from wasmdock.serve import serve
 
 ROOT = Path(__file__).parent.parent
@@ -102,6 +104,11 @@ def test_port_in_use_is_one_line(line: CommandLine) -> None:
         done = line("run", "--on", "process", "-p", port, line.environment["WEB"])
     assert done.code == 125
     assert len([each for each in done.stderr.splitlines() if "in use" in each]) == 1, done.stderr
+
+
+def test_no_limit_on_tables_is_one_that_nobody_reaches(tmp_path: Path) -> None:
+    launch = Launch(Compiled(tmp_path, {}), limits=Limits(tables=None))
+    assert json.loads(launch.variables()[LAUNCH])["settings"]["tables"] == (1 << 64) - 1
 
 
 def test_without_its_program_it_says_how_to_get_it(line: CommandLine, tmp_path: Path) -> None:

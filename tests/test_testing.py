@@ -20,9 +20,11 @@ from tests.test_compose_wire import HTTP
 from tests.test_run_http import HOST
 from tests.wat import image_of
 from wasmdock.engine import assemble
-from wasmdock.errors import ImageError, UnavailableError
+from wasmdock.errors import GuestError, ImageError, UnavailableError
+from wasmdock.guest import Artifact, Target
 from wasmdock.launch import Road
-from wasmdock.runtime import Limits
+from wasmdock.pack import pack
+from wasmdock.runtime import CAPABILITIES_LABEL, Limits
 from wasmdock.testing import WasmContainer, wasm_container  # noqa: F401  # the fixture
 
 DOCKER = pytest.param(Road.DOCKER, marks=pytest.mark.docker)
@@ -56,6 +58,19 @@ def test_command_and_environment_reach_the_guest(road: Road) -> None:
     with WasmContainer(sample("environ"), road=road).with_env("A", "b") as container:
         container.wait()
         assert b"A=b\n" in container.get_logs()[0]
+
+
+def test_command_of_one_text_is_split_as_a_shell_would(road: Road) -> None:
+    with WasmContainer(sample("args"), road=road).with_command("one 'two three'") as container:
+        container.wait()
+        assert container.get_logs()[0] == b"/args.wasm\none\ntwo three\n"
+
+
+def test_guest_is_held_to_its_authors_list(road: Road) -> None:
+    data = assemble((GUESTS / "hello.wat").read_bytes(), "hello")
+    image = pack(Artifact("hello", Target.WASIP1, data), labels={CAPABILITIES_LABEL: "none"})
+    with pytest.raises(GuestError, match=f"asks for stdio: not granted by the image's label {CAPABILITIES_LABEL}"):
+        WasmContainer(image, road=road).start()
 
 
 def test_volume_is_a_folder_of_the_guest(road: Road, tmp_path: Path) -> None:

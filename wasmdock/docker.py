@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from wasmdock.attach import Attacher, attach_command
-from wasmdock.docker_host import START_HINT, Host, Ping, ask, find_host, ping
+from wasmdock.docker_facts import EngineFacts, parse_facts
+from wasmdock.docker_host import NO_DOCKER_HINT, START_HINT, Host, Ping, ask, find_host, ping
 from wasmdock.docker_plugins import plugin_cure
 from wasmdock.errors import BuildError, CommandError, ImageError, UnavailableError, WasmdockError
 from wasmdock.oci.image import Image, Platform, Reference
@@ -24,37 +25,9 @@ if TYPE_CHECKING:
 
 TIMEOUT = 60.0
 _SAVE_CAP = 4 << 30
-_CONTAINERD_STORE = "io.containerd.snapshotter.v1"
 _MOUNTS = re.compile(r"--mount=\S+[ \t]*(?:\\\n\s*)?")
 _MINUTES = 1800.0
 _LONG = 30 * 86400.0  # seconds back that an engine's events are asked for; it keeps the last 256 of them
-
-
-@dataclass(frozen=True, slots=True)
-class EngineFacts:
-    """What an engine says of itself; a text is empty where it does not say.
-
-    id tells engines apart. containerd_store: images lie in containerd, as Wasm images need it. runtimes are
-    the names in its configuration: a containerd shim on its PATH works without being listed.
-    """
-
-    id: str
-    name: str
-    version: str
-    api_version: str
-    os: str
-    architecture: str
-    kernel: str
-    system: str
-    containerd: str
-    runc: str
-    storage_driver: str
-    containerd_store: bool
-    runtimes: tuple[str, ...]
-    default_runtime: str
-    cgroup: str
-    rootless: bool
-    images: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +97,12 @@ class Docker:
 
     def facts(self) -> EngineFacts:
         """Ask the engine what it is. Raises UnavailableError."""
-        return parse_facts(self._get("/info"), self._get("/version"))
+        info, version = self._get("/info"), self._get("/version")
+        try:
+            return parse_facts(info, version)
+        except (TypeError, ValueError, AttributeError) as error:
+            doing = f'asking "{self.host.url}" what it is'
+            raise UnavailableError(f"{doing}: no Docker engine answers so ({error})", NO_DOCKER_HINT) from error
 
     def find_image(self, reference: str) -> EngineImage | None:
         """What the engine holds under this name or digest, or None."""
@@ -286,7 +264,7 @@ class Docker:
         except ValueError as error:
             raise UnavailableError(f'asking "{self.host.url}" for "{path}": the answer is not JSON') from error
         if status != 200 or not isinstance(document, dict):
-            cause = document.get("message", "") if isinstance(document, dict) else ""
+            cause = document.get("message", "") if isinstance(document, dict) else "and no JSON object"
             raise CommandError(f'asking "{self.host.url}" for "{path}": the engine answered: {status} {cause}')
         return document
 
@@ -332,31 +310,6 @@ class Docker:
         except (requests.RequestException, urllib3.exceptions.HTTPError, DockerException) as error:
             cure = "pip install paramiko" if "paramiko" in str(error) else START_HINT  # docker-py wants it for ssh
             raise UnavailableError(f"{where}: the engine went away ({error})", cure) from error
-
-
-def parse_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineFacts:
-    """Turn the answers of /info and /version into facts."""
-    components = {part.get("Name"): str(part.get("Version", "")) for part in version.get("Components") or ()}
-    status = info.get("DriverStatus") or ()
-    return EngineFacts(
-        id=info.get("ID", ""),
-        name=info.get("Name", ""),
-        version=info.get("ServerVersion", ""),
-        api_version=version.get("ApiVersion", ""),
-        os=info.get("OSType", ""),
-        architecture=version.get("Arch", ""),
-        kernel=info.get("KernelVersion", ""),
-        system=info.get("OperatingSystem", ""),
-        containerd=components.get("containerd", ""),
-        runc=components.get("runc", ""),
-        storage_driver=info.get("Driver", ""),
-        containerd_store=any(list(row) == ["driver-type", _CONTAINERD_STORE] for row in status),
-        runtimes=tuple(sorted(info.get("Runtimes") or {})),
-        default_runtime=info.get("DefaultRuntime", ""),
-        cgroup=f"{info.get('CgroupDriver', '')} v{info.get('CgroupVersion', '')}".strip(),
-        rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
-        images=int(info.get("Images") or 0),
-    )
 
 
 def parse_image(reference: str, answer: Mapping[str, Any]) -> EngineImage:

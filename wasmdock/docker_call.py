@@ -10,6 +10,8 @@ from wasmdock.runtime import DEFAULT_STACK, Limits, Mount, RunRequest
 ROOT_MOUNT = "/.wasmdock/root"
 DIRECTORIES_VARIABLE = "WASMDOCK_DIRS"
 _MIB = 1 << 20
+# What lifts a limit for which our Wasm runtime has a default of its own: the most it can count (shim/src/settings.rs).
+UNCOUNTED = (1 << 64) - 1
 # Variables that steer the docker client itself cannot go through its environment.
 _CLIENTS_OWN = frozenset({"PATH", "HOME", "TMPDIR", "USER", "GODEBUG", "GOMAXPROCS", "NO_PROXY", "ALL_PROXY"})
 _CLIENTS_PREFIXES = ("LD_", "DYLD_", "DOCKER_", "BUILDX_", "XDG_", "SSH_", "SSL_", "HTTP_", "HTTPS_")
@@ -75,15 +77,20 @@ def runtime_settings(request: RunRequest, is_wasm: bool) -> dict[str, str]:
     limits = request.limits
     given: dict[str, float | None] = {
         "WASMDOCK_MEMORY": limits.memory,
-        "WASMDOCK_TABLES": limits.tables,
+        "WASMDOCK_TABLES": UNCOUNTED if limits.tables is None else limits.tables,
         "WASMDOCK_TIMEOUT": limits.timeout,
         "WASMDOCK_FUEL": limits.fuel,
         "WASMDOCK_STACK": None if limits.stack == DEFAULT_STACK else limits.stack,
     }
-    settings = {key: f"{value:.15g}" for key, value in given.items() if value is not None}
+    settings = {key: _number(value) for key, value in given.items() if value is not None}
     if any(mount.guest == "/" for mount in request.mounts):
         settings[DIRECTORIES_VARIABLE] = f"{ROOT_MOUNT}::/"
     return settings
+
+
+def _number(value: float) -> str:
+    """A whole one is written out: our runtime reads no 1e+18 where it wants a size."""
+    return str(value) if isinstance(value, int) else f"{value:.15g}"
 
 
 def grant_words(

@@ -10,21 +10,72 @@ _STORE_HINT = (
     'put {"features": {"containerd-snapshotter": true}} into /etc/docker/daemon.json and restart Docker '
     "(Docker Desktop: Settings, General, Use containerd), then load the image again"
 )
+_SHIM_HINT = (
+    "`wasmdock engine install` puts ours there; for Docker Desktop, or an engine on another machine, "
+    "`wasmdock engine up` gives you one that has it"
+)
+_MOUNT_HINT = "create it first; a remote engine sees its own files, not yours"
+_PLATFORM_HINT = "`docker image inspect` shows its Os and Architecture; Wasm is spelt wasi/wasm"
+_OWN_SHIM = r"fork/exec (\S*(?:containerd-shim-(?!runc)|libexec/wasmdock/)[\w.-]*)"
 _WASM_HINT = f"docker run needs --runtime={WASM_RUNTIME} --platform=wasi/wasm for it, `wasmdock run` adds them"
 
-# Pattern over stderr, exception, cause, cure; {0} is the first group of the pattern. The first match wins.
+# Pattern over stderr, exception, cause, cure; {0} is the first group of the pattern. The first match wins, so what
+# names a program of the engine or a mount stands before what would take it for the program in the image.
 CAUSES: tuple[tuple[str, type[WasmdockError], str, str], ...] = (
     (  # containerd remembers where it found a shim
-        r"fork/exec (\S*containerd-shim-[\w.-]+): no such file",
+        rf"{_OWN_SHIM}: no such file",
         UnavailableError,
         'the engine\'s Wasm runtime "{0}" is gone',
-        "`wasmdock engine install` puts it there",
+        _SHIM_HINT,
+    ),
+    (
+        rf"{_OWN_SHIM}: exec format error",
+        UnavailableError,
+        'the engine\'s Wasm runtime "{0}" is for another machine, or half a file',
+        _SHIM_HINT,
+    ),
+    (
+        rf"{_OWN_SHIM}: permission denied",
+        UnavailableError,
+        'the engine\'s Wasm runtime "{0}" may not be executed',
+        f"{_SHIM_HINT}; its disk may be mounted noexec",
+    ),
+    (
+        r'(?:fork/exec|binary not installed) "?(\S*containerd-shim-runc[\w.-]*)',
+        UnavailableError,
+        'the engine\'s containerd cannot start "{0}", with which it runs native programs',
+        "`apt-get install --reinstall containerd` (or containerd.io, as Docker packages it), then restart Docker",
     ),
     (
         r'binary not installed "?(?:.*/)?(containerd-shim-[\w.-]+)',
         UnavailableError,
         'the engine\'s containerd finds no "{0}" on its PATH',
-        "`wasmdock engine install` puts it there",
+        _SHIM_HINT,
+    ),
+    (  # containerd's shim asks for the runtime's log, and then says what became of the runtime
+        r'unable to retrieve OCI runtime error .*?(?:exec: |fork/exec )"?([^\s":]+)"?: '
+        r"(?:executable file not found|no such file|permission denied|exec format error)",
+        UnavailableError,
+        'the engine cannot start its runtime "{0}"',
+        "install it (`apt-get install runc`), or correct its path in /etc/docker/daemon.json, then restart Docker",
+    ),
+    (
+        r'error mounting "([^"]+)"[^\n]*no such file',
+        UsageError,
+        'mounting "{0}": it is not on the engine\'s machine',
+        _MOUNT_HINT,
+    ),
+    (
+        r'error mounting "([^"]+)"[^\n]*(?:permission denied|operation not permitted)',
+        UsageError,
+        'mounting "{0}": the engine may not',
+        "`namei -l` with that path shows who may; a rootless engine has its user's rights alone",
+    ),
+    (
+        r'error mounting "([^"]+)"[^\n]*not a directory',
+        UsageError,
+        'mounting "{0}": one side is a file and the other a folder',
+        "mount a file at a file's path, or the folder it lies in",
     ),
     (
         r"(?:unknown or invalid runtime name:|Unknown runtime specified) (\S+)",
@@ -39,10 +90,22 @@ CAUSES: tuple[tuple[str, type[WasmdockError], str, str], ...] = (
         _WASM_HINT,
     ),
     (
-        r"was found but (?:does not match the specified|does not provide the specified|its) platform(.*)",
+        r"was found but its platform \(([^)]*)\) does not match the specified platform \(([^)]*)\)",
+        ImageError,
+        "the image is for another platform: wanted {1}, actual: {0}",
+        _PLATFORM_HINT,
+    ),
+    (
+        r"was found but does not match the specified platform(.*)",
         ImageError,
         "the image is for another platform{0}",
-        "`docker image inspect` shows its Os and Architecture; Wasm is spelt wasi/wasm",
+        _PLATFORM_HINT,
+    ),
+    (
+        r"was found but does not provide the specified platform \(?([^)\n]*)",
+        ImageError,
+        "the image is not for the platform asked for, {0}",
+        _PLATFORM_HINT,
     ),
     (
         r"cannot be used on this platform|operating system is not supported|no match for platform in man",
@@ -84,7 +147,7 @@ CAUSES: tuple[tuple[str, type[WasmdockError], str, str], ...] = (
         r"bind source path does not exist: (.*)",
         UsageError,
         'there is no folder "{0}" on the engine\'s machine',
-        "create it first; a remote engine sees its own files, not yours",
+        _MOUNT_HINT,
     ),
     (
         r"input device is not a TTY|cannot attach stdin to a TTY",
@@ -144,10 +207,10 @@ CAUSES: tuple[tuple[str, type[WasmdockError], str, str], ...] = (
         "`wasmdock inspect` shows the entrypoint and the files",
     ),
     (
-        r"OCI runtime create failed.*permission denied",
+        r'exec:? "?[^"\s:]+"?: permission denied|(?i:open executable: permission denied)',  # runc's words, and crun's
         ImageError,
         "the image's entrypoint may not be executed",
-        "",
+        "COPY --chmod=755 in its Dockerfile, or wasmdock pack, makes it so that it may",
     ),
     (
         r"failed to start shim|ttrpc: closed|context deadline exceeded",
@@ -180,6 +243,6 @@ def find_cause(doing: str, stderr: str) -> WasmdockError | None:
     """The exception for the first known cause in a docker client's stderr; None for an unknown one."""
     for pattern, kind, cause, hint in CAUSES:
         if match := re.search(pattern, stderr):
-            found = (match[1] if match.re.groups else "") or ""
-            return kind(f"{doing}: {cause.format(found.strip()).strip()}", hint)
+            found = [(group or "").strip() for group in match.groups()]
+            return kind(f"{doing}: {cause.format(*found).strip()}", hint)
     return None

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import ssl
 
 START_HINT = "start Docker, or `scripts/engine start` gives a Debian host an engine of its own"
+NO_DOCKER_HINT = "look at DOCKER_HOST and `docker context ls`: if this is a Docker engine, restart or update it"
 _GROUP_HINT = "`sudo usermod -aG docker $USER`, then log in again (members of that group are as good as root)"
 _ANSWER_CAP = 16 << 20
 OWN_ENGINE = "engine.json"  # the note of `wasmdock engine up`, in wasmdock's data folder under engine/
@@ -59,7 +61,15 @@ class Answer:
     body: bytes
 
 
-def find_host(environment: Mapping[str, str], *, exists: Callable[[Path], bool] = Path.exists) -> Host:
+def is_there(path: Path) -> bool:
+    """Whether something is at this path; what lies in a folder that may not be searched is not there for us."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def find_host(environment: Mapping[str, str], *, exists: Callable[[Path], bool] = is_there) -> Host:
     """Decide where the engine is, by the docker client's rules and the sockets it does not look for.
 
     DOCKER_HOST, then DOCKER_CONTEXT or the current context, then the engine of `wasmdock engine up`, then the
@@ -133,7 +143,7 @@ def _host_of_context(config: Path, name: str) -> Host:
         ) from error
     tls = config / "contexts" / "tls" / key / "docker"
     environment = {"DOCKER_CONTEXT": name}
-    return Host(url, f'context "{name}"', tls if tls.is_dir() else None, not skip, environment)
+    return Host(url, f'context "{name}"', tls if is_there(tls) else None, not skip, environment)
 
 
 def _usual_sockets(environment: Mapping[str, str]) -> list[Path]:
@@ -163,13 +173,15 @@ def ping(host: Host, timeout: float) -> Ping:
 def ask(host: Host, path: str, timeout: float) -> Answer:
     """GET a path of the engine's API, in 2 ms instead of the 0.1 s of importing docker-py.
 
-    timeout is seconds for each step. Raises UnavailableError where there is no whole answer.
+    timeout is seconds for all of it. Raises UnavailableError where there is no whole answer by then.
     """
     request = f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode()
+    until = time.monotonic() + timeout
     try:
         with _open(host, timeout) as connection:
+            connection.settimeout(_rest(until))
             connection.sendall(request)
-            data = _read(connection)
+            data = _read(connection, until)
     except (OSError, ValueError) as error:
         raise _unreachable(host, timeout, error) from error
     return parse_answer(data, host)
@@ -225,11 +237,24 @@ def _tls_context(host: Host) -> "ssl.SSLContext":
     return context
 
 
-def _read(connection: socket.socket) -> bytes:
+def _read(connection: socket.socket, until: float) -> bytes:
+    """A timeout of sockets is for one call: an engine that sends a byte now and then would never be too late."""
     answer = b""
-    while len(answer) < _ANSWER_CAP and (chunk := connection.recv(1 << 16)):
+    while len(answer) < _ANSWER_CAP:
+        connection.settimeout(_rest(until))
+        chunk = connection.recv(1 << 16)
+        if not chunk:
+            break
         answer += chunk
     return answer
+
+
+def _rest(until: float) -> float:
+    """Seconds that are left; TimeoutError where none are."""
+    rest = until - time.monotonic()
+    if rest <= 0:
+        raise TimeoutError
+    return rest
 
 
 def _asking(host: Host) -> str:

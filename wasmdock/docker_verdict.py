@@ -13,7 +13,7 @@ _SHIM_SAYS, _MARKS = b"wasmdock: ", b"wasmdock-marks: "
 _UNWRITTEN = ("write /dev/stdout: ", "write /dev/stderr: ")
 # How a line begins that may be the docker client's or our runtime's last word.
 LAST_WORDS = (*CLIENT_SAYS, *_UNWRITTEN, _SHIM_SAYS.decode())
-_BROKEN, _REFUSED = 125, 126  # our Wasm runtime's own codes
+_BROKEN, _REFUSED = REFUSALS = 125, 126  # our Wasm runtime's own codes, for a guest that did not start
 # The docker client's: its own failure, a program that cannot be started, is not there, and stdin is no terminal.
 _CLIENT_FAILED, _TERMINAL_FAILED, _WRITE_FAILED = 125, 1, 1
 _CLIENT_CODES = (_CLIENT_FAILED, 126, 127, _TERMINAL_FAILED)
@@ -25,7 +25,7 @@ _OUTCOMES = {
     TIMED_OUT_CODE: Outcome.TIMED_OUT,
 }
 # How our runtime begins to say what ended a guest, by exit code (shim/src/host/ending.rs).
-_FAULTS: Mapping[int, tuple[str, ...]] = {
+FAULTS: Mapping[int, tuple[str, ...]] = {
     TRAP_CODE: ("running ", "answering ", "the fuel limit "),
     OUT_OF_MEMORY_CODE: ("out of memory: ",),
     TIMED_OUT_CODE: ("the time limit ",),
@@ -72,11 +72,11 @@ def judge(done: Completed, limits: Limits, *, ours: bool, started: bool | None =
 
 def _by_last_word(done: Completed, code: int, limits: Limits) -> RunResult:
     stderr, said = _split(done.stderr)
-    if said and code in (_BROKEN, _REFUSED) and not done.stdout and _is_silent(stderr):
+    if said and code in REFUSALS and not done.stdout and _is_silent(stderr):
         if code == _REFUSED:
             raise GuestError(said)
         raise CommandError(f"the Wasm runtime failed: {said}", "", done.argv, code, said)
-    if not said.startswith(_FAULTS.get(code, _NOTHING)):
+    if not said.startswith(FAULTS.get(code, _NOTHING)):
         return RunResult(Outcome.EXITED, code, done.stdout, done.stderr)
     return RunResult(_OUTCOMES[code], code, done.stdout, stderr, _as_in_process(said, code, limits))
 

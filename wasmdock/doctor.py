@@ -25,10 +25,10 @@ class Examination:
 
 
 def examine(
-    environment: Mapping[str, str], cache: Path, ca_bundle: Path | None = None, home: Path | None = None
+    environment: Mapping[str, str], cache: Path | None, home: Path | None, ca_bundle: Path | None = None
 ) -> Examination:
-    """Look at this machine, within seconds, and judge what is there."""
-    return judge(gather(environment, cache, home=home, ca_bundle=ca_bundle))
+    """Look at this machine, within seconds, and judge what is there. A cache or home that is None has no name."""
+    return judge(gather(environment, cache, home, ca_bundle=ca_bundle))
 
 
 def judge(facts: Facts) -> Examination:
@@ -51,7 +51,7 @@ def render(examination: Examination) -> str:
 def _summary(examination: Examination) -> str:
     facts = examination.facts
     roads = [name for name, trial in (("in this process", facts.process), ("in Docker", facts.docker)) if trial.works]
-    if not roads:
+    if not roads or not examination.works:
         return "Wasm guests run nowhere here yet: cure the problems above, then call `wasmdock doctor` again."
     return f"Wasm guests run {' and '.join(roads)}."
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from wasmdock.digits import read_digits
-from wasmdock.docker import EngineFacts
+from wasmdock.docker_facts import EngineFacts
 from wasmdock.launch import Machine
 
 # Engines by the API they speak: builds of the newest call themselves 2.0.0-beta.
@@ -61,7 +61,7 @@ class Cargo:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """Free bytes of the folder at `path`; trouble where it cannot be used."""
+    """Free bytes of the folder at `path`; trouble where it cannot be used, without a path where there is none."""
 
     path: str = ""
     free: int | None = None
@@ -144,5 +144,10 @@ def machine_of(facts: Facts) -> Machine:
 
 
 def works(facts: Facts) -> bool:
-    """Whether the main job works: a Wasm guest runs on at least one road."""
-    return facts.process.works is True or facts.docker.works is True
+    """Whether the main job works: a Wasm guest runs on at least one road, and `run` knows a folder for its code."""
+    return not is_homeless(facts) and (facts.process.works is True or facts.docker.works is True)
+
+
+def is_homeless(facts: Facts) -> bool:
+    """Whether no variable names the folder that every verb needs."""
+    return bool(facts.cache.trouble) and not facts.cache.path

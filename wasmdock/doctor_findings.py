@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from wasmdock.docker_host import NO_DOCKER_HINT
 from wasmdock.docker_plugins import plugin_cure
 from wasmdock.doctor_facts import Disk, Facts, ShimKind, may_hang, takes_shims
 from wasmdock.launch import WASM_RUNTIME
@@ -85,10 +86,15 @@ def _engine(facts: Facts) -> Iterator[Finding]:
     subject, engine = "engine", facts.engine
     if engine is None:
         trouble = facts.engine_trouble
-        yield Finding(subject, Severity.PROBLEM, trouble.trouble or "no engine was found", trouble.hint)
+        yield Finding(
+            subject, Severity.PROBLEM, trouble.trouble or "no engine was found", trouble.hint or NO_DOCKER_HINT
+        )
         return
     where = f"Docker {engine.version} (API {engine.api_version}, containerd {engine.containerd or 'unknown'})"
-    if engine.os not in ("", "linux"):
+    if not engine.version and not engine.os:
+        text = f"what answers at {facts.address} does not say that it is a Docker engine"
+        yield Finding(subject, Severity.PROBLEM, text, NO_DOCKER_HINT)
+    elif engine.os not in ("", "linux"):
         cure = "docker desktop: switch to Linux containers"
         yield Finding(subject, Severity.PROBLEM, f"{where} runs {engine.os} containers, Wasm needs Linux ones", cure)
     elif not takes_shims(engine):
@@ -197,7 +203,8 @@ def _cargo(facts: Facts) -> Iterator[Finding]:
     if by_engine:
         text += "; builds take the builder image instead"
     fix = ("rustup", "target", "add", "wasm32-wasip1") if cargo.cure.startswith("rustup target add") else ()
-    yield Finding("cargo", Severity.NOTE if by_engine else Severity.WARNING, text, cargo.cure, fix)
+    cure = cargo.cure or "install Rust: https://rustup.rs, then rustup target add wasm32-wasip1"
+    yield Finding("cargo", Severity.NOTE if by_engine else Severity.WARNING, text, cure, fix)
 
 
 def _cache(facts: Facts) -> Iterator[Finding]:
@@ -205,7 +212,7 @@ def _cache(facts: Facts) -> Iterator[Finding]:
 
 
 def _home(facts: Facts) -> Iterator[Finding]:
-    if facts.home.path:
+    if facts.home.path or facts.home.trouble:
         yield from _room("wasmdock's images", facts.home, "wasmdock rmi what you do not need, or set WASMDOCK_HOME")
 
 
@@ -215,8 +222,10 @@ def _engine_disk(facts: Facts) -> Iterator[Finding]:
 
 
 def _room(subject: str, disk: Disk, cure: str) -> Iterator[Finding]:
-    if disk.trouble:
-        yield Finding(subject, Severity.WARNING, f'"{disk.path}": {disk.trouble}', disk.hint)
+    if disk.trouble and not disk.path:  # not even `run` has a folder then
+        yield Finding(subject, Severity.PROBLEM, disk.trouble, disk.hint or cure)
+    elif disk.trouble:
+        yield Finding(subject, Severity.WARNING, f'"{disk.path}": {disk.trouble}', disk.hint or cure)
     elif disk.free is not None and disk.free < LOW_DISK:
         text = f'"{disk.path}": {disk.free / (1 << 20):.0f} MiB are free, a build may need {LOW_DISK >> 30} GiB'
         yield Finding(subject, Severity.WARNING, text, cure)
@@ -227,7 +236,8 @@ def _room(subject: str, disk: Disk, cure: str) -> Iterator[Finding]:
 def _ca_bundle(facts: Facts) -> Iterator[Finding]:
     bundle = facts.ca_bundle
     if bundle.trouble:
-        yield Finding("CA bundle", Severity.WARNING, f'"{bundle.path}": {bundle.trouble}', bundle.hint)
+        cure = bundle.hint or "correct or unset the variable that names it"
+        yield Finding("CA bundle", Severity.WARNING, f'"{bundle.path}": {bundle.trouble}', cure)
     elif bundle.path:
         yield _ok("CA bundle", bundle.path)
     else:

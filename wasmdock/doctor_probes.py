@@ -3,16 +3,21 @@
 import json
 import os
 import platform
+import re
+import shlex
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TypeVar
 
 from wasmdock.docker import Docker
+from wasmdock.docker_host import NO_DOCKER_HINT, is_there
 from wasmdock.doctor_facts import Cargo, Disk, Facts, Tool, Trial, reason_not_to_try
 from wasmdock.engine_files import EngineRoot, find_program, find_root, find_shim
 from wasmdock.errors import UnavailableError, WasmdockError
@@ -26,7 +31,9 @@ from wasmdock.runtime import Limits, RunRequest
 # (module (memory (export "memory") 1) (func (export "_start"))), in bytes: no wasmtime is needed to have it.
 TINY = b"\0asm\1\0\0\0\1\4\1\x60\0\0\3\2\1\0\5\3\1\0\1\7\x13\2\6memory\2\0\6_start\0\0\x0a\4\1\2\0\x0b"
 _ASK = 10.0  # seconds for one program or one answer of the engine
+_TALK = 3.5 * _ASK  # for all that it is asked before
 _TRIAL = 20.0  # seconds for a tiny container, from nothing to gone
+_WHOLE_TRIAL = 3 * _TRIAL  # with its image, to the engine and out of it again
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _CLASSIC_STORE = "var/lib/docker/image/*/repositories.json"
 # Of the containerd that dockerd starts itself; another's may hold images of Kubernetes, too.
@@ -34,18 +41,22 @@ _CONTAINERD_STORE = "var/lib/docker/containerd/daemon/io.containerd.content.v1.c
 _MOST_MANIFEST = 64 << 10  # bytes
 
 
+Look = TypeVar("Look")
+
+
 def gather(
     environment: Mapping[str, str],
-    cache: Path,
+    cache: Path | None,
+    home: Path | None,
     *,
-    home: Path | None = None,
     ca_bundle: Path | None = None,
     runner: Runner = run_command,
     connect: Callable[[Mapping[str, str], float], Docker] = Docker.connect,
 ) -> Facts:
     """Look at everything at once. A look that fails becomes a fact; nothing is raised, nothing is changed.
 
-    One tiny container is started, and that only on an engine that is not known to hang by it.
+    One tiny container is started, and that only on an engine that is not known to hang by it. A cache or home that is
+    None is one that no variable names.
     """
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="wasmdock-doctor") as pool:
         engine = pool.submit(_engine_side, environment, runner, connect)
@@ -60,7 +71,7 @@ def gather(
             process=trial,
             cargo=cargo.result(),
             cache=disk(cache),
-            home=disk(home, "WASMDOCK_HOME") if home else Disk(),
+            home=disk(home, "WASMDOCK_HOME"),
             proxies=proxies(environment),
             ca_bundle=_bundle(ca_bundle),
             is_root=_is_root(),
@@ -76,7 +87,9 @@ def _engine_side(
             pool.submit(tool, ["docker", *words], environment, runner)
             for words in (["--version"], ["buildx", "version"], ["compose", "version"])
         ]
-        docker, facts = _engine(environment, connect)
+        silent = Tool(trouble=f"the engine gave no whole answer within {_TALK:g} s", hint="restart Docker: it hangs")
+        nothing: tuple[Docker | None, Facts] = (None, Facts(engine_trouble=silent))
+        docker, facts = in_time(partial(_engine, environment, connect), _TALK, nothing)
         client, buildx, compose = (each.result() for each in asked)
     facts = replace(facts, client=client, buildx=buildx, compose=compose)
     if docker is None or facts.engine is None:
@@ -84,7 +97,29 @@ def _engine_side(
     root = find_root(docker.host)
     if root is not None:
         facts = _with_files(facts, root, environment, runner)
-    return replace(facts, docker=_docker_trial(docker, facts))
+    cause = f"a tiny container was not loaded, run and removed within {_WHOLE_TRIAL:g} s"
+    hangs = Trial(False, cause=cause, hint="restart Docker: its engine hangs")
+    return replace(facts, docker=in_time(partial(_docker_trial, docker, facts), _WHOLE_TRIAL, hangs))
+
+
+def in_time(look: Callable[[], Look], seconds: float, otherwise: Look) -> Look:
+    """What a look gives, or `otherwise` where it takes longer, and then it is left behind.
+
+    docker-py's time limit is for each piece of an answer: an engine that hangs in small steps is never too late.
+    """
+    found: Future[Look] = Future()
+
+    def target() -> None:
+        try:
+            found.set_result(look())
+        except BaseException as error:  # handed to whoever waits
+            found.set_exception(error)
+
+    threading.Thread(target=target, daemon=True, name="wasmdock-look").start()
+    try:
+        return found.result(seconds)
+    except TimeoutError:
+        return otherwise
 
 
 def _engine(
@@ -101,20 +136,20 @@ def _engine(
 def _with_files(facts: Facts, root: EngineRoot, environment: Mapping[str, str], runner: Runner) -> Facts:
     return replace(
         facts,
-        crun=_crun(root.path, environment, runner),
-        shim=find_shim(root.path),
+        crun=_crun(root, environment, runner),
+        shim=find_shim(root.path, root.folders),
         prefix=root.prefix,
         engine_disk=_engine_disk(root.path),
         hidden_images=hidden_images(root.path, facts),
     )
 
 
-def _crun(root: Path, environment: Mapping[str, str], runner: Runner) -> Tool:
+def _crun(root: EngineRoot, environment: Mapping[str, str], runner: Runner) -> Tool:
     """crun on the engine's PATH; that of another root cannot be asked for its version from here."""
-    found = find_program(root, "crun")
+    found = find_program(root.path, "crun", root.folders)
     if not found:
         return Tool(trouble="the engine has no crun on its PATH")
-    return tool([found, "--version"], environment, runner) if root == Path("/") else Tool(f"at {found}")
+    return tool([found, "--version"], environment, runner) if root.path == Path("/") else Tool(f"at {found}")
 
 
 def _docker_trial(docker: Docker, facts: Facts) -> Trial:
@@ -124,9 +159,12 @@ def _docker_trial(docker: Docker, facts: Facts) -> Trial:
     from wasmdock.docker_run import own_name, prove
 
     image = tiny_image()
-    proof = prove(docker, image, timeout=_TRIAL)
-    with suppress(WasmdockError):  # nothing of ours stays in the engine
-        docker.remove(own_name(image), force=True)
+    try:
+        proof = prove(docker, image, timeout=_TRIAL)
+        with suppress(WasmdockError):  # nothing of ours stays in the engine
+            docker.remove(own_name(image), force=True)
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        return Trial(False, cause=f"no Docker engine answers so ({error})", hint=NO_DOCKER_HINT)
     return Trial(proof.works, proof.seconds, proof.cause, proof.hint)
 
 
@@ -161,10 +199,10 @@ def tool(argv: list[str], environment: Mapping[str, str], runner: Runner) -> Too
     return Tool(lines[0].removeprefix("crun version ").strip())
 
 
-def _cargo(cache: Path, environment: Mapping[str, str], runner: Runner) -> Cargo:
+def _cargo(cache: Path | None, environment: Mapping[str, str], runner: Runner) -> Cargo:
     wasm = [target for target in Target if target.is_wasm]
     try:
-        found = find_toolchain(Path.cwd(), cache, environment, runner)
+        found = find_toolchain(Path.cwd(), cache or Path(os.devnull), environment, runner)
     except (WasmdockError, OSError) as error:
         known = error if isinstance(error, WasmdockError) else UnavailableError(str(error))
         cause, cure = explain_missing(known, Target.WASIP1)
@@ -176,17 +214,23 @@ def _cargo(cache: Path, environment: Mapping[str, str], runner: Runner) -> Cargo
     return Cargo(version, cause if missing else "", targets, cure.strip("`") if missing else "")
 
 
-def disk(path: Path, variable: str = "WASMDOCK_CACHE") -> Disk:
+def disk(path: Path | None, variable: str = "WASMDOCK_CACHE") -> Disk:
     """Free bytes where a folder is or would be made, and whether we may write there; variable moves it elsewhere."""
-    there = next((each for each in (path, *path.parents) if each.exists()), Path("/"))
-    if not os.access(there, os.W_OK):
-        trouble = f'"{there}" cannot be written to'
-        return Disk(str(path), trouble=trouble, hint=f"set {variable} to a folder of yours")
+    hint = f"set {variable} to a folder of yours"
+    if path is None:
+        return Disk(trouble=f"neither {variable} nor HOME is set", hint=hint)
+    there = next((each for each in (path, *path.parents) if is_there(each)), Path("/"))
+    if not os.access(there, os.W_OK | os.X_OK):
+        return Disk(str(path), trouble=f'"{there}" cannot be written to', hint=hint)
     code = path / "code"
-    if code.exists() and code.stat().st_mode & 0o022:
-        trouble = "others may write to it, so compiled code is not kept there"
-        return Disk(str(code), trouble=trouble, hint=f"chmod go-w '{code}'")
-    return Disk(str(path), shutil.disk_usage(there).free)
+    try:
+        if is_there(code) and code.stat().st_mode & 0o022:
+            trouble = "others may write to it, so compiled code is not kept there"
+            return Disk(str(code), trouble=trouble, hint=f"chmod go-w {shlex.quote(str(code))}")
+        path.exists()  # a name that no file system takes is not one that is yet to be made
+        return Disk(str(path), shutil.disk_usage(there).free)
+    except OSError as error:
+        return Disk(str(path), trouble=f"cannot be used: {error.strerror}", hint=hint)
 
 
 def _engine_disk(root: Path) -> Disk:
@@ -231,10 +275,8 @@ def proxies(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _without_password(url: str) -> str:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if "@" not in parts.netloc:
-        return url
-    return url.replace(parts.netloc.rpartition("@")[0], "***")
+    """Whatever stands before the last @, for a URL that is none has its password somewhere, too."""
+    return re.sub(r"^([a-z][a-z0-9+.-]*://)?.*@", r"\1***@", url, flags=re.IGNORECASE | re.DOTALL)
 
 
 def _bundle(path: Path | None) -> Disk:

@@ -1,8 +1,10 @@
 """The engine's own files as seen from this machine: its root, and the Wasm runtime on its PATH."""
 
+import os
 import re
 import socket
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,9 @@ from wasmdock.docker_host import Host
 from wasmdock.doctor_facts import Shim, ShimKind
 
 SHIM = "containerd-shim-wasmtime-v1"
-_FOLDERS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin", "opt/containerd/bin")
+# What systemd gives to services, and what containerd adds.
+_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/opt/containerd/bin")
+_INITS = ("systemd", "init")
 _OURS = "wasmdock-shim"
 _BESIDE = "wasmdock-host"  # the half of ours that holds wasmtime
 # Rust keeps the paths of crates' sources for its panics: they tell the version without running anything.
@@ -23,10 +27,14 @@ _TIMEOUT = 2.0
 
 @dataclass(frozen=True, slots=True)
 class EngineRoot:
-    """The folder that is / for an engine, and the prefix to install below as a path that lasts; empty: none."""
+    """The folder that is / for an engine, and the prefix to install below as a path that lasts; empty: none.
+
+    folders are those of its own PATH, as it sees them, where this machine can read it.
+    """
 
     path: Path
     prefix: str
+    folders: tuple[str, ...] = ()
 
 
 def find_root(host: Host) -> EngineRoot | None:
@@ -36,10 +44,12 @@ def find_root(host: Host) -> EngineRoot | None:
     pid = _peer(host.socket)
     root = Path(f"/proc/{pid}/root") if pid else None
     if root is not None and _is_readable(root):
+        folders = _path_of(Path(f"/proc/{pid}"))
         if _same(root, Path("/")):
-            return EngineRoot(Path("/"), "/usr/local")
+            return EngineRoot(Path("/"), "/usr/local", folders)
         outside = host.socket.parent.parent  # ROOT of ROOT/run/docker.sock
-        return EngineRoot(root, str(outside / "usr/local") if _same(outside / "usr", root / "usr") else "")
+        prefix = str(outside / "usr/local") if _same(outside / "usr", root / "usr") else ""
+        return EngineRoot(root, prefix, folders)
     if str(host.socket) in _USUAL and Path("/proc/self").exists():
         return EngineRoot(Path("/"), "/usr/local")
     return None
@@ -60,6 +70,18 @@ def _peer(path: Path) -> int:
     return int(struct.unpack("3i", answer)[0])
 
 
+def _path_of(process: Path) -> tuple[str, ...]:
+    """The folders of a process's PATH; none for systemd, which listens for an engine that it starts with another."""
+    try:
+        if (process / "comm").read_text().strip() in _INITS:
+            return ()
+        environment = (process / "environ").read_bytes()
+    except (OSError, ValueError):
+        return ()
+    paths = [each.removeprefix(b"PATH=") for each in environment.split(b"\0") if each.startswith(b"PATH=")]
+    return tuple(each for each in os.fsdecode(paths[0]).split(":") if each.startswith("/")) if paths else ()
+
+
 def _is_readable(root: Path) -> bool:
     try:
         return any(root.iterdir())
@@ -74,10 +96,13 @@ def _same(one: Path, other: Path) -> bool:
         return False
 
 
-def find_shim(root: Path, *, versions: bool = True) -> Shim:
-    """The first shim on the engine's usual PATH, whose it is and, with versions, which wasmtime it holds."""
-    for folder in _FOLDERS:
-        name = f"/{folder}/{SHIM}"
+def find_shim(root: Path, folders: Sequence[str] = (), *, versions: bool = True) -> Shim:
+    """The first shim on the engine's PATH, whose it is and, with versions, which wasmtime it holds.
+
+    folders are those of EngineRoot; the usual ones are looked through after them, as containerd may be a process of
+    its own, whose PATH nobody told.
+    """
+    for name in _places(folders, SHIM):
         file = _followed(root, name)
         if file is None:
             continue
@@ -87,10 +112,13 @@ def find_shim(root: Path, *, versions: bool = True) -> Shim:
     return Shim(ShimKind.ABSENT)
 
 
-def find_program(root: Path, name: str) -> str:
-    """Where the engine finds a program, as it sees it; empty where it does not."""
-    places = (f"/{folder}/{name}" for folder in _FOLDERS)
-    return next((place for place in places if _followed(root, place)), "")
+def find_program(root: Path, name: str, folders: Sequence[str] = ()) -> str:
+    """Where the engine finds a program, as it sees it; empty where it does not. folders as for find_shim."""
+    return next((place for place in _places(folders, name) if _followed(root, place)), "")
+
+
+def _places(folders: Sequence[str], name: str) -> Iterator[str]:
+    return (f"{folder.rstrip('/')}/{name}" for folder in dict.fromkeys((*folders, *_FOLDERS)))
 
 
 def _followed(root: Path, name: str) -> Path | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wasmdock.docker_call import ROOT_MOUNT
+from wasmdock.docker_verdict import FAULTS, REFUSALS
 from wasmdock.runtime import MIB, Limits, Mount, Outcome, RunRequest, RunResult
 
 REPLAY_TIME = 10.0  # seconds
@@ -69,7 +70,7 @@ def parse_container(answer: Mapping[str, Any]) -> Container:
 
 def needs_replay(container: Container, log: str) -> bool:
     """Whether only running it again can tell: a foreign shim ends everything with 137 and says nothing."""
-    unexplained = container.code in (_KILLED, _TRAPPED) and not container.oom and not last_word(log)
+    unexplained = container.code in (_KILLED, _TRAPPED) and not container.oom and not last_word(container, log)
     return container.is_wasm and container.status in ("exited", "dead") and unexplained
 
 
@@ -85,25 +86,41 @@ def replay_request(container: Container) -> RunRequest:
     return RunRequest(args=container.argv[1:], env=env, mounts=mounts, limits=limits)
 
 
-def last_word(log: str) -> str:
-    """What our Wasm runtime said at the end of a container's log; empty where it said nothing."""
+def last_word(container: Container, log: str, *, printed: bool = False) -> str:
+    """What our Wasm runtime said at the end of a container's log; empty where it said nothing.
+
+    A guest can print such lines, too. So it counts for a Wasm container alone, where it begins as the exit code has
+    it, and for one that was never started where nothing else was printed (by docker_verdict's rules).
+    """
     lines = log.splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith(_SHIM_SAYS)]
-    return "\n".join(lines[starts[-1] :]).removeprefix(_SHIM_SAYS) if starts else ""
+    if not starts or not container.is_wasm:
+        return ""
+    said = "\n".join(lines[starts[-1] :]).removeprefix(_SHIM_SAYS)
+    is_alone = not printed and not "".join(lines[: starts[-1]]).strip()
+    is_fault = said.startswith(FAULTS.get(container.code, ()))
+    return said if is_fault or (container.code in REFUSALS and is_alone) else ""
 
 
 def explain(
-    container: Container, log: str = "", events: Sequence[str] = (), replay: RunResult | str | None = None
+    container: Container,
+    log: str = "",
+    events: Sequence[str] = (),
+    replay: RunResult | str | None = None,
+    *,
+    printed: bool = False,
 ) -> Explanation:
-    """Say why it ended. events are what happened to it; replay is how a second run ended, or why there is none."""
+    """Say why it ended, by what it wrote to stderr (log) and whether it printed anything to stdout.
+
+    events are what happened to it; replay is how a second run ended, or why there is none.
+    """
     if container.status not in ("exited", "dead", "created"):
         return Explanation(f"it has not ended: it is {container.status}")
     if container.error:
         return Explanation(f"it did not start: {container.error}", "wasmdock doctor tells what the engine lacks")
     if container.oom or "oom" in events:
         return _out_of_memory(container)
-    said = last_word(log)
-    if said and container.code != 0:
+    if said := last_word(container, log, printed=printed):
         return _told(said)
     if container.is_wasm and isinstance(replay, RunResult):
         return _by_replay(container, events, replay)

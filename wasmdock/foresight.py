@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wasmdock.docker import EngineFacts
+from wasmdock.docker_facts import EngineFacts
 from wasmdock.doctor_facts import ShimKind, may_hang
 from wasmdock.errors import ImageError, UnavailableError, UsageError, WasmdockError
 from wasmdock.launch import WASM_RUNTIME, Nature

@@ -54,15 +54,18 @@ def decide_grant(
     return Grant(_EVERYTHING - deny, "--deny") if deny else None
 
 
-def check_grant(binary: WasmBinary, grant: Grant) -> None:
-    """Raise GuestError where the binary can ask for more than is granted: what is missing, and who imports it."""
+def check_grant(binary: WasmBinary, grant: Grant, flag: str = "--allow") -> None:
+    """Raise GuestError where the binary can ask for more than is granted: what is missing, and who imports it.
+
+    flag is what grants more, for the hint.
+    """
     asked = capabilities(binary)
     missing = [each for each in asked if each not in grant.capabilities]
     if not missing:
         return
     lines = [f"{each}: imported as {_few(asked[each])}" for each in missing]
     denied = grant.source == "--deny"
-    cure = "without --deny it runs" if denied else f"--allow {label_text({*asked, *grant.capabilities})} grants it"
+    cure = "without --deny it runs" if denied else f"{flag} {label_text({*asked, *grant.capabilities})} grants it"
     doing = f"running a guest that asks for {', '.join(missing)}"
     raise GuestError(f"{doing}: not granted by {grant.source}", "\n".join([cure, *lines]))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wasmdock.aside import write_aside
+from wasmdock.docker_call import UNCOUNTED
 from wasmdock.errors import GuestError, UnavailableError
 from wasmdock.runtime import Limits, Mount
 from wasmdock.wasm_sniff import Form, World, sniff
@@ -30,7 +31,6 @@ MISSING = UnavailableError(
 )
 _PREFIXES = ("/usr/local", "/usr")
 _COMPILE_TIME = 120.0
-_TABLES = 1_000_000
 DRAIN = 8.0  # seconds that requests in flight are given at the end
 _ROOM = 512 << 20  # bytes of compiled code that are kept
 
@@ -147,7 +147,7 @@ class Launch:
         limits = self.limits
         settings: dict[str, Any] = {
             "memory": limits.memory,
-            "tables": _TABLES if limits.tables is None else limits.tables,
+            "tables": UNCOUNTED if limits.tables is None else limits.tables,
             "timeout": None if limits.timeout is None else max(1, round(limits.timeout * 1000)),
             "fuel": limits.fuel,
             "stack": limits.stack,

@@ -253,10 +253,14 @@ def _needs_own_thread(program: Program, request: RunRequest) -> bool:
 
 
 def check_mounts(request: RunRequest) -> None:
-    """Raise UsageError for a mount whose host side is no folder."""
+    """Raise UsageError for a mount whose host side is no folder, or one that we may not look at."""
     for mount in request.mounts:
-        if not mount.host.is_dir():
-            there = mount.host.exists()
+        try:
+            is_folder, there = mount.host.is_dir(), mount.host.exists()
+        except OSError as error:
+            cure = f'name a folder that you may read; `namei -l "{mount.host}"` shows who may'
+            raise UsageError(f'mounting "{mount.host}" at "{mount.guest}": {error.strerror}', cure) from error
+        if not is_folder:
             cause = "it is a file, and in-process a guest is given folders only" if there else "no such folder"
             cure = "name the folder it lies in" if there else "a Wasm guest is given folders only"
             raise UsageError(f'mounting "{mount.host}" at "{mount.guest}": {cause}', cure)

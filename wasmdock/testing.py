@@ -4,6 +4,7 @@
 """
 
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from wasmdock.docker_run import DockerRuntime, own_name
 from wasmdock.doctor_facts import ShimKind
 from wasmdock.engine_files import find_root, find_shim
 from wasmdock.errors import ImageError, UnavailableError, WasmdockError
+from wasmdock.grants import check_grant, decide_grant
 from wasmdock.guest import Artifact, Target
 from wasmdock.http_host import MISSING, Launch, compile_for_host, find_host
 from wasmdock.inprocess import InProcessRuntime
@@ -30,6 +32,7 @@ from wasmdock.oci.layout import read_layout
 from wasmdock.pack import extract, pack
 from wasmdock.runtime import Limits, Mount, RunRequest, RunResult
 from wasmdock.serve import serve
+from wasmdock.wasm import parse
 from wasmdock.wasm_sniff import Form, World, form_of, sniff
 
 _API = "1.41"  # spoken by no engine here: with a version given, docker-py asks none
@@ -63,7 +66,13 @@ class WasmContainer(DockerContainer):
         super().__init__(own_name(self._wasm), docker_client_kw=client, **options)
 
     def start(self) -> Self:
-        """Start the guest and wait for what was asked to be waited for."""
+        """Start the guest and wait for what was asked to be waited for.
+
+        Raises GuestError where it can ask for more than its author listed in the image.
+        """
+        grant = decide_grant(self._wasm.labels, None)
+        if grant is not None:
+            check_grant(parse(extract(self._wasm)), grant, "wasmdock pack --capabilities")
         if self.road is Road.DOCKER and self._engine:
             DockerRuntime(self._engine).prepare(self._wasm)
             settings = runtime_settings(RunRequest(limits=self._limits), True)
@@ -109,7 +118,7 @@ class WasmContainer(DockerContainer):
 
     def _request(self) -> RunRequest:
         command = self._command or ()
-        args = tuple(command.split() if isinstance(command, str) else command)
+        args = tuple(shlex.split(command) if isinstance(command, str) else command)  # as docker-py does
         mounts = tuple(Mount(Path(host), each["bind"], each["mode"] == "ro") for host, each in self.volumes.items())
         return RunRequest(args=args, env=dict(self.env), mounts=mounts, limits=self._limits)
 
@@ -218,7 +227,7 @@ def _cache() -> Path:
 def _has_runtime(engine: Docker) -> bool:
     """Whether our Wasm runtime is on the engine's PATH: others may hang the engine."""
     root = find_root(engine.host)
-    return root is not None and find_shim(root.path, versions=False).kind is ShimKind.OURS
+    return root is not None and find_shim(root.path, root.folders, versions=False).kind is ShimKind.OURS
 
 
 def _read(what: Path | str, engine: Docker | None) -> Image:

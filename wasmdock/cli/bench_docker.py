@@ -135,7 +135,7 @@ class DockerCases:
         from wasmdock.engine_files import find_root, find_shim
 
         root = find_root(self._docker.host)
-        shim = find_shim(root.path) if root else None
+        shim = find_shim(root.path, root.folders) if root else None
         return f"{shim.kind} (wasmtime {shim.wasmtime or 'unknown'})" if shim and shim.path else ""
 
     def _add(self, describe: CaseResult, image: Image, request: RunRequest) -> None:

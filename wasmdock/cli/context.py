@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from wasmdock.errors import UsageError
 
 if TYPE_CHECKING:
-    from wasmdock.docker import Docker, EngineFacts
+    from wasmdock.docker import Docker
+    from wasmdock.docker_facts import EngineFacts
     from wasmdock.oci.store import Store
 
 

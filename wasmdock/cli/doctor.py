@@ -3,11 +3,15 @@
 import argparse
 import json
 import shlex
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from wasmdock.cli.context import Context
 from wasmdock.cli.proof import forget_proof, record_proof
 from wasmdock.cli.toolchain import ca_bundle
 from wasmdock.doctor import Examination, examine, fix, fixes, render, to_json
+from wasmdock.errors import UsageError
 
 
 def doctor(options: argparse.Namespace, context: Context) -> int:
@@ -23,12 +27,22 @@ def doctor(options: argparse.Namespace, context: Context) -> int:
 
 
 def _examine(context: Context) -> Examination:
-    examination = examine(context.environment, context.cache, ca_bundle(context), context.data)
-    if examination.facts.docker.works:
-        record_proof(context)
-    elif examination.facts.docker.works is False:
-        forget_proof(context)
+    cache, data = _folder(lambda: context.cache), _folder(lambda: context.data)
+    examination = examine(context.environment, cache, data, ca_bundle(context))
+    with suppress(UsageError):  # without a folder there is nothing to remember it in, and the page says so
+        if examination.facts.docker.works:
+            record_proof(context)
+        elif examination.facts.docker.works is False:
+            forget_proof(context)
     return examination
+
+
+def _folder(find: Callable[[], Path]) -> Path | None:
+    """A folder of wasmdock's; None where no variable names it, which is for the page to say."""
+    try:
+        return find()
+    except UsageError:
+        return None
 
 
 def _cure(examination: Examination, context: Context) -> bool:

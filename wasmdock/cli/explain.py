@@ -18,9 +18,10 @@ def explain_container(options: argparse.Namespace, context: Context) -> int:
     """Ask the engine, read the log's end, replay where needed; print one sentence, its cure and the evidence."""
     docker = context.docker
     container = _find(docker, options.container)
-    log = _log(docker, options.container)
+    printed, log = _log(docker, options.container)
     replay = _replay(docker, container, context) if needs_replay(container, log) else None
-    found = explain(container, log, [action for action, _ in docker.events(options.container)], replay)
+    events = [action for action, _ in docker.events(options.container)]
+    found = explain(container, log, events, replay, printed=printed)
     if options.format == "json":
         print(json.dumps({"container": container.name, "exit_code": container.code, **asdict(found)}))
         return 0
@@ -40,9 +41,10 @@ def _find(docker: Docker, name: str) -> Container:
     return parse_container(answer)
 
 
-def _log(docker: Docker, name: str) -> str:
+def _log(docker: Docker, name: str) -> tuple[bool, str]:
+    """Whether it printed anything to stdout, and the end of its stderr."""
     done = docker.cli("logs", "--tail", _TAIL, name, timeout=_TIMEOUT)
-    return done.stderr.decode("utf-8", "replace")
+    return bool(done.stdout), done.stderr.decode("utf-8", "replace")
 
 
 def _replay(docker: Docker, container: Container, context: Context) -> RunResult | str:

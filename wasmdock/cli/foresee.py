@@ -35,4 +35,4 @@ def foresee(image: Image, nature: Nature, options: argparse.Namespace, context: 
 def find_kind(context: Context) -> ShimKind:
     """Whose Wasm runtime the engine has, as far as its files can be seen from here."""
     root = find_root(context.docker.host)
-    return find_shim(root.path, versions=False).kind if root else ShimKind.UNKNOWN
+    return find_shim(root.path, root.folders, versions=False).kind if root else ShimKind.UNKNOWN

@@ -8,7 +8,7 @@ from typing import Any
 
 from wasmdock.cli.context import Context
 from wasmdock.cli.limits import limits_of
-from wasmdock.cli.run import interruptible, leave, report_result
+from wasmdock.cli.run import hold_to_grant, interruptible, leave, report_result
 from wasmdock.cli.source import find_image, wanted_of
 from wasmdock.code_cache import CodeCache
 from wasmdock.engine import Engine, Grants
@@ -30,7 +30,9 @@ _LONGEST_TYPE = 1000  # characters in a list of exports
 
 def invoke(options: argparse.Namespace, context: Context) -> int:
     """Call the export in a fresh instance and print what it gives."""
-    data = extract(find_image(options.image, context, wanted_of(options)).image)
+    image = find_image(options.image, context, wanted_of(options)).image
+    data = extract(image)
+    hold_to_grant(image, options)
     limits = limits_of(options)
     cache = CodeCache(context.code_cache)
     engine = Engine(cache, limits.fuel is not None, limits.stack, options.compile_time)

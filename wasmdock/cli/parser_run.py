@@ -63,13 +63,7 @@ def _add_run(verbs: Verbs) -> None:
         metavar="NAME",
         help="none, or in Docker any of its networks (default: its own)",
     )
-    capabilities = checked(_capabilities)
-    parser.add_argument(
-        "--allow", type=capabilities, metavar="LIST", help="all it may ask for (inspect --capabilities lists them)"
-    )
-    parser.add_argument(
-        "--deny", type=capabilities, default=frozenset(), metavar="LIST", help="what it may not ask for: files,random"
-    )
+    _add_capabilities(parser)
     parser.add_argument("--on", choices=("auto", "docker", "process"), default="auto", help="where (default: auto)")
     add_source(parser)
     parser.add_argument("--why", action="store_true", help="say on stderr which road is taken, and why")
@@ -89,8 +83,19 @@ def _add_invoke(verbs: Verbs) -> None:
     _add_arguments(parser, "numbers, or WIT values as JSON")
     parser.add_argument("--unsigned", action="store_true", help="print integers without a sign")
     add_limits(parser)
+    _add_capabilities(parser)
     add_source(parser)
     add_format(parser)
+
+
+def _add_capabilities(parser: argparse.ArgumentParser) -> None:
+    capabilities = checked(_capabilities)
+    parser.add_argument(
+        "--allow", type=capabilities, metavar="LIST", help="all it may ask for (inspect --capabilities lists them)"
+    )
+    parser.add_argument(
+        "--deny", type=capabilities, default=frozenset(), metavar="LIST", help="what it may not ask for: files,random"
+    )
 
 
 def _add_arguments(parser: argparse.ArgumentParser, what: str) -> None:

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace, context: Context) -> int:
     launch = plan_launch(nature, _machine(nature, wanted, context), wanted)
     if options.why:
         context.say(f"wasmdock: {source.reference} from {source.origin}; {launch.why}")
-    _check_grant(source.image, options)
+    hold_to_grant(source.image, options)
     request = request_of(options, context)
     if launch.road is Road.DOCKER:
         from wasmdock.cli.foresee import foresee  # not needed by the other road, whose start is counted in milliseconds
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace, context: Context) -> int:
     return _run_in_process(source.image, request, options.compile_time, context)
 
 
-def _check_grant(image: Image, options: argparse.Namespace) -> None:
+def hold_to_grant(image: Image, options: argparse.Namespace) -> None:
     """Refuse a guest that can ask for more than its author listed or the user allows, on whichever road."""
     if not (options.allow is not None or options.deny or CAPABILITIES_LABEL in image.labels):
         return
