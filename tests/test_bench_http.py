@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.fakes import FakeRunner
-from wasmdock.bench_http import PATIENCE, answer_run, load_test, parse_oha, parse_wrk, weigh_service
+from wasmdock.bench_http import PATIENCE, TOOLS, answer_run, load_test, parse_oha, parse_wrk, weigh_service
 from wasmdock.bench_load import Stop
 from wasmdock.cli.bench_service import hosts_of
 from wasmdock.errors import CommandError, UnavailableError
@@ -111,6 +111,28 @@ def test_load_is_put_on_by_the_first_tool_there_is() -> None:
 def test_without_a_load_tool_requests_cannot_be_counted() -> None:
     runner = FakeRunner({(name,): UnavailableError("none") for name in ("oha", "wrk")})
     with pytest.raises(UnavailableError, match="no load tool"):
+        load_test(FakeService(answers_after=0), "case", 1, 1.0, runner)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "oha", "wrk"), [(0.4, "400ms", "-d1s"), (1.0, "1000ms", "-d1s"), (2.5, "2500ms", "-d3s")]
+)
+def test_load_tool_is_given_a_time_that_it_understands(seconds: float, oha: str, wrk: str) -> None:
+    oha_words, wrk_words = (tool.words(1, seconds, "http://fake:1/") for tool in TOOLS)
+    assert oha in oha_words
+    assert wrk in wrk_words
+
+
+def test_quantiles_are_unknown_where_no_request_succeeded() -> None:
+    found = parse_wrk("     50%    0.00us\n     99%    0.00us\nRequests/sec:      0.00\n")
+    assert (found.per_second, found.p50, found.p99) == (0.0, None, None)
+    document = {"summary": {"requestsPerSec": 0}, "latencyPercentiles": {"p50": None, "p95": None, "p99": None}}
+    assert parse_oha(json.dumps(document)).p50 is None
+
+
+def test_load_tool_that_prints_something_else_is_named() -> None:
+    runner = FakeRunner({("oha",): Completed(("oha",), 0, b"[1, 2]")})
+    with pytest.raises(CommandError, match="oha printed what is not understood"):
         load_test(FakeService(answers_after=0), "case", 1, 1.0, runner)
 
 

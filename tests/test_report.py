@@ -235,6 +235,14 @@ def test_json_keeps_to_the_published_schema(results: Results) -> None:
     jsonschema.validate(json.loads(to_json(results.with_cases(weighed))), schema())
 
 
+def test_quantile_that_nobody_knows_is_null_and_read_back(tmp_path: Path) -> None:
+    results, path = replace(RESULTS, throughput=(Throughput("a", 1, 0.0, None, None, None, 3),)), tmp_path / "r.json"
+    path.write_text(to_json(results))
+    assert read_results(path) == results
+    jsonschema = pytest.importorskip("jsonschema", reason="the schema is checked by jsonschema: pip install '.[dev]'")
+    jsonschema.validate(json.loads(path.read_text()), schema())
+
+
 def test_schema_describes_every_key() -> None:
     document, known = to_document(RESULTS), schema()
     cases, definitions = document["cases"][0], known["$defs"]
