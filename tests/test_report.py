@@ -11,7 +11,16 @@ import pytest
 from wasmdock import claims
 from wasmdock.budget import judge, parse_budget
 from wasmdock.errors import UsageError
-from wasmdock.report import contrasts, regressions, render_csv, render_markdown, render_text, sentence, sentences
+from wasmdock.report import (
+    contrasts,
+    footing,
+    regressions,
+    render_csv,
+    render_markdown,
+    render_text,
+    sentence,
+    sentences,
+)
 from wasmdock.report_ranking import ranking
 from wasmdock.report_tables import base_name, seconds, size, tables
 from wasmdock.results import (
@@ -26,7 +35,7 @@ from wasmdock.results import (
     to_document,
     to_json,
 )
-from wasmdock.stats import Sample
+from wasmdock.stats import CONFIDENCE, Sample
 
 
 def case(
@@ -90,6 +99,12 @@ def test_text_says_machine_seed_overhead_and_how_to_repeat_it() -> None:
     for part in ("Abacus 3000", "seed 42", "20 rounds", "adds 70 ns", "wasmdock bench 'my folder'"):
         assert part in text
     assert "governor" not in text
+
+
+def test_footing_names_the_level_of_the_intervals_and_so_does_the_readme() -> None:
+    level = f"{CONFIDENCE * 100:g} %"
+    assert f"intervals: {level}, by bootstrap" in "\n".join(footing(RESULTS))
+    assert f"{level} bootstrap intervals" in (Path(__file__).parent.parent / "README.md").read_text()
 
 
 def test_text_names_what_was_left_out_and_why() -> None:

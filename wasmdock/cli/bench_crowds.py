@@ -7,9 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from wasmdock.bench_load import Stop
+from wasmdock.cli.bench_service import start_container
 from wasmdock.code_cache import CodeCache
 from wasmdock.docker import Docker
-from wasmdock.errors import CommandError, UnavailableError
+from wasmdock.errors import UnavailableError
 from wasmdock.oci.image import Image
 from wasmdock.pack import entry, extract
 from wasmdock.runtime import RunRequest
@@ -58,17 +59,22 @@ class Containers:
 
     def start(self) -> Stop:
         """One more. Raises UnavailableError for a guest that ends by itself."""
-        words = ["run", "--detach", "--interactive", "--pull=never", *self._words]
-        done = self._docker.cli(*words, self._reference, *self._args, timeout=_START)
-        if done.code != 0 or done.timed_out:
-            raise CommandError(f"keeping one more container: {done.stderr_text(400)}")
-        identity = done.stdout.decode().strip()
+        words = ("--interactive", *self._words, self._reference, *self._args)
+        identity, remove = start_container(self._docker, words, "keeping one more container")
         self._ids.add(identity)
-        state = self._docker.cli("inspect", "--format={{.State.Running}}", identity, timeout=_START)
-        if state.stdout.strip() != b"true":
-            self._remove(identity)
-            raise UnavailableError("keeping containers: this guest ends by itself", "give one that waits or serves")
-        return lambda: self._remove(identity)
+
+        def stop() -> None:
+            remove()
+            self._ids.discard(identity)
+
+        try:
+            state = self._docker.cli("inspect", "--format={{.State.Running}}", identity, timeout=_START)
+            if state.stdout.strip() != b"true":
+                raise UnavailableError("keeping containers: this guest ends by itself", "give one that waits or serves")
+        except BaseException:
+            stop()
+            raise
+        return stop
 
     def used(self) -> int:
         """Bytes of the processes that each container brings: containerd's shim and what runs in it (PSS).
@@ -83,10 +89,6 @@ class Containers:
         if not used:
             raise UnavailableError("reading the memory of containers: the engine's processes cannot be seen from here")
         return used
-
-    def _remove(self, identity: str) -> None:
-        self._docker.cli("rm", "--force", "--volumes", identity, timeout=_START)
-        self._ids.discard(identity)
 
 
 def families(words: Collection[str], proc: Path = Path("/proc")) -> set[int]:
