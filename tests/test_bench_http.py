@@ -32,8 +32,8 @@ class FakeService:
 
     url = "http://fake:1/"
 
-    def __init__(self, answers_after: float = 2) -> None:
-        self.now, self.left, self.running = 0.0, answers_after, False
+    def __init__(self, answers_after: float = 2, **more: float) -> None:
+        self.now, self.left, self.running, self.more = 0.0, answers_after, False, more
 
     def start(self) -> Stop:
         self.now += 0.25
@@ -49,7 +49,7 @@ class FakeService:
         return self.left < 0
 
     def steps(self) -> dict[str, float]:
-        return {"compile": 0.1, "map": 0.05, "listen": 9.0}
+        return {"compile": 0.1, "map": 0.05, "listen": 9.0, **self.more}
 
     def weigh(self) -> Weight:
         return Weight(2, 1)
@@ -67,6 +67,12 @@ def test_service_is_measured_to_its_first_answer_and_ended() -> None:
     assert (result.phases["compile"], result.phases["map"]) == (0.1, 0.05)
     assert result.phases["total"] == pytest.approx(1.752)
     assert not service.running
+
+
+def test_loading_an_image_is_a_step_of_its_own_on_the_way_to_the_first_answer() -> None:
+    service = FakeService(load=0.06)
+    phases = answer_run(service, lambda: service.now, service.pause)().phases
+    assert (phases["load"], phases["create"]) == pytest.approx((0.06, 0.25 - 0.1 - 0.06))
 
 
 def test_service_is_weighed_once_it_has_answered_and_ended() -> None:

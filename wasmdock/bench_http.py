@@ -71,10 +71,11 @@ def answer_run(
 
 
 def _phases(created: float, answered: float, steps: Mapping[str, float]) -> dict[str, float]:
-    """Compiling is over before a service is started; mapping its code may be on either side of that."""
-    own = {name: seconds for name, seconds in steps.items() if name in ("compile", "map")}
+    """Loading and compiling are over before a service is started; mapping its code may be on either side of that."""
+    own = {name: seconds for name, seconds in steps.items() if name in ("load", "compile", "map")}
     waiting, mapping = answered - created, own.get("map", 0.0)
-    create = max(0.0, created - own.get("compile", 0.0) - max(0.0, mapping - waiting))
+    made = own.get("load", 0.0) + own.get("compile", 0.0)
+    create = max(0.0, created - made - max(0.0, mapping - waiting))
     start = max(0.0, waiting - mapping)
     return {"create": create, **own, "start": start, "first byte": answered, "total": answered}
 
