@@ -62,6 +62,17 @@ def test_density_says_what_ended_it_early_and_keeps_the_curve() -> None:
     assert (found.curve[-1][:2], found.ended, crowd.alive) == ((7, 700), "no address space left", 0)
 
 
+def test_density_keeps_the_curve_where_what_held_them_is_gone() -> None:
+    class Mortal(FakeCrowd):
+        def used(self) -> int:
+            if self.alive == self.fails:
+                raise UnavailableError("nobody there")
+            return super().used()
+
+    found = density(Mortal(fails=9), limit=10_000)
+    assert (found.curve[-1][:2], found.ended) == ((8, 800), "no address space left")
+
+
 def test_density_of_nothing_has_no_point_but_the_first() -> None:
     assert density(FakeCrowd(fails=0), limit=10_000).curve == ((0, 0, 0.0),)
 

@@ -4,6 +4,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from wasmdock.bench import Case, Clock
@@ -109,8 +110,9 @@ def density(crowd: Crowd, limit: int, clock: Clock = time.perf_counter) -> Densi
         ended = "the memory limit" if curve[-1][1] >= limit else ended
     except WasmdockError as error:
         ended = error.message
-        if len(stops) > curve[-1][0]:
-            curve.append((len(stops), max(0, crowd.used() - before), starting))
+        with suppress(WasmdockError):  # what keeps them may be gone, and then the curve ends at its last step
+            if len(stops) > curve[-1][0]:
+                curve.append((len(stops), max(0, crowd.used() - before), starting))
     except KeyboardInterrupt:
         ended = "interrupted"
     finally:

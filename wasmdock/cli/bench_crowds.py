@@ -1,20 +1,23 @@
-"""What a benchmark starts and keeps alive to see how many fit: instances in this process, containers in an engine."""
+"""What a benchmark starts and keeps alive to see how many fit: instances in a process, containers in an engine."""
 
 import os
+import pickle
+import signal
+import subprocess
 import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from wasmdock.bench_load import Stop
+from wasmdock.cli.bench_crowd_main import FINE, MORE, Kept
 from wasmdock.cli.bench_service import start_container
-from wasmdock.code_cache import CodeCache
 from wasmdock.docker import Docker
 from wasmdock.errors import UnavailableError
 from wasmdock.oci.image import Image
 from wasmdock.pack import entry, extract
+from wasmdock.process import own_module, starting
 from wasmdock.runtime import RunRequest
-from wasmdock.wasm_sniff import Form, form_of
 
 _MOST_INSTANCES = 100_000
 _MOST_CONTAINERS = 256
@@ -23,27 +26,73 @@ _SETTLE = 1.0  # seconds until an engine's own bookkeeping after a start is over
 
 
 class Instances:
-    """Fresh instances in this process, kept after their command ended. A Crowd."""
+    """Fresh instances kept after their command ended, in a process of their own. A Crowd.
+
+    Of their own: in a process where others were before, they would move into what those left, and its memory would
+    not grow. All are given back together, once the last is stopped.
+    """
 
     def __init__(self, name: str, image: Image, request: RunRequest, cache: Path) -> None:
-        """Compile once. Raises GuestError."""
-        from wasmdock.engine import Engine
-        from wasmdock.engine.held import Held
+        """Start the process, and compile in it. Raises GuestError, UnavailableError."""
+        kept = Kept(extract(image), tuple(entry(image).argv(request.args)), request.limits.memory, cache)
+        self.name, self.most, self._alive = name, _MOST_INSTANCES, 0
+        argv, env = own_module("wasmdock.cli.bench_crowd_main", os.getpid())
+        with starting(argv):
+            self._child = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._ask(pickle.dumps(kept))
 
-        data = extract(image)
-        self.name, self.most = name, _MOST_INSTANCES
-        self._argv = entry(image).argv(request.args)
-        self._memory = request.limits.memory
-        self._held = Held(Engine(CodeCache(cache)), data, form_of(data) is Form.COMPONENT)
+    @property
+    def process(self) -> int:
+        """Its number."""
+        return self._child.pid
 
     def start(self) -> Stop:
-        """One more."""
-        return self._held.start(self._argv, self._memory)
+        """One more; asking for it takes some 20 us of its time. Raises UnavailableError."""
+        self._ask(MORE)
+        self._alive += 1
+        return self._stop
 
     def used(self) -> int:
-        """Bytes of this process in memory (resident set, proc_pid_statm(5))."""
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        """Bytes of their process in memory (resident set, proc_pid_statm(5)). Raises UnavailableError."""
+        try:
+            pages = int(Path(f"/proc/{self.process}/statm").read_text().split()[1])
+        except OSError as error:
+            raise UnavailableError(f"reading the memory of instances: {error.strerror}: Linux alone tells") from error
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def _ask(self, question: bytes) -> None:
+        """Wait for the answer; where it is a failure and none is alive, end the process."""
+        source, answers = self._child.stdin, self._child.stdout
+        assert source and answers
+        try:
+            with suppress(BrokenPipeError):  # a dead child does not answer
+                source.write(question)
+                source.flush()
+            answer = answers.read(1)
+            if answer != FINE:
+                raise pickle.loads(answer + answers.read()) if answer else self._died()  # from our own child
+        except BaseException:
+            if not self._alive:
+                self._end()
+            raise
+
+    def _died(self) -> UnavailableError:
+        code = self._child.wait()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return UnavailableError(f"keeping one more instance: the process that holds them ended ({how})")
+
+    def _stop(self) -> None:
+        self._alive -= 1
+        if not self._alive:
+            self._end()
+
+    def _end(self) -> None:
+        self._child.kill()
+        self._child.wait()
+        for stream in (self._child.stdin, self._child.stdout):
+            with suppress(BrokenPipeError):  # a question that nobody took
+                if stream:
+                    stream.close()
 
 
 class Containers:
