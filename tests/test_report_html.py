@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.test_report import RESULTS, case
+from wasmdock.plot_curves import draw_history
 from wasmdock.plot_theme import VARIABLES
-from wasmdock.plots import draw_all, draw_history, draw_png
+from wasmdock.plots import draw_all, draw_png
 from wasmdock.report_html import render_html
 from wasmdock.results import Results
 

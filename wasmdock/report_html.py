@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from wasmdock.plot_canvas import Plot
+from wasmdock.plot_curves import draw_history
 from wasmdock.plot_theme import DARK, LIGHT
-from wasmdock.plots import Plot, draw_all, draw_history
+from wasmdock.plots import draw_all
 from wasmdock.report import footing, sentences
 from wasmdock.report_tables import Table, seconds, tables
 from wasmdock.results import Results
