@@ -94,6 +94,11 @@ def test_overview_has_a_row_per_case_and_a_column_per_start() -> None:
     assert table.rows[1] == ("native, slim", "31.0 MB", "-", "918 ms", "255 ms", "-")
 
 
+def test_image_as_large_as_the_base_is_said_to_be_the_same() -> None:
+    cases = (case("native", "warm", 1.0, 1000, program="native"), case("other", "warm", 1.0, 1000))
+    assert [row[2] for row in tables(replace(RESULTS, cases=cases))[0].rows] == ["-", "the same"]
+
+
 def test_text_says_machine_seed_overhead_and_how_to_repeat_it() -> None:
     text = render_text(RESULTS)
     for part in ("Abacus 3000", "seed 42", "20 rounds", "adds 70 ns", "wasmdock bench 'my folder'"):

@@ -1,6 +1,7 @@
 """What every plot is drawn on: matplotlib set up for the page, its axes, and the figure as SVG; and what a plot is."""
 
 import io
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WIDTH = 5.0  # inches: text stays readable where the page is as narrow as a phone
+# Inches and points: on a phone, where the plot is some 360 CSS pixels wide, TEXT is more than 10 of them high.
+_WIDTH = 3.5
+TEXT = 7.5
+_LONGEST = 50  # characters of TEXT that fit the width
+_FEW = 5  # labels of an axis that stand beside one another
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,11 @@ def drawing() -> Iterator[New]:
     style: Any = {  # matplotlib types its keys as a list of some 300 literals
         "svg.fonttype": "none",
         "svg.hashsalt": "wasmdock",
-        "font.size": 8,
+        "font.size": TEXT,
+        "legend.fontsize": TEXT,
+        "legend.frameon": False,
+        "legend.handlelength": 1.2,
+        "legend.columnspacing": 1.2,
         "text.color": INK,
         "axes.edgecolor": GRID,
         "axes.labelcolor": INK,
@@ -69,20 +78,33 @@ def drawing() -> Iterator[New]:
 
 def time_axis(axis: Any) -> None:
     """Write seconds for people."""
-    _no_minor(axis)
+    _few_ticks(axis)
     axis.set_major_formatter(lambda value, _place: "0" if value == 0 else _short(seconds(value)))
 
 
 def size_axis(axis: Any) -> None:
     """Write bytes for people."""
-    _no_minor(axis)
+    _few_ticks(axis)
     axis.set_major_formatter(lambda value, _place: _short(size(round(value))))
 
 
-def _no_minor(axis: Any) -> None:
-    from matplotlib.ticker import NullFormatter
+def fitting(text: str) -> str:
+    """A name that is no wider than the plot."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}\u2026"
 
+
+def _few_ticks(axis: Any) -> None:
+    """So few that labels do not run into one another; and never a single one, which would tell no scale."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low) if axis.get_scale() == "log" else 0.0
     axis.set_minor_formatter(NullFormatter())
+    if decades < 1:
+        axis.set_major_locator(MaxNLocator(_FEW))
+        axis.set_minor_locator(NullLocator())
+    elif decades < _FEW / 2:
+        axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
 
 
 def _short(text: str) -> str:

@@ -1,13 +1,15 @@
 """Results -> plots as SVG that takes its colours from the page around it, or as PNG; drawn by matplotlib."""
 
 import io
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from wasmdock.plot_canvas import New, Plot, drawing, recolour, size_axis, time_axis, to_svg
+from wasmdock.errors import UnavailableError
+from wasmdock.plot_canvas import New, Plot, drawing, fitting, recolour, size_axis, time_axis, to_svg
 from wasmdock.plot_curves import draw_density, draw_throughput
 from wasmdock.plot_theme import INK, LIGHT, SERIES, VARIABLES
-from wasmdock.report_tables import peaks, phase_median, phase_names, seconds, size
+from wasmdock.report_tables import peak_median, phase_median, phase_names, seconds, size
 from wasmdock.results import CaseResult, Results
 from wasmdock.stats import seconds_of
 
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
 
 MARKS = ("first byte",)  # phases that are moments counted from the beginning, not parts of the whole
 _PROGRAMS = {"wasm": SERIES[0], "native": SERIES[1], "command": SERIES[6]}
+# Of SERIES; 6 is grey, for what is not told apart.
+_PHASES = {"load": 0, "compile": 1, "map": 2, "instantiate": 3, "run": 4, "start": 5, "create": 7, "teardown": 8}
 _MANY = 16
 _DOTS = 200  # per case: each is an element of the page
+_TITLE = 44  # characters in a line of a title
 
 
 def draw_all(results: Results) -> list[Plot]:
@@ -43,14 +48,21 @@ def check_library() -> None:
 
 
 def draw_png(results: Results) -> bytes:
-    """The start-up plot as a PNG for a README, of many cases without the cold ones. Raises UnavailableError."""
-    shown = [case for case in results.cases if case.start != "cold" or len(_measured(results)) <= _MANY]
+    """The start-up plot as a PNG for a README, of many cases without the cold ones.
+
+    Raises UnavailableError where no case succeeded, or matplotlib is missing.
+    """
+    if not _measured(results):
+        hint = "to see why each failed, --export a FILE.json and show it by wasmdock report"
+        raise UnavailableError("drawing the start-up plot: no case succeeded, so there is nothing to draw", hint)
+    warm = results.with_cases([case for case in results.cases if case.start != "cold"])
+    title = textwrap.fill(f"{results.subject}: start-up", _TITLE, break_on_hyphens=False)
     with drawing() as new:
-        figure = _bars(results.with_cases(shown), new, log=True)
-        figure.suptitle(f"{results.subject}: start-up", fontsize=10, color=INK)
+        figure = _bars(warm if len(_measured(results)) > _MANY and _measured(warm) else results, new, log=True)
+        figure.suptitle(title, fontsize=9, color=INK)
         recolour(figure, {colour: LIGHT[variable] for colour, variable in VARIABLES.items()})
         out = io.BytesIO()
-        figure.savefig(out, format="png", dpi=200, facecolor="white", metadata={"Software": "wasmdock"})
+        figure.savefig(out, format="png", dpi=300, facecolor="white", metadata={"Software": "wasmdock"})
         return out.getvalue()
 
 
@@ -67,7 +79,7 @@ def _measured(results: Results) -> list[CaseResult]:
 def _startup_log(results: Results, new: New) -> Plot | None:
     if not _measured(results):
         return None
-    note = "Logarithmic: each line to the right is ten times longer. Only the length of a whole bar can be compared."
+    note = "Logarithmic: the same step to the right is the same factor, so parts of a bar cannot be compared by length."
     return _startup("Start-up, logarithmic", _bars(results, new, log=True), results, note)
 
 
@@ -114,12 +126,12 @@ def _bars(results: Results, new: New, *, log: bool) -> "Figure":
 
 def _name(axes: "Axes", place: float, text: str) -> None:
     """Above a row, at the left edge."""
-    axes.text(0.01, place + 0.24, text, transform=axes.get_yaxis_transform(), va="bottom", fontsize=7.5)
+    axes.text(0.01, place + 0.24, fitting(text), transform=axes.get_yaxis_transform(), va="bottom").set_in_layout(False)
 
 
 def _value(axes: "Axes", at: float, place: float, text: str) -> None:
     """Right of a bar's end."""
-    axes.annotate(text, (at, place), (3, 0), textcoords="offset points", va="center", fontsize=7.5)
+    axes.annotate(text, (at, place), (3, 0), textcoords="offset points", va="center")
 
 
 def _segments(case: CaseResult, names: Sequence[str]) -> Iterable[tuple[float, float, str]]:
@@ -131,25 +143,24 @@ def _segments(case: CaseResult, names: Sequence[str]) -> Iterable[tuple[float, f
     at = 0.0
     for name, value in parts:
         if value:
-            yield at, at + value * scale, _phase_colour(name, names)
+            yield at, at + value * scale, _phase_colour(name)
             at += value * scale
     if whole - at > 0.001 * whole:
         yield at, whole, SERIES[6]
 
 
-def _phase_colour(name: str, names: Sequence[str]) -> str:
-    palette = [colour for colour in SERIES if colour != SERIES[6]]
-    return palette[list(names).index(name) % len(palette)]
+def _phase_colour(name: str) -> str:
+    """The same in every plot, whichever phases it shows."""
+    return SERIES[_PHASES.get(name, 8)]
 
 
 def _phase_legend(axes: "Axes", names: Sequence[str]) -> None:
     from matplotlib.patches import Patch
 
-    every = list(names)
-    handles = [Patch(color=_phase_colour(name, every), label=name) for name in every]
+    handles = [Patch(color=_phase_colour(name), label=name) for name in names]
     handles += [Patch(color=SERIES[6], label="not told apart")] if handles else []
     if handles:
-        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=7, frameon=False)
+        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
 
 def _distributions(results: Results, new: New) -> Plot | None:
@@ -159,6 +170,7 @@ def _distributions(results: Results, new: New) -> Plot | None:
     figure, axes = new(0.6 + 0.42 * len(cases))
     for place, case in enumerate(cases):
         _dots(axes, place, case)
+    axes.use_sticky_edges = False  # a box would begin at the axis
     axes.set_xscale("log")
     axes.set_yticks([])
     axes.set_ylim(-0.5, len(cases) - 0.2)
@@ -182,7 +194,7 @@ def _dots(axes: "Axes", place: int, case: CaseResult) -> None:
     colour = _PROGRAMS.get(case.program, SERIES[6])
     few = values[:: -(-len(values) // _DOTS)]
     spots = [place + 0.16 * ((number * 7919 % 100) / 50 - 1) for number in range(len(few))]
-    axes.scatter(few, spots, s=5, color=colour, alpha=0.45, linewidths=0)
+    axes.scatter(few, spots, s=6, color=colour, alpha=0.6, linewidths=0)
     axes.barh(place, found.p75 - found.p25, left=found.p25, height=0.36, fill=False, edgecolor=INK, linewidth=0.8)
     axes.plot([found.median] * 2, [place - 0.18, place + 0.18], color=INK, linewidth=1.6)
     _name(axes, place, _label(case))
@@ -203,9 +215,9 @@ def _sizes(results: Results, new: New) -> Plot | None:
 def _memory(results: Results, new: New) -> Plot | None:
     rows = []
     for case in results.cases:
-        values = peaks(case)
-        if values and (case.weights or case.start == "hot"):
-            rows.append((_label(case), values[len(values) // 2], case.program))
+        peak = peak_median(case)
+        if peak is not None and (case.weights or case.start == "hot"):
+            rows.append((_label(case), peak, case.program))
     note = "The table says who counted: hot instances show their linear memory alone. Logarithmic scale."
     return _amounts("Peak memory", "Memory", rows, new, note)
 
