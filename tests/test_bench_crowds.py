@@ -1,6 +1,7 @@
 """Instances are counted in a process of their own, which ends with them, and with us."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -80,3 +81,17 @@ def test_process_that_is_ended_from_outside_is_said_to_have_ended(tmp_path: Path
     os.kill(some.process, signal.SIGKILL)
     with pytest.raises(UnavailableError, match="ended \\(SIGKILL\\)"):
         some.start()
+    with pytest.raises(UnavailableError, match="memory of instances|ended \\(SIGKILL\\)"):
+        some.used()
+
+
+def test_one_that_finds_no_room_leaves_the_others_and_their_memory(tmp_path: Path) -> None:
+    some = crowd(tmp_path)
+    stops = [some.start() for _ in range(3)]
+    resource.prlimit(some.process, resource.RLIMIT_AS, (1, 1))
+    with pytest.raises(UnavailableError, match="keeping one more instance"):
+        some.start()
+    assert some.used() > 1_000_000
+    for stop in stops:
+        stop()
+    assert not is_alive(some.process)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from wasmdock.bench_load import Stop
-from wasmdock.cli.bench_crowd_main import FINE, MORE, Kept
+from wasmdock.cli.bench_crowd_main import MORE, Kept
 from wasmdock.cli.bench_service import start_container
 from wasmdock.docker import Docker
 from wasmdock.errors import UnavailableError
@@ -58,6 +58,8 @@ class Instances:
             pages = int(Path(f"/proc/{self.process}/statm").read_text().split()[1])
         except OSError as error:
             raise UnavailableError(f"reading the memory of instances: {error.strerror}: Linux alone tells") from error
+        if not pages:  # it ended and waits to be reaped
+            raise self._died()
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def _ask(self, question: bytes) -> None:
@@ -68,9 +70,12 @@ class Instances:
             with suppress(BrokenPipeError):  # a dead child does not answer
                 source.write(question)
                 source.flush()
-            answer = answers.read(1)
-            if answer != FINE:
-                raise pickle.loads(answer + answers.read()) if answer else self._died()  # from our own child
+            try:
+                answer = pickle.load(answers)  # from our own child
+            except (EOFError, pickle.UnpicklingError) as error:
+                raise self._died() from error
+            if answer is not None:
+                raise answer
         except BaseException:
             if not self._alive:
                 self._end()
