@@ -28,7 +28,7 @@ LAYERS = {
     "3 the ends of the pipeline": """
         shape pack convert sbom keys cosign provenance difference optimize
         cargo host_cargo docker* builder build shim engine.* engine http_host serve
-        report_tables report report_ranking plot_theme plots report_html""",
+        report_tables report report_ranking plot_theme plot_canvas plot_curves plots report_html""",
     "4 what stands on them": """
         explain child programs inprocess child_main compose* bench* budget claims doctor_facts engine_files foresight
         doctor* engine_container testing""",
@@ -45,7 +45,7 @@ IMPORTERS = {
     "urllib3": ("docker", "oci.registry_wire"),  # what docker-py raises; TLS within TLS
     "yaml": ("compose",),
     "rich": ("cli.bench_live",),
-    "matplotlib": ("plots",),
+    "matplotlib": ("plots", "plot_canvas", "plot_curves"),
     "shtab": ("cli.completion",),
     "zstandard": ("oci.compression",),
     "cryptography": ("keys",),

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.fakes import FakeRunner
-from wasmdock.bench_http import PATIENCE, answer_run, load_test, parse_oha, parse_wrk, weigh_service
+from wasmdock.bench_http import PATIENCE, TOOLS, answer_run, load_test, parse_oha, parse_wrk, weigh_service
 from wasmdock.bench_load import Stop
 from wasmdock.cli.bench_service import hosts_of
 from wasmdock.errors import CommandError, UnavailableError
@@ -32,8 +32,8 @@ class FakeService:
 
     url = "http://fake:1/"
 
-    def __init__(self, answers_after: float = 2) -> None:
-        self.now, self.left, self.running = 0.0, answers_after, False
+    def __init__(self, answers_after: float = 2, **more: float) -> None:
+        self.now, self.left, self.running, self.more = 0.0, answers_after, False, more
 
     def start(self) -> Stop:
         self.now += 0.25
@@ -49,7 +49,7 @@ class FakeService:
         return self.left < 0
 
     def steps(self) -> dict[str, float]:
-        return {"compile": 0.1, "map": 0.05, "listen": 9.0}
+        return {"compile": 0.1, "map": 0.05, "listen": 9.0, **self.more}
 
     def weigh(self) -> Weight:
         return Weight(2, 1)
@@ -67,6 +67,12 @@ def test_service_is_measured_to_its_first_answer_and_ended() -> None:
     assert (result.phases["compile"], result.phases["map"]) == (0.1, 0.05)
     assert result.phases["total"] == pytest.approx(1.752)
     assert not service.running
+
+
+def test_loading_an_image_is_a_step_of_its_own_on_the_way_to_the_first_answer() -> None:
+    service = FakeService(load=0.06)
+    phases = answer_run(service, lambda: service.now, service.pause)().phases
+    assert (phases["load"], phases["create"]) == pytest.approx((0.06, 0.25 - 0.1 - 0.06))
 
 
 def test_service_is_weighed_once_it_has_answered_and_ended() -> None:
@@ -111,6 +117,28 @@ def test_load_is_put_on_by_the_first_tool_there_is() -> None:
 def test_without_a_load_tool_requests_cannot_be_counted() -> None:
     runner = FakeRunner({(name,): UnavailableError("none") for name in ("oha", "wrk")})
     with pytest.raises(UnavailableError, match="no load tool"):
+        load_test(FakeService(answers_after=0), "case", 1, 1.0, runner)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "oha", "wrk"), [(0.4, "400ms", "-d1s"), (1.0, "1000ms", "-d1s"), (2.5, "2500ms", "-d3s")]
+)
+def test_load_tool_is_given_a_time_that_it_understands(seconds: float, oha: str, wrk: str) -> None:
+    oha_words, wrk_words = (tool.words(1, seconds, "http://fake:1/") for tool in TOOLS)
+    assert oha in oha_words
+    assert wrk in wrk_words
+
+
+def test_quantiles_are_unknown_where_no_request_succeeded() -> None:
+    found = parse_wrk("     50%    0.00us\n     99%    0.00us\nRequests/sec:      0.00\n")
+    assert (found.per_second, found.p50, found.p99) == (0.0, None, None)
+    document = {"summary": {"requestsPerSec": 0}, "latencyPercentiles": {"p50": None, "p95": None, "p99": None}}
+    assert parse_oha(json.dumps(document)).p50 is None
+
+
+def test_load_tool_that_prints_something_else_is_named() -> None:
+    runner = FakeRunner({("oha",): Completed(("oha",), 0, b"[1, 2]")})
+    with pytest.raises(CommandError, match="oha printed what is not understood"):
         load_test(FakeService(answers_after=0), "case", 1, 1.0, runner)
 
 

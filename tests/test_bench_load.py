@@ -1,19 +1,21 @@
 """Throughput counts what ended well in the time it took; density starts until memory is used, and ends them all."""
 
+import argparse
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from wasmdock.bench import Case
 from wasmdock.bench_load import Stop, density, per_instance, throughput
-from wasmdock.cli.bench import bench
+from wasmdock.cli import bench
 from wasmdock.cli.bench_list import Cases
 from wasmdock.cli.context import Context
 from wasmdock.cli.parser import build_parser
-from wasmdock.errors import UnavailableError
-from wasmdock.results import CaseResult, read_results
+from wasmdock.errors import CommandError, UnavailableError
+from wasmdock.results import CaseResult, Results, Throughput, Weight, read_results
 from wasmdock.runtime import Outcome, RunResult
 
 DESCRIBE = CaseResult("case", "wasm", "process", "hot")
@@ -70,10 +72,21 @@ def test_ctrl_c_during_density_keeps_the_curve_and_measures_no_other(
     argv = ["bench", "--case", "a=true", "--density", "1m", "--export", str(path)]
     cases = Cases(crowds=[lambda: FakeCrowd(fails=7, by=KeyboardInterrupt()), lambda: never])
     monkeypatch.setattr("wasmdock.cli.bench.find_cases", lambda _options, _context: cases)
-    code = bench(build_parser(argv).parse_args(argv), Context(os.environ))
+    code = bench.bench(build_parser(argv).parse_args(argv), Context(os.environ))
     found = read_results(path)
     assert (code, found.interrupted, never.highest) == (130, True, 0)
     assert [each.curve[-1][:2] for each in found.density] == [(7, 700)]
+
+
+def test_density_keeps_the_curve_where_what_held_them_is_gone() -> None:
+    class Mortal(FakeCrowd):
+        def used(self) -> int:
+            if self.alive == self.fails:
+                raise UnavailableError("nobody there")
+            return super().used()
+
+    found = density(Mortal(fails=9), limit=10_000)
+    assert (found.curve[-1][:2], found.ended) == ((8, 800), "no address space left")
 
 
 def test_density_of_nothing_has_no_point_but_the_first() -> None:
@@ -114,3 +127,88 @@ def test_throughput_counts_failures_apart() -> None:
     found = throughput(Case(DESCRIBE, lambda: RunResult(Outcome.EXITED, 1)), 1, 0.1, SteppingClock())
     assert found.per_second == 0
     assert found.failures > 0
+
+
+def test_quantiles_are_unknown_where_nothing_succeeded() -> None:
+    found = throughput(Case(DESCRIBE, lambda: RunResult(Outcome.EXITED, 1)), 1, 0.1, SteppingClock())
+    assert (found.p50, found.p95, found.p99) == (None, None, None)
+
+
+def test_throughput_counts_a_fault_of_any_kind_and_goes_on() -> None:
+    ran: list[RunResult] = []
+
+    def run() -> RunResult:
+        if not ran:
+            ran.append(RunResult(Outcome.EXITED, 0))
+            raise OSError("too many open files")
+        return ran[0]
+
+    found = throughput(Case(DESCRIBE, run), 1, 1.0, SteppingClock())
+    assert found.failures == 1
+    assert found.per_second > 0
+
+
+class Service:
+    """Runs until it is stopped, and answers at once."""
+
+    url = "http://fake:1/"
+    running = False
+
+    def start(self) -> Stop:
+        self.running = True
+        return self.stop
+
+    def stop(self) -> None:
+        self.running = False
+
+    def answers(self) -> bool:
+        return True
+
+    def steps(self) -> dict[str, float]:
+        return {}
+
+    def weigh(self) -> Weight:
+        return Weight()
+
+
+def loaded(tmp_path: Path, cases: Cases) -> Results:
+    """What `bench` finds of many at once, as it was written last."""
+    options = argparse.Namespace(throughput=True, density=100, load_time=1.0, export=[])
+    results, last = Results("x", "2026-01-01T00:00:00+00:00", 0, ()), tmp_path / "last.json"
+    found = bench._load(results, cases, options, bench._Keeper(results, options, last), Context({}, quiet=True))
+    assert replace(found, interrupted=False) == read_results(last)
+    return found
+
+
+@pytest.mark.parametrize("error", [CommandError("loading: out of ports"), KeyboardInterrupt()])
+def test_what_was_found_before_a_load_tool_failed_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def load_test(_service: Service, name: str, count: int, _seconds: float) -> Throughput:
+        if count == 8:
+            raise error
+        return Throughput(name, count, 10.0, None, None, None)
+
+    monkeypatch.setattr(bench, "load_test", load_test)
+    service = Service()
+    case = Case(DESCRIBE, lambda: RunResult(Outcome.EXITED, 0))
+    found = loaded(tmp_path, Cases(services=[(case, service)], folder=tmp_path / "made"))
+    assert [each.concurrency for each in found.throughput] == [1, 2]
+    assert found.interrupted == isinstance(error, KeyboardInterrupt)
+    assert not service.running
+
+
+def test_what_cannot_be_run_at_once_is_left_out_with_its_reason_and_the_others_follow(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise UnavailableError("no room")
+
+    def no_crowd() -> FakeCrowd:
+        raise UnavailableError("no engine")
+
+    broken = Case(DESCRIBE, lambda: RunResult(Outcome.EXITED, 0), prepare=fail)
+    found = loaded(tmp_path, Cases(loads=[broken], crowds=[no_crowd, FakeCrowd], folder=tmp_path / "made"))
+    assert [(each.what, each.why) for each in found.left_out] == [
+        ("case: throughput", "no room"),
+        ("density", "no engine"),
+    ]
+    assert [each.name for each in found.density] == ["crowd"]

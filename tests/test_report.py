@@ -14,6 +14,7 @@ from wasmdock.errors import UsageError
 from wasmdock.report import (
     contrasts,
     failures,
+    footing,
     regressions,
     render_csv,
     render_markdown,
@@ -35,7 +36,7 @@ from wasmdock.results import (
     to_document,
     to_json,
 )
-from wasmdock.stats import Sample
+from wasmdock.stats import CONFIDENCE, Sample
 
 
 def case(
@@ -94,11 +95,22 @@ def test_overview_has_a_row_per_case_and_a_column_per_start() -> None:
     assert table.rows[1] == ("native, slim", "31.0 MB", "-", "918 ms", "255 ms", "-")
 
 
+def test_image_as_large_as_the_base_is_said_to_be_the_same() -> None:
+    cases = (case("native", "warm", 1.0, 1000, program="native"), case("other", "warm", 1.0, 1000))
+    assert [row[2] for row in tables(replace(RESULTS, cases=cases))[0].rows] == ["-", "the same"]
+
+
 def test_text_says_machine_seed_overhead_and_how_to_repeat_it() -> None:
     text = render_text(RESULTS)
     for part in ("Abacus 3000", "seed 42", "20 rounds", "adds 70 ns", "wasmdock bench 'my folder'"):
         assert part in text
     assert "governor" not in text
+
+
+def test_footing_names_the_level_of_the_intervals_and_so_does_the_readme() -> None:
+    level = f"{CONFIDENCE * 100:g} %"
+    assert f"intervals: {level}, by bootstrap" in "\n".join(footing(RESULTS))
+    assert f"{level} bootstrap intervals" in (Path(__file__).parent.parent / "README.md").read_text()
 
 
 def test_text_names_what_was_left_out_and_why() -> None:
@@ -250,6 +262,14 @@ def test_json_keeps_to_the_published_schema(results: Results) -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
     weighed = [replace(each, weights=(Weight(5), Weight(6, 4)), weighed_by="cgroup") for each in results.cases]
     jsonschema.validate(json.loads(to_json(results.with_cases(weighed))), schema())
+
+
+def test_quantile_that_nobody_knows_is_null_and_read_back(tmp_path: Path) -> None:
+    results, path = replace(RESULTS, throughput=(Throughput("a", 1, 0.0, None, None, None, 3),)), tmp_path / "r.json"
+    path.write_text(to_json(results))
+    assert read_results(path) == results
+    jsonschema = pytest.importorskip("jsonschema", reason="the schema is checked by jsonschema: pip install '.[dev]'")
+    jsonschema.validate(json.loads(path.read_text()), schema())
 
 
 def test_schema_describes_every_key() -> None:

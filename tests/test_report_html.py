@@ -10,12 +10,27 @@ from pathlib import Path
 import pytest
 
 from tests.test_report import RESULTS, case
+from wasmdock.errors import UnavailableError
+from wasmdock.plot_canvas import drawing, time_axis
+from wasmdock.plot_curves import draw_history
 from wasmdock.plot_theme import VARIABLES
-from wasmdock.plots import draw_all, draw_history, draw_png
+from wasmdock.plots import draw_all, draw_png
 from wasmdock.report_html import render_html
-from wasmdock.results import Results
+from wasmdock.report_tables import tables
+from wasmdock.results import CaseResult, Results, Weight
+from wasmdock.stats import Sample
 
 pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install '.[bench]'")
+
+COMMANDS = Results(
+    "commands",
+    "2026-01-02T03:04:05+00:00",
+    7,
+    tuple(
+        CaseResult(name, "command", "command", "warm", tuple(Sample(number, seconds) for number in range(9)))
+        for name, seconds in (("a", 0.0135), ("b", 0.0224))
+    ),
+)
 
 
 class Page(HTMLParser):
@@ -71,6 +86,30 @@ def test_every_plot_has_a_text_that_stands_for_it_and_a_table(page: Page) -> Non
     assert len(page.all("details")) == len(plots)
 
 
+def test_plot_without_a_table_of_its_own_has_the_main_one() -> None:
+    page = Page(render_html([COMMANDS]))
+    assert len(page.all("svg")) == len(page.all("details")) == 3
+    assert page.text.count("13.5 ms") >= 3
+
+
+def test_table_without_a_plot_is_on_the_page_too() -> None:
+    cases = (replace(RESULTS.cases[0], parts={"section code": 40_000}), *RESULTS.cases[1:])
+    text = Page(render_html([replace(RESULTS, cases=cases)])).text
+    assert "Layers and sections" in text
+    assert "section code" in text
+
+
+def test_title_says_what_was_measured() -> None:
+    assert "<h1>hello-world: Wasm and native, measured</h1>" in render_html([RESULTS])
+    assert "<h1>commands, measured</h1>" in render_html([COMMANDS])
+
+
+def test_page_names_the_machine_and_all_the_rest_it_rests_on() -> None:
+    text = Page(render_html([replace(RESULTS, environment={})])).text
+    assert "shuffled by seed 42" in text
+    assert "Abacus 3000" in Page(render_html([RESULTS])).text
+
+
 def test_alternative_text_says_the_numbers() -> None:
     assert "native, slim (warm) 255 ms" in draw_all(RESULTS)[0].alt
 
@@ -78,6 +117,37 @@ def test_alternative_text_says_the_numbers() -> None:
 def test_page_fits_a_phone(page: Page) -> None:
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
     assert all("width" not in each for each in page.all("svg"))
+
+
+def test_text_of_plots_is_10_pixels_high_on_a_phone(html: str) -> None:
+    for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL):
+        (width,) = re.findall(r'viewBox="0 0 ([\d.]+) ', svg)
+        sizes = re.findall(r"font(?:-size)?: (?:[a-z]+ )*([\d.]+)px", svg)
+        assert min(map(float, sizes)) * (390 - 32) / float(width) >= 10
+
+
+def test_name_of_a_case_is_cut_where_it_is_wider_than_the_plot() -> None:
+    results = replace(COMMANDS, cases=(replace(COMMANDS.cases[0], name="long " * 30),))
+    svg = draw_all(results)[0].svg
+    assert "\u2026</text>" in svg
+    assert max(map(len, re.findall(r">([^<]*)</text>", svg))) <= 50
+
+
+@pytest.mark.parametrize("high", [0.011, 0.02, 0.05, 0.2, 1.0, 30.0, 1e5])
+def test_axis_has_some_labels_and_not_too_many(high: float) -> None:
+    with drawing() as new:
+        figure, axes = new(1.0)
+        axes.set_xscale("log")
+        axes.set_xlim(0.01, high)
+        time_axis(axes.xaxis)
+        figure.draw_without_rendering()
+        shown = [tick for tick in axes.get_xticks() if 0.01 <= tick <= high]
+    assert 2 <= len(shown) <= 8
+
+
+def test_phase_has_one_colour_in_bars_and_legend() -> None:
+    svg = draw_all(RESULTS)[0].svg
+    assert set(re.findall(r"var\(--(c\d)\)", svg)) == {"c4", "c6"}  # run, and what is not told apart
 
 
 def test_plots_take_their_colours_from_the_page_so_that_it_can_be_dark(html: str) -> None:
@@ -113,10 +183,15 @@ def test_case_that_failed_is_named_and_breaks_no_plot() -> None:
     assert "broken (warm) was given up: no shim" in Page(render_html([replace(RESULTS, cases=(failed,))])).text
 
 
-def test_chromium_shows_the_page_without_a_complaint_or_a_request(html: str, tmp_path: Path) -> None:
+def chromium() -> str:
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no Chromium on PATH")
+    return browser
+
+
+def test_chromium_shows_the_page_without_a_complaint_or_a_request(html: str, tmp_path: Path) -> None:
+    browser = chromium()
     (tmp_path / "r.html").write_text(html)
     log, shot = tmp_path / "net.json", tmp_path / "shot.png"
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={tmp_path}/p"]
@@ -132,5 +207,33 @@ def test_chromium_shows_the_page_without_a_complaint_or_a_request(html: str, tmp
     assert not [url for url in asked if not browsers_own.search(url)]
 
 
+def test_page_prints_the_tables_that_are_folded_away(html: str, tmp_path: Path) -> None:
+    browser, reader = chromium(), shutil.which("pdftotext")
+    if reader is None:
+        pytest.skip("no pdftotext on PATH (poppler-utils)")
+    (tmp_path / "r.html").write_text(html)
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/p"]
+    argv = [browser, *flags, f"--print-to-pdf={tmp_path}/r.pdf", f"file://{tmp_path}/r.html"]
+    subprocess.run(argv, capture_output=True, timeout=120)
+    text = subprocess.run([reader, tmp_path / "r.pdf", "-"], capture_output=True, timeout=60).stdout.decode()
+    for column in ("outliers", "over 10 Mbit/s", "to start them", "counted by"):
+        assert column in re.sub(r"\s+", " ", text)
+
+
 def test_png_is_one() -> None:
     assert draw_png(RESULTS).startswith(b"\x89PNG")
+
+
+def test_png_of_nothing_that_succeeded_is_refused_in_a_line() -> None:
+    failed = replace(case("broken", "warm", 1.0), samples=())
+    with pytest.raises(UnavailableError, match="no case succeeded, so there is nothing to draw"):
+        draw_png(replace(RESULTS, cases=(failed,)))
+
+
+def test_memory_is_the_same_in_plot_and_table() -> None:
+    weighed = replace(RESULTS.cases[2], weights=(Weight(1_000_000), Weight(9_000_000)), weighed_by="cgroup: x")
+    results = replace(RESULTS, cases=(weighed,))
+    (plot,) = (each for each in draw_all(results) if each.table == "Memory")
+    (table,) = (each for each in tables(results) if each.title == "Memory")
+    assert table.rows[0][1] == "1.00 MB"
+    assert "1.00 MB" in plot.alt

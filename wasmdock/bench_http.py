@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import math
 import re
 import socket
 import time
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from wasmdock.bench import Clock
-from wasmdock.errors import UnavailableError
+from wasmdock.errors import CommandError, UnavailableError
 from wasmdock.process import Runner, run_command
 from wasmdock.results import Throughput, Weight
 from wasmdock.runtime import TIMED_OUT_CODE, Outcome, RunResult
@@ -70,10 +71,11 @@ def answer_run(
 
 
 def _phases(created: float, answered: float, steps: Mapping[str, float]) -> dict[str, float]:
-    """Compiling is over before a service is started; mapping its code may be on either side of that."""
-    own = {name: seconds for name, seconds in steps.items() if name in ("compile", "map")}
+    """Loading and compiling are over before a service is started; mapping its code may be on either side of that."""
+    own = {name: seconds for name, seconds in steps.items() if name in ("load", "compile", "map")}
     waiting, mapping = answered - created, own.get("map", 0.0)
-    create = max(0.0, created - own.get("compile", 0.0) - max(0.0, mapping - waiting))
+    made = own.get("load", 0.0) + own.get("compile", 0.0)
+    create = max(0.0, created - made - max(0.0, mapping - waiting))
     start = max(0.0, waiting - mapping)
     return {"create": create, **own, "start": start, "first byte": answered, "total": answered}
 
@@ -141,7 +143,11 @@ def load_test(
         except UnavailableError:
             continue
         done.check(f'loading "{service.url}"')
-        found = tool.parse(done.stdout.decode("utf-8", "replace"))
+        try:
+            found = tool.parse(done.stdout.decode("utf-8", "replace"))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            cause = f"{tool.name} printed what is not understood: {error!r}"
+            raise CommandError(f'loading "{service.url}": {cause}', _TOOLS_HINT, done.argv, done.code) from error
         return replace(found, name=f"{name}, requests ({tool.name})", concurrency=concurrency)
     raise UnavailableError("counting requests per second: no load tool on PATH", _TOOLS_HINT)
 
@@ -155,28 +161,44 @@ def parse_wrk(text: str) -> Throughput:
     return Throughput("", 0, float(rate[1]) if rate else 0.0, p50, None, p99, failures + (int(bad[1]) if bad else 0))
 
 
-def _duration(text: str, share: int) -> float:
+def _duration(text: str, share: int) -> float | None:
+    """None where no request succeeded: then wrk says 0."""
     found = re.search(rf"\b{share}%\s+([\d.]+)(us|ms|s|m)\b", text)
-    return float(found[1]) * _DURATIONS[found[2]] if found else 0.0
+    return float(found[1]) * _DURATIONS[found[2]] or None if found else None
 
 
 def parse_oha(text: str) -> Throughput:
     """What `oha --output-format json` prints."""
     document = json.loads(text)
     quantiles = document["latencyPercentiles"]
-    p50, p95, p99 = (float(quantiles[name] or 0.0) for name in ("p50", "p95", "p99"))
+    p50, p95, p99 = (_known(quantiles.get(name)) for name in ("p50", "p95", "p99"))
     codes = document.get("statusCodeDistribution", {}).items()
     failures = sum(int(count) for code, count in codes if not code.startswith(("2", "3")))
     failures += sum(int(count) for count in document.get("errorDistribution", {}).values())
     return Throughput("", 0, float(document["summary"]["requestsPerSec"]), p50, p95, p99, failures)
 
 
+def _known(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
 def _oha_words(concurrency: int, seconds: float, url: str) -> Sequence[str]:
-    return ("oha", "-z", f"{seconds:g}s", "-c", str(concurrency), "--no-tui", "--output-format", "json", url)
+    return (
+        "oha",
+        "-z",
+        f"{max(1, round(seconds * 1000))}ms",
+        "-c",
+        str(concurrency),
+        "--no-tui",
+        "--output-format",
+        "json",
+        url,
+    )
 
 
 def _wrk_words(concurrency: int, seconds: float, url: str) -> Sequence[str]:
-    return ("wrk", "-t1", f"-c{concurrency}", f"-d{seconds:.0f}s", "--latency", url)
+    """It takes whole seconds only, and `-d0s` ends before the first answer."""
+    return ("wrk", "-t1", f"-c{concurrency}", f"-d{max(1, math.ceil(seconds))}s", "--latency", url)
 
 
 TOOLS = (LoadTool("oha", _oha_words, parse_oha), LoadTool("wrk", _wrk_words, parse_wrk))

@@ -3,7 +3,8 @@
 import statistics
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from wasmdock.bench import Case, Clock
@@ -51,28 +52,38 @@ def throughput(case: Case, concurrency: int, seconds: float = SECONDS, clock: Cl
     case.prepare()
     taken: list[float] = []
     failures: list[str] = []
+    over = threading.Event()
     began = clock()
+
+    def goes_on(now: float) -> bool:
+        return now < began + seconds and not over.is_set()
+
     threads = [
-        threading.Thread(target=_keep_running, args=(case, began + seconds, clock, taken, failures), daemon=True)
+        threading.Thread(target=_keep_running, args=(case, goes_on, clock, taken, failures), daemon=True)
         for _ in range(concurrency)
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        over.set()  # after Ctrl-C they would start more
     elapsed = max(clock() - began, 1e-9)
-    ordered = sorted(taken) or [0.0]
-    p50, p95, p99 = (quantile(ordered, share) for share in (0.5, 0.95, 0.99))
+    ordered = sorted(taken)
+    p50, p95, p99 = (quantile(ordered, share) if ordered else None for share in (0.5, 0.95, 0.99))
     name = f"{case.describe.name} ({case.describe.start})"
     return Throughput(name, concurrency, len(taken) / elapsed, p50, p95, p99, len(failures))
 
 
-def _keep_running(case: Case, until: float, clock: Clock, taken: list[float], failures: list[str]) -> None:
-    while (began := clock()) < until:
+def _keep_running(
+    case: Case, goes_on: Callable[[float], bool], clock: Clock, taken: list[float], failures: list[str]
+) -> None:
+    while goes_on(began := clock()):
         try:
             result = case.run()
-        except WasmdockError as error:
-            failures.append(error.message)
+        except Exception as error:  # whatever it is, the thread must go on and the failure count, as in `measure`
+            failures.append(str(error))
             time.sleep(0.01)  # a case that fails at once would do nothing but fail
             continue
         if result.outcome is Outcome.EXITED and result.exit_code == case.exit_code:
@@ -101,8 +112,9 @@ def density(crowd: Crowd, limit: int, clock: Clock = time.perf_counter) -> Densi
         ended = "the memory limit" if curve[-1][1] >= limit else ended
     except WasmdockError as error:
         ended = error.message
-        if len(stops) > curve[-1][0]:
-            curve.append((len(stops), max(0, crowd.used() - before), starting))
+        with suppress(WasmdockError):  # what keeps them may be gone, and then the curve ends at its last step
+            if len(stops) > curve[-1][0]:
+                curve.append((len(stops), max(0, crowd.used() - before), starting))
     except KeyboardInterrupt:
         ended = INTERRUPTED
     finally:

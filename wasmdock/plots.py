@@ -1,16 +1,17 @@
 """Results -> plots as SVG that takes its colours from the page around it, or as PNG; drawn by matplotlib."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from wasmdock.errors import UnavailableError
-from wasmdock.plot_theme import GRID, INK, LIGHT, SERIES, VARIABLES, themed
-from wasmdock.report_tables import peaks, phase_median, phase_names, seconds, size
+from wasmdock.plot_canvas import New, Plot, drawing, fitting, recolour, size_axis, time_axis, to_svg
+from wasmdock.plot_curves import draw_density, draw_throughput
+from wasmdock.plot_theme import INK, LIGHT, SERIES, VARIABLES
+from wasmdock.report_tables import peak_median, phase_median, phase_names, seconds, size
 from wasmdock.results import CaseResult, Results
-from wasmdock.stats import quantile, seconds_of
+from wasmdock.stats import seconds_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,109 +19,51 @@ if TYPE_CHECKING:
 
 MARKS = ("first byte",)  # phases that are moments counted from the beginning, not parts of the whole
 _PROGRAMS = {"wasm": SERIES[0], "native": SERIES[1], "command": SERIES[6]}
+# Of SERIES; 6 is grey, for what is not told apart.
+_PHASES = {"load": 0, "compile": 1, "map": 2, "instantiate": 3, "run": 4, "start": 5, "create": 7, "teardown": 8}
 _MANY = 16
 _DOTS = 200  # per case: each is an element of the page
-_WIDTH = 5.0  # inches: text stays readable where the page is as narrow as a phone
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A picture with the text that stands for it, and the title of the table that says the same."""
-
-    title: str
-    alt: str
-    svg: str
-    table: str
-    note: str = ""
+_TITLE = 44  # characters in a line of a title
 
 
 def draw_all(results: Results) -> list[Plot]:
     """Every plot there is something to show in. Raises UnavailableError where matplotlib is missing."""
-    with _drawing() as new:
-        makers: Sequence[Callable[[Results, _New], Plot | None]] = (
+    with drawing() as new:
+        makers: Sequence[Callable[[Results, New], Plot | None]] = (
             _startup_log,
             _startup_linear,
             _distributions,
             _sizes,
             _memory,
-            _density,
-            _throughput,
+            draw_density,
+            draw_throughput,
         )
         return [plot for make in makers if (plot := make(results, new))]
 
 
 def check_library() -> None:
     """Raise UnavailableError where matplotlib is missing."""
-    with _drawing():
+    with drawing():
         pass
 
 
-def draw_history(many: Sequence[Results]) -> Plot | None:
-    """The medians of each case over several benchmarks, oldest first; None for fewer than two."""
-    keys = list(dict.fromkeys(case.key for results in many for case in results.cases if case.summary))
-    if len(many) < 2 or not keys:
-        return None
-    with _drawing() as new:
-        figure, axes = new(3.2 + 0.16 * len(keys))
-        for place, key in enumerate(keys):
-            _history_line(axes, many, key, SERIES[place % len(SERIES)])
-        axes.set_yscale("log")
-        _time_axis(axes.yaxis)
-        axes.set_xticks(range(len(many)), [results.created[:10] for results in many], rotation=30, ha="right")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), fontsize=7, frameon=False)
-        alt = f"Medians of {len(keys)} cases over {len(many)} benchmarks, from {many[0].created} to {many[-1].created}."
-        note = "Lines join medians; bars reach from the 5th to the 95th percentile."
-        return Plot("History", alt, to_svg(figure, "history"), "History", note)
-
-
 def draw_png(results: Results) -> bytes:
-    """The start-up plot as a PNG for a README, of many cases without the cold ones. Raises UnavailableError."""
-    shown = [case for case in results.cases if case.start != "cold" or len(_measured(results)) <= _MANY]
-    with _drawing() as new:
-        figure = _bars(results.with_cases(shown), new, log=True)
-        figure.suptitle(f"{results.subject}: start-up", fontsize=10, color=INK)
-        _recolour(figure, {colour: LIGHT[variable] for colour, variable in VARIABLES.items()})
+    """The start-up plot as a PNG for a README, of many cases without the cold ones.
+
+    Raises UnavailableError where no case succeeded, or matplotlib is missing.
+    """
+    if not _measured(results):
+        hint = "to see why each failed, --export a FILE.json and show it by wasmdock report"
+        raise UnavailableError("drawing the start-up plot: no case succeeded, so there is nothing to draw", hint)
+    warm = results.with_cases([case for case in results.cases if case.start != "cold"])
+    title = textwrap.fill(f"{results.subject}: start-up", _TITLE, break_on_hyphens=False)
+    with drawing() as new:
+        figure = _bars(warm if len(_measured(results)) > _MANY and _measured(warm) else results, new, log=True)
+        figure.suptitle(title, fontsize=9, color=INK)
+        recolour(figure, {colour: LIGHT[variable] for colour, variable in VARIABLES.items()})
         out = io.BytesIO()
-        figure.savefig(out, format="png", dpi=200, facecolor="white", metadata={"Software": "wasmdock"})
+        figure.savefig(out, format="png", dpi=300, facecolor="white", metadata={"Software": "wasmdock"})
         return out.getvalue()
-
-
-_New = Callable[[float], "tuple[Figure, Axes]"]
-
-
-@contextmanager
-def _drawing() -> Iterator[_New]:
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        cure = "in a clone of wasmdock: pip install '.[bench]'; anywhere: pip install matplotlib"
-        raise UnavailableError("drawing plots: matplotlib is not installed", cure) from error
-    style: Any = {  # matplotlib types its keys as a list of some 300 literals
-        "svg.fonttype": "none",
-        "svg.hashsalt": "wasmdock",
-        "font.size": 8,
-        "text.color": INK,
-        "axes.edgecolor": GRID,
-        "axes.labelcolor": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "xtick.minor.visible": False,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "legend.labelcolor": INK,
-    }
-
-    def new(height: float) -> "tuple[Figure, Axes]":
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        axes = figure.add_subplot()
-        axes.patch.set_alpha(0)
-        axes.grid(True, color=GRID, linewidth=0.5)
-        axes.set_axisbelow(True)
-        return figure, axes
-
-    with matplotlib.rc_context(style):
-        yield new
 
 
 def _label(case: CaseResult) -> str:
@@ -133,14 +76,14 @@ def _measured(results: Results) -> list[CaseResult]:
     return [case for _, case in sorted(found, key=lambda pair: -pair[0])]
 
 
-def _startup_log(results: Results, new: _New) -> Plot | None:
+def _startup_log(results: Results, new: New) -> Plot | None:
     if not _measured(results):
         return None
-    note = "Logarithmic: each line to the right is ten times longer. Only the length of a whole bar can be compared."
+    note = "Logarithmic: the same step to the right is the same factor, so parts of a bar cannot be compared by length."
     return _startup("Start-up, logarithmic", _bars(results, new, log=True), results, note)
 
 
-def _startup_linear(results: Results, new: _New) -> Plot | None:
+def _startup_linear(results: Results, new: New) -> Plot | None:
     if not _measured(results):
         return None
     note = "Linear: lengths can be compared, and parts add up. Grey is time whose phase this road does not show."
@@ -159,7 +102,7 @@ def _median(case: CaseResult) -> float:
     return found.median if found else 0.0
 
 
-def _bars(results: Results, new: _New, *, log: bool) -> "Figure":
+def _bars(results: Results, new: New, *, log: bool) -> "Figure":
     """Stacked bars, the name of each above it, so that the plot fits a phone."""
     cases = _measured(results)
     names = [name for name in phase_names(results) if name not in MARKS]
@@ -176,19 +119,19 @@ def _bars(results: Results, new: _New, *, log: bool) -> "Figure":
     axes.set_xlim(start, longest * (4 if log else 1.2))
     axes.set_ylim(-0.5, len(cases) - 0.2)
     axes.set_yticks([])
-    _time_axis(axes.xaxis)
+    time_axis(axes.xaxis)
     _phase_legend(axes, [name for name in names if any(phase_median(case, name) for case in cases)])
     return figure
 
 
 def _name(axes: "Axes", place: float, text: str) -> None:
     """Above a row, at the left edge."""
-    axes.text(0.01, place + 0.24, text, transform=axes.get_yaxis_transform(), va="bottom", fontsize=7.5)
+    axes.text(0.01, place + 0.24, fitting(text), transform=axes.get_yaxis_transform(), va="bottom").set_in_layout(False)
 
 
 def _value(axes: "Axes", at: float, place: float, text: str) -> None:
     """Right of a bar's end."""
-    axes.annotate(text, (at, place), (3, 0), textcoords="offset points", va="center", fontsize=7.5)
+    axes.annotate(text, (at, place), (3, 0), textcoords="offset points", va="center")
 
 
 def _segments(case: CaseResult, names: Sequence[str]) -> Iterable[tuple[float, float, str]]:
@@ -200,38 +143,38 @@ def _segments(case: CaseResult, names: Sequence[str]) -> Iterable[tuple[float, f
     at = 0.0
     for name, value in parts:
         if value:
-            yield at, at + value * scale, _phase_colour(name, names)
+            yield at, at + value * scale, _phase_colour(name)
             at += value * scale
     if whole - at > 0.001 * whole:
         yield at, whole, SERIES[6]
 
 
-def _phase_colour(name: str, names: Sequence[str]) -> str:
-    palette = [colour for colour in SERIES if colour != SERIES[6]]
-    return palette[list(names).index(name) % len(palette)]
+def _phase_colour(name: str) -> str:
+    """The same in every plot, whichever phases it shows."""
+    return SERIES[_PHASES.get(name, 8)]
 
 
 def _phase_legend(axes: "Axes", names: Sequence[str]) -> None:
     from matplotlib.patches import Patch
 
-    every = list(names)
-    handles = [Patch(color=_phase_colour(name, every), label=name) for name in every]
+    handles = [Patch(color=_phase_colour(name), label=name) for name in names]
     handles += [Patch(color=SERIES[6], label="not told apart")] if handles else []
     if handles:
-        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=7, frameon=False)
+        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
 
-def _distributions(results: Results, new: _New) -> Plot | None:
+def _distributions(results: Results, new: New) -> Plot | None:
     cases = _measured(results)
     if not cases:
         return None
     figure, axes = new(0.6 + 0.42 * len(cases))
     for place, case in enumerate(cases):
         _dots(axes, place, case)
+    axes.use_sticky_edges = False  # a box would begin at the axis
     axes.set_xscale("log")
     axes.set_yticks([])
     axes.set_ylim(-0.5, len(cases) - 0.2)
-    _time_axis(axes.xaxis)
+    time_axis(axes.xaxis)
     told = ", ".join(f"{_label(case)} {_spread(case)}" for case in cases)
     note = f"A dot per run (at most {_DOTS}), the box from the 25th to the 75th percentile, a line at the median."
     return Plot(
@@ -251,13 +194,13 @@ def _dots(axes: "Axes", place: int, case: CaseResult) -> None:
     colour = _PROGRAMS.get(case.program, SERIES[6])
     few = values[:: -(-len(values) // _DOTS)]
     spots = [place + 0.16 * ((number * 7919 % 100) / 50 - 1) for number in range(len(few))]
-    axes.scatter(few, spots, s=5, color=colour, alpha=0.45, linewidths=0)
+    axes.scatter(few, spots, s=6, color=colour, alpha=0.6, linewidths=0)
     axes.barh(place, found.p75 - found.p25, left=found.p25, height=0.36, fill=False, edgecolor=INK, linewidth=0.8)
     axes.plot([found.median] * 2, [place - 0.18, place + 0.18], color=INK, linewidth=1.6)
     _name(axes, place, _label(case))
 
 
-def _sizes(results: Results, new: _New) -> Plot | None:
+def _sizes(results: Results, new: New) -> Plot | None:
     names: dict[tuple[int, str], list[str]] = {}
     for case in results.cases:
         known = names.setdefault((case.sizes.get("packed", 0), case.program), [])
@@ -269,17 +212,17 @@ def _sizes(results: Results, new: _New) -> Plot | None:
     return _amounts("Image sizes", "Sizes", rows, new, "Packed: what is pulled and stored. Logarithmic scale.")
 
 
-def _memory(results: Results, new: _New) -> Plot | None:
+def _memory(results: Results, new: New) -> Plot | None:
     rows = []
     for case in results.cases:
-        values = peaks(case)
-        if values and (case.weights or case.start == "hot"):
-            rows.append((_label(case), values[len(values) // 2], case.program))
+        peak = peak_median(case)
+        if peak is not None and (case.weights or case.start == "hot"):
+            rows.append((_label(case), peak, case.program))
     note = "The table says who counted: hot instances show their linear memory alone. Logarithmic scale."
     return _amounts("Peak memory", "Memory", rows, new, note)
 
 
-def _amounts(title: str, table: str, rows: Sequence[tuple[str, int, str]], new: _New, note: str) -> Plot | None:
+def _amounts(title: str, table: str, rows: Sequence[tuple[str, int, str]], new: New, note: str) -> Plot | None:
     """Horizontal bars of bytes."""
     rows = sorted((row for row in rows if row[1] > 0), key=lambda row: -row[1])
     if not rows:
@@ -294,105 +237,6 @@ def _amounts(title: str, table: str, rows: Sequence[tuple[str, int, str]], new: 
     axes.set_xlim(start, max(row[1] for row in rows) * 5)
     axes.set_ylim(-0.5, len(rows) - 0.2)
     axes.set_yticks([])
-    _size_axis(axes.xaxis)
+    size_axis(axes.xaxis)
     told = ", ".join(f"{name} {size(value)}" for name, value, _ in rows)
     return Plot(title, f"Bars: {told}.", to_svg(figure, title), table, note)
-
-
-def _density(results: Results, new: _New) -> Plot | None:
-    if not any(each.curve for each in results.density):
-        return None
-    figure, axes = new(3.0)
-    for place, each in enumerate(results.density):
-        points = [point for point in each.curve if point[0] and point[1]]
-        counts, used = [point[0] for point in points], [point[1] for point in points]
-        axes.plot(counts, used, color=SERIES[place % len(SERIES)], label=each.name, marker=".", markersize=3)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _place: f"{value:,g}")
-    axes.set_xlabel("alive at once")
-    _size_axis(axes.yaxis)
-    axes.legend(fontsize=7, frameon=False)
-    told = ", ".join(f"{each.name} {size(each.per_instance)} each" for each in results.density)
-    return Plot("Density", f"Memory in use against instances alive: {told}.", to_svg(figure, "density"), "Density")
-
-
-def _throughput(results: Results, new: _New) -> Plot | None:
-    names = list(dict.fromkeys(each.name for each in results.throughput))
-    if not names:
-        return None
-    figure, axes = new(3.0)
-    for place, name in enumerate(names):
-        found = [each for each in results.throughput if each.name == name]
-        counts, rates = [each.concurrency for each in found], [each.per_second for each in found]
-        axes.plot(counts, rates, color=SERIES[place % len(SERIES)], label=name, marker="o", markersize=3)
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _place: f"{value:g}")
-    axes.yaxis.set_major_formatter(lambda value, _place: f"{value:,g}")
-    axes.set_xlabel("at once")
-    axes.set_ylabel("per second")
-    axes.legend(fontsize=7, frameon=False)
-    told = ", ".join(f"{each.name} {each.per_second:,.0f} at {each.concurrency}" for each in results.throughput)
-    return Plot("Throughput", f"Runs per second: {told}.", to_svg(figure, "throughput"), "Throughput")
-
-
-def _history_line(axes: "Axes", many: Sequence[Results], key: tuple[str, str], colour: str) -> None:
-    places, medians, below, above = [], [], [], []
-    for place, results in enumerate(many):
-        case = results.case(*key)
-        ordered = sorted(seconds_of(case.samples)) if case else []
-        if ordered:
-            middle = quantile(ordered, 0.5)
-            places.append(place)
-            medians.append(middle)
-            below.append(middle - quantile(ordered, 0.05))
-            above.append(quantile(ordered, 0.95) - middle)
-    label = f"{key[0]} ({key[1]})"
-    axes.errorbar(places, medians, (below, above), color=colour, label=label, marker="o", markersize=3, linewidth=1)
-
-
-def _time_axis(axis: Any) -> None:
-    _no_minor(axis)
-    axis.set_major_formatter(lambda value, _place: "0" if value == 0 else _short(seconds(value)))
-
-
-def _size_axis(axis: Any) -> None:
-    _no_minor(axis)
-    axis.set_major_formatter(lambda value, _place: _short(size(round(value))))
-
-
-def _no_minor(axis: Any) -> None:
-    from matplotlib.ticker import NullFormatter
-
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _short(text: str) -> str:
-    """`10.0 ms` -> `10 ms`: ticks are round numbers."""
-    number, _, unit = text.partition(" ")
-    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
-
-
-def _recolour(figure: "Figure", colours: Mapping[str, str]) -> None:
-    """Give every artist its real colour, for pictures that have no style sheet."""
-    from matplotlib.colors import to_hex
-
-    for artist in figure.findobj():
-        for kind in ("color", "facecolor", "edgecolor"):
-            getter, setter = getattr(artist, f"get_{kind}", None), getattr(artist, f"set_{kind}", None)
-            if getter is None or setter is None:
-                continue
-            try:
-                found = colours.get(to_hex(getter()))
-            except (ValueError, TypeError):
-                continue
-            if found:
-                setter(found)
-
-
-def to_svg(figure: "Figure", name: str) -> str:
-    """The figure as an SVG element for a page: see `themed`."""
-    out = io.StringIO()
-    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return themed(out.getvalue(), name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from wasmdock.report_tables import Table, base_name, label, phase_names, seconds, tables, times
 from wasmdock.results import CaseResult, Results
-from wasmdock.stats import Comparison, Verdict, compare
+from wasmdock.stats import CONFIDENCE, Comparison, Verdict, compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,7 @@ def footing(results: Results) -> list[str]:
     return [
         *([f"machine: {machine}"] if machine else []),
         f"{order}; measuring adds {seconds(results.overhead)} to each run",
+        f"intervals: {CONFIDENCE * 100:g} %, by bootstrap over the rounds",
         *(f"{label(case)}: {case.detail}" for case in results.cases if case.detail and case.start == "cold"),
         *([f"again: {shlex.join(results.command)}"] if results.command else []),
     ]

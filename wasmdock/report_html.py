@@ -1,10 +1,12 @@
 """Results -> one HTML page that needs nothing else: plots, a table under each, readable in the dark and on a phone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from wasmdock.plot_canvas import Plot
+from wasmdock.plot_curves import draw_history
 from wasmdock.plot_theme import DARK, LIGHT
-from wasmdock.plots import Plot, draw_all, draw_history
+from wasmdock.plots import draw_all
 from wasmdock.report import footing, sentences
 from wasmdock.report_tables import Table, seconds, tables
 from wasmdock.results import Results
@@ -12,18 +14,25 @@ from wasmdock.results import Results
 _STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --soft: #f3f5f7; LIGHT }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171b; --soft: #1f242a; DARK } }
-@media print { :root { --paper: #ffffff; --soft: #ffffff; LIGHT } figure { break-inside: avoid } }
+@media print { :root { color-scheme: light; --paper: #ffffff; --soft: #ffffff; LIGHT }
+  details::details-content { content-visibility: visible; block-size: auto } summary { display: none }
+  svg, .wide { break-inside: avoid } svg { max-height: 20cm } .again { display: none }
+  h2 { break-after: avoid } body { max-width: none; padding: 0 } }
 body { margin: 0 auto; max-width: 54rem; padding: 1rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.5 system-ui, sans-serif }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem }
-figure { margin: 0 } svg { width: 100%; height: auto; display: block }
+figure { margin: 0 } svg { width: 100%; max-width: 32rem; height: auto; display: block }
 figcaption, footer { font-size: .85rem }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; margin: .5rem 0 }
+.wide { overflow-x: auto; margin: .5rem 0; background:
+  linear-gradient(to left, var(--paper) 1rem, transparent) right / 2rem 100% no-repeat local,
+  linear-gradient(to left, var(--grid), transparent) right / .6rem 100% no-repeat }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--grid); white-space: nowrap }
-th:first-child, td:first-child { text-align: left }
-@media (max-width: 40rem) { th:first-child { white-space: normal; min-width: 7.5rem; max-width: 9rem }
+th:first-child { text-align: left; white-space: normal; min-width: 7.5rem; max-width: 20rem }
+@media (max-width: 40rem) { th:first-child { max-width: 9rem }
   th, td { padding: .25rem .35rem } h1 { font-size: 1.25rem } ul { padding-left: 1.2rem } }
+@media print { .wide { overflow: visible; background: none } table { font-size: .65rem }
+  th, td { padding: .15rem .25rem } th { white-space: normal } }
 thead { background: var(--soft) } summary { cursor: pointer }
 li { margin: .2rem 0 } code { background: var(--soft); padding: .1rem .3rem; overflow-wrap: anywhere }
 """
@@ -32,19 +41,33 @@ li { margin: .2rem 0 } code { background: var(--soft); padding: .1rem .3rem; ove
 def render_html(many: Sequence[Results], base: str = "") -> str:
     """The newest of these benchmarks as a page, with the history of all. Raises UnavailableError without matplotlib."""
     now = many[-1]
-    found = {table.title: table for table in tables(now, base)}
-    overview, *_ = [*found.values(), Table("nothing measured", ("case",), ())]
-    history = draw_history(many)
+    overview, *others = tables(now, base) or [Table("nothing measured", ("case",), ())]
+    found, plots = {table.title: table for table in others}, draw_all(now)
+    drawn = {plot.table for plot in plots}
+    history, title = draw_history(many), _title(now)
     parts = [
-        f"<h1>{escape(now.subject)}: Wasm and native, measured</h1>",
-        f'<p>Measured <time datetime="{escape(now.created)}">{escape(now.created)}</time> by wasmdock bench.</p>',
+        f"<h1>{escape(title)}</h1>",
+        f"<p>Measured {_moment(now.created)} by wasmdock bench.</p>",
         _table(overview),
         f"<ul>{_items(sentences(now, base))}</ul>",
-        *(_figure(plot, found.get(plot.table)) for plot in draw_all(now)),
+        *_figures(plots, {**found, "": overview}),
         *([_figure(history, history_table(many))] if history else []),
+        *(f"<h2>{escape(table.title)}</h2>\n{_numbers(table)}" for table in others if table.title not in drawn),
         f"<footer><h2>What this rests on</h2><ul>{_items(_facts(now))}</ul></footer>",
     ]
-    return _page(f"{now.subject}: Wasm and native, measured", "\n".join(parts))
+    return _page(title, "\n".join(parts))
+
+
+def _title(results: Results) -> str:
+    programs = {case.program for case in results.cases}
+    names = [name for program, name in (("wasm", "Wasm"), ("native", "native")) if program in programs]
+    return ": ".join([results.subject, " and ".join(names)] if names else [results.subject]) + ", measured"
+
+
+def _moment(created: str) -> str:
+    """RFC 3339 for programs, and for people: `2026-01-02 03:04 UTC`."""
+    text = f"{created[:16].replace('T', ' ')} UTC" if created.endswith("+00:00") else created
+    return f'<time datetime="{escape(created)}">{escape(text)}</time>'
 
 
 def history_table(many: Sequence[Results]) -> Table:
@@ -60,14 +83,28 @@ def history_table(many: Sequence[Results]) -> Table:
 
 def _facts(results: Results) -> list[str]:
     machine = [f"{key}: {value}" for key, value in results.environment.items() if value]
-    return [*machine, *footing(results)[1:]]
+    return [*machine, *(line for line in footing(results) if not line.startswith("machine: "))]
 
 
-def _figure(plot: Plot, table: Table | None) -> str:
+def _figures(plots: Sequence[Plot], found: Mapping[str, Table]) -> list[str]:
+    """Each plot with its table; where there is none of that title, with the one that is named by nothing."""
+    titles = [plot.table if plot.table in found else "" for plot in plots]
+    return [
+        _figure(plot, found[title], again=title in titles[:place])
+        for place, (plot, title) in enumerate(zip(plots, titles, strict=True))
+    ]
+
+
+def _figure(plot: Plot, table: Table, *, again: bool = False) -> str:
+    """With its table, which is printed once where two plots share it."""
     svg = plot.svg.replace("<svg", f'<svg role="img" aria-label="{escape(plot.alt)}"', 1)
-    shown = f"<details><summary>The numbers</summary>{_table(table)}</details>" if table else ""
     note = f"<figcaption>{escape(plot.note)}</figcaption>" if plot.note else ""
-    return f"<h2>{escape(plot.title)}</h2>\n<figure>{svg}{note}{shown}</figure>"
+    return f"<h2>{escape(plot.title)}</h2>\n<figure>{svg}{note}{_numbers(table, again)}</figure>"
+
+
+def _numbers(table: Table, again: bool = False) -> str:
+    marked = ' class="again"' if again else ""
+    return f"<details{marked}><summary>The numbers</summary>{_table(table)}</details>"
 
 
 def _table(table: Table) -> str:
@@ -85,7 +122,13 @@ def _cells(row: Sequence[str]) -> str:
 
 
 def _items(lines: Iterable[str]) -> str:
-    return "\n".join(f"<li>{escape(line)}</li>" for line in lines)
+    """A list; the command that repeats it all is set as code."""
+    texts = (line.partition("again: ") for line in lines)
+    words = (
+        f"{label}<code>{escape(rest)}</code>" if label and not first else escape(first + label + rest)
+        for first, label, rest in texts
+    )
+    return "\n".join(f"<li>{text}</li>" for text in words)
 
 
 def _page(title: str, body: str) -> str:

@@ -105,7 +105,9 @@ def _overview(results: Results, wanted: str) -> Table:
 
 
 def _share(packed: int, against: int) -> str:
-    """`1/1,460` of the base, or `2.50 x` where it is larger."""
+    """`1/1,460` of the base, `2.50 x` where it is larger, or `the same`."""
+    if packed == against:
+        return "the same"
     return f"1/{times(against / packed)}" if packed <= against else f"{times(packed / against)} x"
 
 
@@ -222,6 +224,12 @@ def peaks(case: CaseResult) -> list[int]:
     return sorted(value for value in seen if value is not None)
 
 
+def peak_median(case: CaseResult) -> int | None:
+    """The median of its peaks, one of them: of two the lower; None where none was seen."""
+    values = peaks(case)
+    return statistics.median_low(values) if values else None
+
+
 def _memory(results: Results) -> Table:
     rows, notes = [], []
     shown: set[str] = set()  # linear memory is the same however warm the start
@@ -232,7 +240,7 @@ def _memory(results: Results) -> Table:
         if values:
             by, _, meaning = (case.weighed_by or LINEAR).partition(": ")
             rest = size(statistics.median_low(steady)) if steady else _NONE
-            rows.append((label(case), size(statistics.median_low(values)), size(values[-1]), rest, by))
+            rows.append((label(case), size(peak_median(case)), size(values[-1]), rest, by))
             notes += [f"{by}: {meaning}"] if meaning else []
     rested = ["at rest: once it has answered its first request"] if any(row[3] != _NONE for row in rows) else []
     note = "; ".join([*rested, *dict.fromkeys(notes)])

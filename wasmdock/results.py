@@ -115,14 +115,17 @@ class Density:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Starts (or requests) per second with so many at once, and the quantiles of their seconds."""
+    """Starts (or requests) per second with so many at once, and the quantiles of their seconds.
+
+    A quantile is None where nothing succeeded, or where the load tool does not tell it.
+    """
 
     name: str
     concurrency: int
     per_second: float
-    p50: float
+    p50: float | None
     p95: float | None
-    p99: float
+    p99: float | None
     failures: int = 0
 
 
@@ -237,7 +240,6 @@ def _density(document: Mapping[str, Any]) -> Density:
 
 
 def _throughput(document: Mapping[str, Any]) -> Throughput:
-    per_second, p50, p99 = (float(document[key]) for key in ("per_second", "p50", "p99"))
-    p95 = None if document["p95"] is None else float(document["p95"])
-    failures = int(document.get("failures", 0))
-    return Throughput(str(document["name"]), int(document["concurrency"]), per_second, p50, p95, p99, failures)
+    p50, p95, p99 = (None if document[key] is None else float(document[key]) for key in ("p50", "p95", "p99"))
+    name, per_second, failures = str(document["name"]), float(document["per_second"]), document.get("failures", 0)
+    return Throughput(name, int(document["concurrency"]), per_second, p50, p95, p99, int(failures))

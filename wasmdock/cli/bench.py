@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from wasmdock.cli.bench_output import check_base, check_exports, deliver, export
 from wasmdock.cli.context import Context
 from wasmdock.errors import UsageError, WasmdockError
 from wasmdock.report_tables import size
-from wasmdock.results import CaseResult, LeftOut, Results, read_results, to_json
+from wasmdock.results import CaseResult, LeftOut, Results, Throughput, read_results, to_json
 from wasmdock.surroundings import surroundings
 
 ROUNDS = 20
@@ -235,12 +235,11 @@ def _load(results: Results, cases: Cases, options: argparse.Namespace, keeper: "
     """Many at once, where that was asked for, written as it comes; Ctrl-C keeps what there is."""
     try:
         for case in cases.loads if options.throughput else ():
-            for count in CONCURRENCY:
-                context.say(f"wasmdock: {case.describe.name}, {count} at once")
-                found = throughput(case, count, options.load_time)
-                results = keeper.write(replace(results, throughput=(*results.throughput, found)))
+            for found in _runs(case, options.load_time, context):
+                results = keeper.write(_and(results, found))
         for case, service in cases.services if options.throughput else ():
-            results = keeper.write(_requests(results, case, service, options.load_time, context))
+            for found in _requests(case, service, options.load_time, context):
+                results = keeper.write(_and(results, found))
         for make in cases.crowds if options.density else ():
             results = keeper.write(_crowd(results, make, options.density, context))
             if results.interrupted:
@@ -250,33 +249,52 @@ def _load(results: Results, cases: Cases, options: argparse.Namespace, keeper: "
     return results
 
 
-def _requests(results: Results, case: Case, service: Service, time_each: float, context: Context) -> Results:
-    """Requests per second of one running container."""
-    found, name = [], f"{case.describe.name}"
+def _and(results: Results, found: Throughput | LeftOut) -> Results:
+    """The results and one thing more."""
+    if isinstance(found, LeftOut):
+        return replace(results, left_out=(*results.left_out, found))
+    return replace(results, throughput=(*results.throughput, found))
+
+
+def _runs(case: Case, time_each: float, context: Context) -> Iterator[Throughput | LeftOut]:
+    """Starts per second of one case, at one concurrency after the other."""
+    try:
+        for count in CONCURRENCY:
+            context.say(f"wasmdock: {case.describe.name}, {count} at once")
+            yield throughput(case, count, time_each)
+    except WasmdockError as error:
+        yield LeftOut(f"{case.describe.name}: throughput", error.message)
+
+
+def _requests(case: Case, service: Service, time_each: float, context: Context) -> Iterator[Throughput | LeftOut]:
+    """Requests per second of one running container, at one concurrency after the other."""
+    name = case.describe.name
     try:
         case.prepare()
         stop = service.start()
+        try:
+            for count in CONCURRENCY:
+                context.say(f"wasmdock: {name}, requests, {count} at once")
+                yield load_test(service, name, count, time_each)
+        finally:
+            stop()
     except WasmdockError as error:
-        return replace(results, left_out=(*results.left_out, LeftOut(f"{name}: requests", error.message)))
-    try:
-        for count in CONCURRENCY:
-            context.say(f"wasmdock: {name}, requests, {count} at once")
-            found.append(load_test(service, name, count, time_each))
-    except WasmdockError as error:
-        return replace(results, left_out=(*results.left_out, LeftOut(f"{name}: requests", error.message)))
-    finally:
-        stop()
-    return replace(results, throughput=(*results.throughput, *found))
+        yield LeftOut(f"{name}: requests", error.message)
 
 
 def _crowd(results: Results, make: Callable[[], Crowd], limit: int, context: Context) -> Results:
-    crowd = make()
-    context.say(f"wasmdock: {crowd.name}, as many as {size(limit)} hold")
-    found = density(crowd, limit)
+    name = "density"
+    try:
+        crowd = make()
+        name = f"{crowd.name}: density"
+        context.say(f"wasmdock: {crowd.name}, as many as {size(limit)} hold")
+        found = density(crowd, limit)
+    except WasmdockError as error:
+        return _and(results, LeftOut(name, error.message))
     if found.ended == BY_CTRL_C:
         results = replace(results, interrupted=True)
     if len(found.curve) == 1:
-        return replace(results, left_out=(*results.left_out, LeftOut(f"{found.name}: density", found.ended)))
+        return _and(results, LeftOut(name, found.ended))
     return replace(results, density=(*results.density, found))
 
 

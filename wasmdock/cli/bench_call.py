@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wasmdock.bench import Case
+from wasmdock.cli.bench_cold import Read
 from wasmdock.cli.invoke import find_export, parse_arguments
 from wasmdock.code_cache import CodeCache
 from wasmdock.engine import Engine, Grants
@@ -43,27 +44,32 @@ def prepare_call(image: Image, export: str, texts: list[str], cache: Path | None
 
 
 def call_cases(
-    describe: CaseResult, image: Image, export: str, texts: list[str], cache: Path, *, repeat: int, cold: bool
+    describe: CaseResult, image: Image, export: str, texts: list[str], cache: Path, *, repeat: int, read: Read | None
 ) -> list[Case]:
-    """The export called hot (a prepared library), warm (compiled code kept) and cold (nothing kept)."""
+    """The export called hot (a prepared library), warm (compiled code kept) and cold (nothing kept).
+
+    read gives the image anew for cold calls; None: there are none.
+    """
     cases = [
         Case(describe, prepare_call(image, export, texts, cache), repeat=repeat),
-        _anew(replace(describe, start="warm"), lambda: prepare_call(image, export, texts, cache), "map"),
+        _anew(replace(describe, start="warm"), None, lambda _: prepare_call(image, export, texts, cache), "map"),
     ]
-    if cold:
-        cases.append(
-            _anew(replace(describe, start="cold"), lambda: prepare_call(image, export, texts, None), "compile")
-        )
+    if read:
+        bare = replace(describe, start="cold")
+        cases.append(_anew(bare, read, lambda found: prepare_call(found or image, export, texts, None), "compile"))
     return cases
 
 
-def _anew(describe: CaseResult, make: Callable[[], Call], phase: str) -> Case:
+def _anew(describe: CaseResult, read: Read | None, make: Callable[[Image | None], Call], phase: str) -> Case:
     def run() -> RunResult:
         began = time.perf_counter()
-        call = make()
+        image = read() if read else None
+        loaded = time.perf_counter()
+        call = make(image)
         prepared = time.perf_counter()
         result = call()
         ended = time.perf_counter()
-        return result._replace(phases={phase: prepared - began, **result.phases, "total": ended - began})
+        load = {"load": loaded - began} if read else {}
+        return result._replace(phases={**load, phase: prepared - loaded, **result.phases, "total": ended - began})
 
     return Case(describe, run, clocked_by="total")

@@ -13,6 +13,7 @@ from wasmdock.bench import Case, ColdRuntime, runtime_case
 from wasmdock.bench_command import command_run
 from wasmdock.bench_memory import BY_PROCESS, weigh_program
 from wasmdock.cli.bench_call import call_cases
+from wasmdock.cli.bench_cold import cold_run, kept_in
 from wasmdock.cli.bench_crowds import Instances
 from wasmdock.cli.bench_defaults import with_defaults
 from wasmdock.cli.bench_docker import DockerCases
@@ -123,7 +124,13 @@ def _add_call(prefix: str, source: Source, cases: Cases, options: argparse.Names
     sizes, parts = image_sizes(source.image), image_parts(source.image)
     describe = CaseResult(f"{prefix}wasm, in-process", "wasm", "process", "hot", sizes=sizes, parts=parts)
     made = call_cases(
-        describe, source.image, options.call, options.args, cache, repeat=HOT_RUNS, cold=not options.no_cold
+        describe,
+        source.image,
+        options.call,
+        options.args,
+        cache,
+        repeat=HOT_RUNS,
+        read=None if options.no_cold else kept_in(cases.folder, source.image),
     )
     made[0] = replace(made[0], lead=HOT_LEAD)
     for case in made:
@@ -158,8 +165,9 @@ def _add_process(
         kept = ColdRuntime(lambda: InProcessRuntime(cache), "map")
         cases.add(_made_anew(replace(describe, start="warm"), kept, source, request, options))
         if not options.no_cold:
-            bare = ColdRuntime(lambda: InProcessRuntime(None), "compile")
-            cases.add(_made_anew(replace(describe, start="cold"), bare, source, request, options))
+            run = cold_run(kept_in(cases.folder, source.image), lambda: InProcessRuntime(None), request)
+            bare = replace(describe, start="cold")
+            cases.add(Case(bare, run, exit_code=options.exit_code, clocked_by="total"))
     if "cli" in options.roads:
         whole = replace(describe, parts={}, name=f"{prefix}wasm, wasmdock run", road="cli")
         _add_cli(whole, source, request, cases, options, context)

@@ -1,19 +1,23 @@
-"""What a benchmark starts and keeps alive to see how many fit: instances in this process, containers in an engine."""
+"""What a benchmark starts and keeps alive to see how many fit: instances in a process, containers in an engine."""
 
 import os
+import pickle
+import signal
+import subprocess
 import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from wasmdock.bench_load import Stop
-from wasmdock.code_cache import CodeCache
+from wasmdock.cli.bench_crowd_main import MORE, Kept
+from wasmdock.cli.bench_service import start_container
 from wasmdock.docker import Docker
-from wasmdock.errors import CommandError, UnavailableError
+from wasmdock.errors import UnavailableError
 from wasmdock.oci.image import Image
 from wasmdock.pack import entry, extract
+from wasmdock.process import own_module, starting
 from wasmdock.runtime import RunRequest
-from wasmdock.wasm_sniff import Form, form_of
 
 _MOST_INSTANCES = 100_000
 _MOST_CONTAINERS = 256
@@ -22,27 +26,78 @@ _SETTLE = 1.0  # seconds until an engine's own bookkeeping after a start is over
 
 
 class Instances:
-    """Fresh instances in this process, kept after their command ended. A Crowd."""
+    """Fresh instances kept after their command ended, in a process of their own. A Crowd.
+
+    Of their own: in a process where others were before, they would move into what those left, and its memory would
+    not grow. All are given back together, once the last is stopped.
+    """
 
     def __init__(self, name: str, image: Image, request: RunRequest, cache: Path) -> None:
-        """Compile once. Raises GuestError."""
-        from wasmdock.engine import Engine
-        from wasmdock.engine.held import Held
+        """Start the process, and compile in it. Raises GuestError, UnavailableError."""
+        kept = Kept(extract(image), tuple(entry(image).argv(request.args)), request.limits.memory, cache)
+        self.name, self.most, self._alive = name, _MOST_INSTANCES, 0
+        argv, env = own_module("wasmdock.cli.bench_crowd_main", os.getpid())
+        with starting(argv):
+            self._child = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._ask(pickle.dumps(kept))
 
-        data = extract(image)
-        self.name, self.most = name, _MOST_INSTANCES
-        self._argv = entry(image).argv(request.args)
-        self._memory = request.limits.memory
-        self._held = Held(Engine(CodeCache(cache)), data, form_of(data) is Form.COMPONENT)
+    @property
+    def process(self) -> int:
+        """Its number."""
+        return self._child.pid
 
     def start(self) -> Stop:
-        """One more."""
-        return self._held.start(self._argv, self._memory)
+        """One more; asking for it takes some 20 us of its time. Raises UnavailableError."""
+        self._ask(MORE)
+        self._alive += 1
+        return self._stop
 
     def used(self) -> int:
-        """Bytes of this process in memory (resident set, proc_pid_statm(5))."""
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        """Bytes of their process in memory (resident set, proc_pid_statm(5)). Raises UnavailableError."""
+        try:
+            pages = int(Path(f"/proc/{self.process}/statm").read_text().split()[1])
+        except OSError as error:
+            raise UnavailableError(f"reading the memory of instances: {error.strerror}: Linux alone tells") from error
+        if not pages:  # it ended and waits to be reaped
+            raise self._died()
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def _ask(self, question: bytes) -> None:
+        """Wait for the answer; where it is a failure and none is alive, end the process."""
+        source, answers = self._child.stdin, self._child.stdout
+        assert source and answers
+        try:
+            with suppress(BrokenPipeError):  # a dead child does not answer
+                source.write(question)
+                source.flush()
+            try:
+                answer = pickle.load(answers)  # from our own child
+            except (EOFError, pickle.UnpicklingError) as error:
+                raise self._died() from error
+            if answer is not None:
+                raise answer
+        except BaseException:
+            if not self._alive:
+                self._end()
+            raise
+
+    def _died(self) -> UnavailableError:
+        code = self._child.wait()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return UnavailableError(f"keeping one more instance: the process that holds them ended ({how})")
+
+    def _stop(self) -> None:
+        self._alive -= 1
+        if not self._alive:
+            self._end()
+
+    def _end(self) -> None:
+        self._child.kill()
+        self._child.wait()
+        for stream in (self._child.stdin, self._child.stdout):
+            with suppress(BrokenPipeError):  # a question that nobody took
+                if stream:
+                    stream.close()
 
 
 class Containers:
@@ -58,17 +113,22 @@ class Containers:
 
     def start(self) -> Stop:
         """One more. Raises UnavailableError for a guest that ends by itself."""
-        words = ["run", "--detach", "--interactive", "--pull=never", *self._words]
-        done = self._docker.cli(*words, self._reference, *self._args, timeout=_START)
-        if done.code != 0 or done.timed_out:
-            raise CommandError(f"keeping one more container: {done.stderr_text(400)}")
-        identity = done.stdout.decode().strip()
+        words = ("--interactive", *self._words, self._reference, *self._args)
+        identity, remove = start_container(self._docker, words, "keeping one more container")
         self._ids.add(identity)
-        state = self._docker.cli("inspect", "--format={{.State.Running}}", identity, timeout=_START)
-        if state.stdout.strip() != b"true":
-            self._remove(identity)
-            raise UnavailableError("keeping containers: this guest ends by itself", "give one that waits or serves")
-        return lambda: self._remove(identity)
+
+        def stop() -> None:
+            remove()
+            self._ids.discard(identity)
+
+        try:
+            state = self._docker.cli("inspect", "--format={{.State.Running}}", identity, timeout=_START)
+            if state.stdout.strip() != b"true":
+                raise UnavailableError("keeping containers: this guest ends by itself", "give one that waits or serves")
+        except BaseException:
+            stop()
+            raise
+        return stop
 
     def used(self) -> int:
         """Bytes of the processes that each container brings: containerd's shim and what runs in it (PSS).
@@ -83,10 +143,6 @@ class Containers:
         if not used:
             raise UnavailableError("reading the memory of containers: the engine's processes cannot be seen from here")
         return used
-
-    def _remove(self, identity: str) -> None:
-        self._docker.cli("rm", "--force", "--volumes", identity, timeout=_START)
-        self._ids.discard(identity)
 
 
 def families(words: Collection[str], proc: Path = Path("/proc")) -> set[int]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from wasmdock.bench import Case
 from wasmdock.bench_http import answer_run, ask, free_port, weigh_service
 from wasmdock.bench_memory import BY_PROCESS, resident
+from wasmdock.cli.bench_cold import Read, kept_in
 from wasmdock.cli.bench_list import Cases, image_parts, image_sizes
 from wasmdock.cli.bench_phases import split_marks
 from wasmdock.cli.context import Context
@@ -29,20 +30,23 @@ _MARKS = "wasmdock-marks: "
 class HostService:
     """A wasi:http guest in a wasmdock-host of its own, each start a new one. A Service."""
 
-    def __init__(self, host: Path, data: bytes, cache: Path, path: str) -> None:
-        """Nothing is compiled before the first start; `cache` keeps the code."""
-        self._host, self._data, self._cache, self._path = host, data, cache, path
+    def __init__(self, host: Path, data: bytes, cache: Path, path: str, read: Read | None = None) -> None:
+        """Nothing is compiled before the first start; `cache` keeps the code. read gives the image anew each time."""
+        self._host, self._data, self._cache, self._path, self._read = host, data, cache, path, read
         self._address, self._process = "", 0
         self._steps: Mapping[str, float] = {}
-        self._compiling = 0.0
+        self._made: Mapping[str, float] = {}
 
     def start(self) -> Callable[[], None]:
         """Compile, or take the compiled code, and start. Raises GuestError, UnavailableError."""
         from wasmdock.serve import serve
 
         self._steps, began = {}, time.monotonic()
-        compiled = compile_for_host(self._host, self._data, self._cache)
-        self._compiling = time.monotonic() - began
+        data = extract(self._read()) if self._read else self._data
+        loaded = time.monotonic()
+        compiled = compile_for_host(self._host, data, self._cache)
+        load = {"load": loaded - began} if self._read else {}
+        self._made = {**load, "compile": time.monotonic() - loaded}
         served = serve(self._host, Launch(compiled, marks=True), on_line=self._hear)
         self._address, self._process = served.address, served.process.pid
         return lambda: _ignore(served.end(_GRACE))
@@ -57,8 +61,8 @@ class HostService:
         return ask(parts.hostname or "", parts.port or 0, self._path)
 
     def steps(self) -> Mapping[str, float]:
-        """What compiling took, or finding the code, and what wasmdock-host said."""
-        return {**self._steps, "compile": self._compiling}
+        """What loading took, compiling, or finding the code, and what wasmdock-host said."""
+        return {**self._steps, **self._made}
 
     def weigh(self) -> Weight:
         """By its process."""
@@ -130,7 +134,7 @@ def add_host(prefix: str, image: Image, cases: Cases, context: Context, path: st
     add_service(describe, HostService(host, data, cache, path), cases)
     if cold:
         away = cases.folder / "host-cold" / image.digest.hex[:16]
-        run = answer_run(HostService(host, data, away, path))
+        run = answer_run(HostService(host, data, away, path, kept_in(cases.folder, image)))
 
         def forget_and_run() -> RunResult:
             shutil.rmtree(away, ignore_errors=True)

@@ -1,6 +1,8 @@
 """HTTP services in containers, for a benchmark: published on a free port, asked until they answer."""
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from wasmdock.bench_http import answer_run, ask, free_port
@@ -9,7 +11,7 @@ from wasmdock.cli.bench_fresh import held_as
 from wasmdock.cli.bench_phases import split_marks
 from wasmdock.docker import Docker
 from wasmdock.docker_run import DockerRuntime
-from wasmdock.errors import CommandError
+from wasmdock.errors import CommandError, WasmdockError
 from wasmdock.oci.image import Image
 from wasmdock.results import Weight
 from wasmdock.runtime import RunRequest, RunResult
@@ -32,15 +34,8 @@ class DockerService:
     def start(self) -> Callable[[], None]:
         """Start a container and give back what removes it. Raises CommandError."""
         self._published = free_port()
-        words = ["run", "--detach", "--pull=never", f"--publish={self._published}:{self._port}", *self._words]
-        done = self._docker.cli(*words, self.image, *self._args, timeout=_START)
-        if done.code != 0 or done.timed_out:
-            raise CommandError(f"starting a service: {done.stderr_text(400)}", "", done.argv, done.code)
-        self._identity = identity = done.stdout.decode().strip()
-
-        def stop() -> None:
-            self._docker.cli("rm", "--force", "--volumes", identity, timeout=_START)
-
+        words = (f"--publish={self._published}:{self._port}", *self._words)
+        self._identity, stop = start_container(self._docker, (*words, self.image, *self._args), "starting a service")
         return stop
 
     def answers(self) -> bool:
@@ -65,6 +60,29 @@ class DockerService:
     def url(self) -> str:
         """Where the last container answers."""
         return f"http://{self._hosts[0]}:{self._published}{self._path}"
+
+
+def start_container(docker: Docker, words: Sequence[str], doing: str) -> tuple[str, Callable[[], None]]:
+    """Run a container in the background; give its id, and what removes it. words are options, image and arguments.
+
+    A start that fails, or is interrupted, may have made the container already (its port was taken): it is removed by
+    the name that we gave it. Raises CommandError.
+    """
+    name = f"wasmdock-bench-{secrets.token_hex(8)}"
+
+    def remove() -> None:
+        docker.cli("rm", "--force", "--volumes", name, timeout=_START)
+
+    try:
+        done = docker.cli("run", "--detach", "--pull=never", f"--name={name}", *words, timeout=_START)
+        if done.code != 0 or done.timed_out:
+            cause = f"no end after {_START:g} s" if done.timed_out else done.stderr_text(400)
+            raise CommandError(f"{doing}: {cause}", "", done.argv, done.code)
+    except BaseException:
+        with suppress(WasmdockError):  # what went wrong first is what counts
+            remove()
+        raise
+    return done.stdout.decode().strip(), remove
 
 
 class ServiceRuntime:
