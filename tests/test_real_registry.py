@@ -26,6 +26,7 @@ from wasmdock.oci.registry import Registry
 from wasmdock.oci.registry_http import Transport
 from wasmdock.oci.registry_transfer import copy, pull, push
 from wasmdock.oci.store import Store
+from wasmdock.pack import extract
 from wasmdock.runtime import RunRequest
 from wasmdock.shape import Shape
 
@@ -112,6 +113,27 @@ def test_images_of_wasmdock_travel_between_other_tools(
         give(giving, tmp_path / shape.value, name, tools)
         take(taking, name, tmp_path / f"taken-{shape.value}", tools)
         assert read_layout(tmp_path / f"taken-{shape.value}") == image
+
+
+def test_wasmdock_pulls_and_runs_what_wkg_pushed(
+    registry: str, tools: Tools, tmp_path: Path, runtime: InProcessRuntime
+) -> None:
+    binary, name = extract(sample("component_cli")), Reference(registry, "wkg/theirs", "1.0.0")
+    (tools.folder / "guest.wasm").write_bytes(binary)
+    tools.run(require_tool("wkg"), "oci", "push", "--insecure", registry, str(name), "guest.wasm")
+    store = Store(tmp_path / "store")
+    assert pull(client(registry), name, store).platform.is_wasm
+    image = store.get(str(name))
+    assert extract(image) == binary
+    assert runtime.run(image, RunRequest())[:3] == runtime.run(sample("component_cli"), RunRequest())[:3]
+
+
+def test_wkg_pulls_the_same_binary_from_an_artifact_that_wasmdock_pushed(registry: str, tools: Tools) -> None:
+    image = convert(sample("component_cli"), Shape.ARTIFACT)
+    name = Reference(registry, "wkg/ours", "1.0.0")
+    push(client(registry), name, image)
+    tools.run(require_tool("wkg"), "oci", "pull", "--insecure", registry, str(name), "-o", "taken.wasm")
+    assert (tools.folder / "taken.wasm").read_bytes() == extract(image)
 
 
 @pytest.mark.parametrize("shape", list(Shape), ids=lambda shape: shape.value)

@@ -59,8 +59,8 @@ def bench(options: argparse.Namespace, context: Context) -> int:
             results = keeper.write(_load(results, cases, options, keeper, context))
     finally:
         cases.close()
-    export([results], options, context)
     code = deliver([results], options, context)
+    export([results], options, context)
     if results.interrupted:
         return INTERRUPTED
     if not any(case.summary for case in results.cases):

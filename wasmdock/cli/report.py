@@ -14,5 +14,6 @@ def report(options: argparse.Namespace, context: Context) -> int:
     check_exports(options)
     many = [read_results(path) for path in options.files]
     check_base(options.base, many[-1])
+    code = deliver(many, options, context)
     export(many, options, context)
-    return deliver(many, options, context)
+    return code
