@@ -79,10 +79,12 @@ class Docker:
         """docker-py's client, imported on first use: it costs some 0.1 s."""
         import docker
 
+        # Asked by ourselves: docker-py would ask before it can be told not to trust the environment.
+        version = self.answer.api_version or ping(self.host, self.timeout).api_version
         with self._asking("connecting"):
             client = docker.DockerClient(
                 base_url=self.host.url,
-                version=self.answer.api_version or None,
+                version=version or None,
                 timeout=int(self.timeout),
                 tls=self._tls(),
                 use_ssh_client=True,

@@ -19,10 +19,11 @@ make_network() {
   ip link set "$link" up
   "${in_engine[@]}" sh -c "ip link set lo up; ip addr add $net.2/30 dev host; ip link set host up"
   # As root, because `nobody` may not enter the namespace; -T none, or the host's own ports would be taken in here;
-  # --no-map-gw, or containers would reach what listens on the host's 127.0.0.1.
+  # --no-map-gw, or containers would reach what listens on the host's 127.0.0.1; --host-lo-to-ns-lo, or a port published
+  # on 127.0.0.1 alone would not answer there.
   pasta --quiet --runas 0:0 --netns /run/netns/engine --netns-only --config-net --ns-ifname out --ipv4-only \
-    --no-map-gw --address 10.0.2.15 --netmask 24 --gateway 10.0.2.2 --dns-forward 10.0.2.3 --dns-host "$nameserver" \
-    -t auto -u none -T none -U none --log-file /run/pasta.log
+    --no-map-gw --host-lo-to-ns-lo --address 10.0.2.15 --netmask 24 --gateway 10.0.2.2 --dns-forward 10.0.2.3 \
+    --dns-host "$nameserver" -t auto -u none -T none -U none --log-file /run/pasta.log
 }
 
 configure() {
