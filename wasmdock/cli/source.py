@@ -86,7 +86,7 @@ def names_registry(text: str) -> bool:
 
 
 def _from_store(text: str, context: Context, wanted: Wanted) -> Source:
-    line = context.store.resolve(text)
+    line = context.store.resolve(text, wanted.platforms)
     image = context.store.get(str(line.digest), wanted.platforms)
     several = ", ".join(map(str, line.platforms))
     origin = f"the store ({image.platform} of {several})" if several else "the store"
