@@ -1,5 +1,6 @@
 """However slowly or long a registry sends, and whatever the bytes are for: an end within the time that is set."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,8 +12,8 @@ from tests.hostile_registries import BIG
 from tests.images import hello
 from wasmdock.errors import RegistryError
 from wasmdock.oci import registry_blobs
-from wasmdock.oci.image import Reference
-from wasmdock.oci.manifest import OCI_MANIFEST
+from wasmdock.oci.image import Descriptor, Reference
+from wasmdock.oci.manifest import OCI_CONFIG, OCI_MANIFEST
 from wasmdock.oci.registry_http import Patience, Transport
 from wasmdock.oci.registry_pace import Pace, TooSlowError
 from wasmdock.oci.registry_transfer import pull, push
@@ -84,6 +85,14 @@ def test_the_size_of_a_chunk_must_not_drip(pattern: str, registry: FaultyRegistr
 def test_a_document_has_a_deadline_however_steadily_it_comes(registry: FaultyRegistry, store: Store) -> None:
     act = for_ever(registry, b"{", b" " * 2000, 0.02, Content_Length="4000000", Content_Type=OCI_MANIFEST)
     registry.faults.append(on("GET", MANIFEST, act))
+    assert "the answer took longer than" in failing(registry, store, document=0.6).message
+
+
+def test_a_config_is_a_document_too(registry: FaultyRegistry, store: Store) -> None:
+    config = Descriptor.of(OCI_CONFIG, b" " * (4 << 20))
+    registry.hold_manifest(json.dumps({**json.loads(IMAGE.manifest), "config": config.document()}).encode())
+    act = for_ever(registry, b"{", b" " * 2000, 0.02, Content_Length=str(config.size))
+    registry.faults.append(on("GET", config.digest.hex, act))
     assert "the answer took longer than" in failing(registry, store, document=0.6).message
 
 

@@ -35,10 +35,19 @@ class Sink(Protocol):
 
 
 def fetch_blob(
-    registry: Registry, repository: str, descriptor: Descriptor, sink: Sink, doing: str, moved: Moved = lambda _: None
+    registry: Registry,
+    repository: str,
+    descriptor: Descriptor,
+    sink: Sink,
+    doing: str,
+    moved: Moved = lambda _: None,
+    is_document: bool = False,
 ) -> None:
-    """Stream a blob into `sink`, its size and digest checked. Raises RegistryError; what is in sink is then void."""
-    progress = _Progress(descriptor, sink, moved)
+    """Stream a blob into `sink`, its size and digest checked. Raises RegistryError; what is in sink is then void.
+
+    is_document: it must come within a document's time, however large it says it is.
+    """
+    progress = _Progress(descriptor, sink, moved, is_document)
     failures, since = 0, 0
     try:
         while True:
@@ -60,8 +69,9 @@ def fetch_blob(
 class _Progress:
     """How much of a blob has come, over several connections."""
 
-    def __init__(self, descriptor: Descriptor, sink: Sink, moved: Moved) -> None:
+    def __init__(self, descriptor: Descriptor, sink: Sink, moved: Moved, is_document: bool) -> None:
         self.done = 0
+        self._is_document = is_document
         self._descriptor = descriptor
         self._sink = sink
         self._moved = moved
@@ -70,7 +80,7 @@ class _Progress:
     def take(self, answer: Answer, doing: str) -> None:
         self._begin(answer, doing)
         size = self._descriptor.size
-        for piece in answer.pieces(size - self.done):
+        for piece in answer.pieces(size - self.done, self._is_document):
             self._summed.update(piece)
             self._sink.write(piece)
             self.done += len(piece)

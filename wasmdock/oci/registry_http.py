@@ -57,12 +57,13 @@ class Answer:
         self.url, self.doing = url, doing
         self._raw, self._patience = raw, patience
 
-    def pieces(self, cap: int) -> Iterator[memoryview]:
+    def pieces(self, cap: int, is_document: bool = False) -> Iterator[memoryview]:
         """The body as it comes, each piece good until the one after the next is asked for.
 
         Raises RegistryError past `cap` bytes, when it is cut and when it comes too slowly.
         """
-        self._raw.pace.body(self._patience.slowest, self._patience.idle)
+        within = self._patience.document if is_document else inf
+        self._raw.pace.body(self._patience.slowest, self._patience.idle, within)
         return self._pieces(cap)
 
     def body(self, cap: int, within: float = inf) -> bytes:

@@ -112,7 +112,7 @@ def _fetch(registry: Registry, repository: str, manifest: bytes, doing: str) -> 
     if layer.size > DOCUMENT_CAP:
         raise ImageError(f"a document has {layer.size} bytes, more than the {DOCUMENT_CAP} allowed")
     data = io.BytesIO()
-    fetch_blob(registry, repository, layer, data, doing)
+    fetch_blob(registry, repository, layer, data, doing, is_document=True)
     return Referrer(manifest, data.getvalue())
 
 

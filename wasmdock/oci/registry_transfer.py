@@ -53,7 +53,7 @@ def pull(
         manifest = _choose(registry, reference, (top, data), platforms, doing)
         parsed = Manifest.parse(manifest)
         with store.receive() as incoming:
-            _fetch(registry, reference, [parsed.config], incoming, doing, progress)
+            _fetch(registry, reference, [parsed.config], incoming, doing, progress, are_documents=True)
             _check_platform(parsed, incoming, platforms)
             _fetch(registry, reference, parsed.layers, incoming, doing, progress)
             with incoming.writing(Descriptor.of(parsed.media_type, manifest)) as file:
@@ -188,6 +188,7 @@ def _fetch(
     incoming: Incoming,
     doing: str,
     progress: Progress,
+    are_documents: bool = False,
 ) -> None:
     missing = [blob for blob in {blob.digest: blob for blob in blobs}.values() if not incoming.take(blob)]
     progress.expect(sum(blob.size for blob in missing))
@@ -195,7 +196,7 @@ def _fetch(
     def fetch(blob: Descriptor) -> None:
         what = f'{doing}: fetching blob "sha256:{blob.digest.short}..."'
         with incoming.writing(blob) as file:
-            fetch_blob(registry, reference.repository, blob, file, what, progress.moved)
+            fetch_blob(registry, reference.repository, blob, file, what, progress.moved, are_documents)
 
     in_parallel([lambda blob=blob: fetch(blob) for blob in missing])  # type: ignore[misc]  # as above
 
