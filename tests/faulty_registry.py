@@ -113,8 +113,8 @@ class FaultyRegistry:
 
     def client(self, login: Login = NOBODY, **patience: Any) -> Registry:
         """A client of little patience."""
-        quick = {"connect": 2, "head": 0.5, "idle": 0.25, "tries": 3, "pause": 0.0, "longest_pause": 2, **patience}
-        return Registry(self.name, Transport(patience=Patience(**quick)), lambda: login)
+        quick = {"connect": 2, "head": 0.5, "idle": 0.25, "document": 2, "tries": 3, "pause": 0.0, "longest_pause": 2}
+        return Registry(self.name, Transport(patience=Patience(**{**quick, **patience})), lambda: login)
 
     def asked(self, method: str, pattern: str) -> list[Call]:
         """The requests so far that match."""

@@ -227,6 +227,7 @@ PULLS: dict[str, tuple[Spoil, str]] = {
     "token is HTML": (_token(200, b"<html>"), "not the JSON expected"),
     "no token": (_token(200, b"{}"), "holds no token"),
     "token with a new line": (_token(200, b'{"token":"a\\r\\nX: y"}'), "holds no token"),
+    "token for ever": (_token(200, b'{"token":"abcdef","expires_in":1' + b"0" * 400 + b"}"), "asks for a login"),
     "token without end": (_token(200, b'{"token":"' + b"x" * (2 << 20) + b'"}'), "more than the 1048576 bytes"),
     "token that never serves": (_token(200, b'{"token":"abcdef"}'), "asks for a login, or refused it"),
     "token server elsewhere in the clear": (

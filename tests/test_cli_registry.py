@@ -149,6 +149,19 @@ def test_login_without_a_terminal_says_how(wasmdock: CommandLine, registry: Faul
     assert (done.code, "--password-stdin" in done.stderr) == (2, True)
 
 
+def test_login_that_is_refused_says_what_to_check(wasmdock: CommandLine, registry: FaultyRegistry) -> None:
+    registry.faults.append(on("GET", "/v2/$", answering(401, WWW_Authenticate='Basic realm="x"')))
+    done = wasmdock("login", registry.name, "-u", "me", "--password-stdin", stdin=b"wrong-one\n")
+    assert (done.code, "check user and password" in done.stderr, "wrong-one" in done.stderr) == (1, True, False)
+    assert f"wasmdock login {registry.name}" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1:5101", "localhost", "registry:5000", "ghcr.io"])
+def test_tags_of_a_registry_without_a_repository_asks_nobody(name: str, wasmdock: CommandLine) -> None:
+    done = wasmdock("tags", name)
+    assert (done.code, f"write {name}/NAME" in done.stderr) == (2, True)
+
+
 @pytest.mark.cargo
 def test_built_image_has_sbom_and_provenance_wherever_it_goes(
     wasmdock: CommandLine, registry: FaultyRegistry, tmp_path: Path

@@ -1,6 +1,7 @@
 """Docker's config.json and its helpers, as docker login writes and docker reads them."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.fakes import FakeRunner
 from wasmdock.errors import CommandError, UnavailableError, UsageError
 from wasmdock.oci.credentials import NOBODY, Credentials, Login
+from wasmdock.oci.lock import locked
 from wasmdock.process import Completed, run_command
 
 SECRET = "s3cret-of-mine"
@@ -111,7 +113,27 @@ def test_a_saved_login_is_found_and_the_rest_of_the_file_stays(tmp_path: Path) -
     assert (found.find("host"), found.find("other")) == (ME, ME)
     assert json.loads((tmp_path / "config.json").read_text())["psFormat"] == "x"
     assert (tmp_path / "config.json").stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert {path.name for path in tmp_path.iterdir()} <= {"config.json", ".config.json-lock"}
+
+
+def test_logins_saved_at_once_are_all_kept(tmp_path: Path) -> None:
+    names = [f"host{number}" for number in range(12)]
+    threads = [threading.Thread(target=lambda name=name: credentials(tmp_path).save(name, ME)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [name for name in names if credentials(tmp_path).find(name) != ME] == []
+
+
+def test_a_login_forgotten_while_another_is_saved_leaves_that_one(tmp_path: Path) -> None:
+    found = credentials(tmp_path, {"auths": {"host": {"auth": _AUTH}}})
+    with locked(tmp_path / ".config.json-lock"):
+        forgetting = threading.Thread(target=found.forget, args=("host",))
+        forgetting.start()
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {name: {"auth": _AUTH} for name in ("host", "b")}}))
+    forgetting.join()
+    assert (found.find("host"), found.find("b")) == (NOBODY, ME)
 
 
 def test_a_config_that_is_a_link_stays_one(tmp_path: Path) -> None:

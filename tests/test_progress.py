@@ -9,7 +9,7 @@ from wasmdock.cli import progress
 from wasmdock.cli.context import Context
 from wasmdock.cli.progress import Bar, progress_of
 from wasmdock.cli.toolchain import telling
-from wasmdock.oci.registry_transfer import Silence
+from wasmdock.oci.registry_giving import Silence
 
 
 @pytest.fixture

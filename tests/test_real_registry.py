@@ -171,6 +171,22 @@ def test_what_refers_to_an_image_comes_back_from_any_registry(each_registry: str
     assert [each.data for each in Store(other / "images").referrers(sample("hello").digest)] == [b"{}"]
 
 
+def test_what_oras_attached_is_copied_from_any_registry(each_registry: str, tools: Tools, tmp_path: Path) -> None:
+    """Two files, which is more than one document; read back by oras itself."""
+    oras, name, copied = require_tool("oras"), f"{each_registry}/any/attached:v1", f"{each_registry}/any/copied:v1"
+    push(client(each_registry), Reference.parse(name), sample("hello"))
+    for file in ("one", "two"):
+        (tools.folder / file).write_text(file)
+    tools.run(oras, "attach", "--plain-http", "--artifact-type", "application/x-notes", name, "one", "two")
+    done = wasmdock(tmp_path, "copy", name, copied)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(tools.run(oras, "discover", "--plain-http", "--format", "json", copied).stdout)
+    (artifact,) = found.get("referrers") or found["manifests"]
+    pulled = tmp_path / "pulled"
+    tools.run(oras, "pull", "--plain-http", "-o", str(pulled), f"{each_registry}/any/copied@{artifact['digest']}")
+    assert sorted(path.read_text() for path in pulled.iterdir()) == ["one", "two"]
+
+
 def test_name_that_no_registry_has_is_said_by_any(each_registry: str, tmp_path: Path) -> None:
     done = wasmdock(tmp_path, "pull", f"{each_registry}/any/nothing:v1")
     assert (done.returncode, "the registry does not have it" in done.stderr) == (1, True), done.stderr

@@ -10,14 +10,16 @@ import pytest
 from tests.faulty_registry import LOGIN, REPOSITORY, SECRET, FaultyRegistry, answering, cut_after, faulty_registry, on
 from tests.hostile_registries import BIG
 from tests.images import hello, image_with, tar_of
-from wasmdock.errors import ImageError, RegistryError, UsageError
-from wasmdock.oci import registry_blobs
+from wasmdock.errors import ImageError, RegistryError, UnavailableError, UsageError
+from wasmdock.oci import registry as registry_client
+from wasmdock.oci import registry_blobs, registry_copy
 from wasmdock.oci.credentials import Login
 from wasmdock.oci.image import Digest, Image, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.manifest import INDEXES
 from wasmdock.oci.registry import Registry
-from wasmdock.oci.registry_http import Patience, Transport, proxy_for, shown_url
+from wasmdock.oci.registry_hosts import proxy_for
+from wasmdock.oci.registry_http import Patience, Transport, shown_url
 from wasmdock.oci.registry_transfer import copy, pull, push
 from wasmdock.oci.store import Store
 
@@ -143,7 +145,16 @@ def test_a_failure_of_the_request_itself_is_not_tried_again(registry: FaultyRegi
     assert len(registry.asked("GET", MANIFEST)) == 1
 
 
-@pytest.mark.parametrize(("header", "pauses"), [("1", [1.0]), ("Thu, 01 Jan 1970 00:00:00 GMT", [0.0]), ("", [0.25])])
+@pytest.mark.parametrize(
+    ("header", "pauses"),
+    [
+        ("1", [1.0]),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", [0.0]),
+        ("", [0.25]),
+        ("Mon, 01 Jan 99999999999999 00:00:00 GMT", [0.25]),
+        ("Mon, 01 Jan 2026 00:00:00 +99999999999999999999", [0.25]),
+    ],
+)
 def test_pauses_are_those_the_registry_asks_for(
     header: str, pauses: list[float], registry: FaultyRegistry, store: Store
 ) -> None:
@@ -363,8 +374,105 @@ def test_tags_come_over_pages_of_this_registry_only(registry: FaultyRegistry) ->
 def test_pages_of_tags_in_a_loop_end(registry: FaultyRegistry) -> None:
     page = answering(200, b'{"tags":["a"]}', Link='</v2/x/tags/list?n=1000>; rel="next"')
     registry.faults.append(on("GET", "/tags/list", page))
-    assert registry.client().tags("x") == ["a"]
+    with pytest.raises(RegistryError, match='listing the tags of ".*/x": its pages go in a circle'):
+        registry.client().tags("x")
     assert len(registry.asked("GET", "/tags/list")) == 2
+
+
+def test_tags_beyond_all_bounds_are_an_error_not_a_shorter_list(
+    registry: FaultyRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_client, "_TAGS_CAP", 2)
+    registry.faults.append(on("GET", "/tags/list", answering(200, b'{"tags":["a","b","c"]}')))
+    with pytest.raises(RegistryError, match="more than the 2 tags allowed"):
+        registry.client().tags("x")
+
+
+def test_tags_that_are_no_list_are_said_with_what_was_tried(registry: FaultyRegistry) -> None:
+    registry.faults.append(on("GET", "/tags/list", answering(200, b'{"tags":"x"}')))
+    with pytest.raises(
+        RegistryError, match='^listing the tags of ".*/x": reading the registry.s answer: "tags" should'
+    ):
+        registry.client().tags("x")
+
+
+def test_a_blob_that_may_not_be_taken_from_elsewhere_is_sent(registry: FaultyRegistry) -> None:
+    def refuse(call: Any) -> bool:
+        if "mount" in call.query:
+            call.answer(403, b'{"errors":[{"code":"DENIED","message":"no pull over there"}]}')
+        return "mount" in call.query
+
+    registry.faults.append(refuse)
+    sent = push(registry.client(), name(registry), IMAGE, sources=lambda _: ["me/other", "me/third"])
+    assert (sent.sent, sent.mounted) == (2, 0)
+
+
+def test_the_upload_that_is_offered_instead_of_a_mount_is_used(registry: FaultyRegistry) -> None:
+    push(registry.client(), name(registry), IMAGE, sources=lambda _: ["me/other", "me/third", "me/fourth"])
+    assert len(registry.uploads) == len(registry.asked("PUT", UPLOAD)) == 2
+
+
+@pytest.mark.parametrize("first", ["Negotiate", 'Digest realm="y", nonce="z"'])
+def test_a_login_is_found_on_any_line_of_the_challenge(first: str, registry: FaultyRegistry, store: Store) -> None:
+    def ask(call: Any) -> bool:
+        if "Authorization" in call.headers:
+            return False
+        handler = call.handler
+        handler.send_response(401)
+        for value in (first, 'Basic realm="x"'):
+            handler.send_header("WWW-Authenticate", value)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+        return True
+
+    registry.hold(IMAGE)
+    registry.faults.append(ask)
+    assert pull(registry.client(LOGIN), name(registry), store).digest == IMAGE.digest
+
+
+def test_a_copy_is_refused_under_another_digest(registry: FaultyRegistry) -> None:
+    push(registry.client(), name(registry), IMAGE)
+    target = Reference(registry.name, REPOSITORY, "", Digest.of(b"x"))
+    with pytest.raises(ImageError, match=f"what is to be copied has the digest {IMAGE.digest}"):
+        copy(registry.client(), name(registry), registry.client(), target)
+    assert str(target.digest) not in registry.manifests
+
+
+def test_a_copy_of_more_manifests_than_fit_in_memory_is_refused(
+    registry: FaultyRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_copy, "_TREE_CAP", 1000)
+    push(registry.client(), name(registry), ImageIndex.of([native(), IMAGE]))
+    with pytest.raises(ImageError, match="have more than the 1000 bytes allowed"):
+        copy(registry.client(), name(registry), registry.client(), name(registry, "v2"))
+
+
+def test_a_copy_leaves_no_file_behind_even_while_it_runs(
+    registry: FaultyRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    push(registry.client(), name(registry), IMAGE)
+    seen: list[Path] = []
+    with faulty_registry() as other:
+        other.faults.append(lambda _: bool(seen.extend(tmp_path.iterdir())))  # type: ignore[func-returns-value]  # extend is None
+        copy(registry.client(), name(registry), other.client(), name(other))
+    assert seen == []
+
+
+def test_a_copy_without_room_for_a_blob_says_where(
+    registry: FaultyRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    push(registry.client(), name(registry), IMAGE)
+    with faulty_registry() as other, pytest.raises(UnavailableError, match=f'keeping a blob in "{tmp_path}/missing"'):
+        copy(registry.client(), name(registry), other.client(), name(other))
+
+
+def test_a_platform_that_is_not_there_is_answered_with_those_that_are(registry: FaultyRegistry, store: Store) -> None:
+    push(registry.client(), name(registry), ImageIndex.of([native(), IMAGE]))
+    with pytest.raises(ImageError, match="the index has linux/amd64, wasi/wasm") as caught:
+        pull(registry.client(), name(registry), store, platforms=(Platform("linux", "arm64"),))
+    assert caught.value.hint == "choose one of these with --platform"
 
 
 def test_plain_http_is_not_spoken_to_other_machines() -> None:
@@ -394,7 +502,7 @@ def test_a_name_that_is_not_known_is_said_so(store: Store) -> None:
     ],
 )
 def test_proxies_are_those_of_the_environment(url: str, environment: dict[str, str], expected: str) -> None:
-    assert proxy_for(url, environment) == expected
+    assert proxy_for(url, environment).url == expected
 
 
 def test_an_address_is_shown_without_what_may_be_secret() -> None:

@@ -9,6 +9,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -19,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from tests.faulty_registry import LOGIN, REPOSITORY, FaultyRegistry, answering, faulty_registry, on
 from tests.images import hello
 from wasmdock.errors import RegistryError, UnavailableError
+from wasmdock.oci import registry_trust
 from wasmdock.oci.image import Reference
 from wasmdock.oci.registry import Registry
 from wasmdock.oci.registry_http import Patience, Transport
@@ -89,6 +91,47 @@ def test_an_unknown_certificate_is_refused_with_its_cure(registry: FaultyRegistr
 
 def test_an_unknown_certificate_is_taken_where_the_user_says_so(registry: FaultyRegistry, tmp_path: Path) -> None:
     fetch(client(registry.name, insecure=True), tmp_path)
+
+
+def own_ca(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, certificate: Path) -> None:
+    """A CA where Docker looks for that of one registry."""
+    monkeypatch.setattr(registry_trust, "CERTIFICATES", folder)
+    (folder / name).mkdir(parents=True)
+    (folder / name / "ca.crt").write_bytes(certificate.read_bytes())
+
+
+def test_a_certificate_is_trusted_by_the_ca_that_docker_keeps_for_its_registry(
+    registry: FaultyRegistry, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_ca(monkeypatch, tmp_path / "certs.d", registry.name, certificate)
+    fetch(client(registry.name), tmp_path / "store")
+
+
+def test_the_ca_of_one_registry_says_nothing_of_another(
+    registry: FaultyRegistry, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_ca(monkeypatch, tmp_path / "certs.d", "another.test:5000", certificate)
+    with pytest.raises(RegistryError, match="its TLS certificate is not trusted"):
+        fetch(client(registry.name), tmp_path / "store")
+
+
+def test_a_ca_is_found_with_the_port_of_tls_and_without(certificate: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    own_ca(monkeypatch, tmp_path, "ghcr.io", certificate)
+    trust = registry_trust.Trust({}, False)
+    assert trust("ghcr.io", 443) is trust("ghcr.io", 443)
+    assert trust("ghcr.io", 443) is not trust("quay.io", 443)
+    assert trust("ghcr.io", 5000) is trust("..", 443) is trust("quay.io", 443)
+
+
+def test_a_registry_of_this_machine_with_an_unknown_certificate_is_said_to_have_one(
+    registry: FaultyRegistry, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    transport = Transport(patience=QUICK._replace(tell=told.append))
+    with pytest.raises(RegistryError, match="its TLS certificate is not trusted") as caught:
+        fetch(Registry(registry.name, transport), tmp_path)
+    assert "SSL_CERT_FILE" in caught.value.hint
+    assert not told  # it will not pass by itself
 
 
 def test_a_bundle_that_is_none_is_named(registry: FaultyRegistry, tmp_path: Path) -> None:
@@ -174,5 +217,19 @@ def test_an_exempt_registry_is_not_reached_through_the_proxy(proxy: Proxy, certi
 
 
 def test_a_proxy_that_is_down_is_one_error(certificate: Path, tmp_path: Path) -> None:
-    with pytest.raises(RegistryError, match="no answer from https://registry.test"):
-        fetch(client("registry.test", {"HTTPS_PROXY": "http://127.0.0.1:1"}), tmp_path)
+    expected = "no answer from https://registry.test.*: the proxy 127.0.0.1:1 refused the connection"
+    with pytest.raises(RegistryError, match=expected) as caught:
+        fetch(client("registry.test", {"HTTPS_PROXY": "http://me:secret@127.0.0.1:1"}), tmp_path)
+    assert caught.value.hint == "is it running, and is HTTPS_PROXY right?"
+
+
+def test_a_proxy_that_is_not_known_is_named_with_its_variable(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="the name of the proxy proxy.invalid:1 is not known") as caught:
+        fetch(client("registry.test", {"https_proxy": "http://proxy.invalid:1"}), tmp_path)
+    assert caught.value.hint == "check https_proxy"
+
+
+def test_a_proxy_that_lets_nothing_through_is_told_from_the_registry(tmp_path: Path) -> None:
+    match = r"the proxy 127.0.0.1:\d+ lets nothing through .501"  # it knows no CONNECT
+    with faulty_registry() as proxy, pytest.raises(RegistryError, match=match):
+        fetch(client("registry.test", {"HTTPS_PROXY": proxy.name}), tmp_path)

@@ -46,6 +46,9 @@ def _add_push(verbs: Verbs) -> None:
     parser.add_argument("image", help="a name or digest in the store")
     parser.add_argument("name", nargs="?", metavar=_NAME, help="the name there (default: the image's own)")
     parser.add_argument("--sign", type=Path, metavar="KEY", help="sign it as cosign does: a private key in PEM")
+    parser.add_argument(
+        "--platform-only", action="store_true", help="put one image in the place of the index it was pulled from"
+    )
     _add_insecure(parser)
     add_format(parser)
 
@@ -59,12 +62,14 @@ def _add_pull(verbs: Verbs) -> None:
         "wasmdock pull localhost:5000/hello:v1",
     )
     parser.add_argument("name", metavar=_NAME, help="the image, by tag or by digest")
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
         "--platform",
         type=checked(Platform.parse),
         metavar="OS/ARCH",
         help="which image of a name that holds several (default: Wasm, else this machine's)",
     )
+    which.add_argument("--all-platforms", action="store_true", help="keep all of them under the one name")
     parser.add_argument("--referrers", action="store_true", help="keep its SBOM, provenance and other referrers, too")
     _add_insecure(parser)
     add_format(parser)

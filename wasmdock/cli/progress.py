@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wasmdock.cli.context import Context
-from wasmdock.oci.registry_transfer import Progress, Silence
+from wasmdock.oci.registry_giving import Progress, Silence
 
 _EVERY = 0.1  # seconds between two pictures
 _MB = 1e6

@@ -40,7 +40,8 @@ def push(options: argparse.Namespace, context: Context) -> int:
 
     with progress_of(f"pushing {reference}", context) as progress:
         registry = connect(reference.registry, context, options.insecure)
-        sent = registry_transfer.push(registry, reference, content, sources=sources, progress=progress)
+        part_of = None if options.platform_only else line.part_of
+        sent = registry_transfer.push(registry, reference, content, sources=sources, part_of=part_of, progress=progress)
     images = content.images if isinstance(content, ImageIndex) else (content,)
     about = [referrer for image in images for referrer in context.store.referrers(image.digest)]
     _attach(lambda: push_referrers(registry, reference, about), context)
@@ -56,15 +57,17 @@ def pull(options: argparse.Namespace, context: Context) -> int:
     """Fetch an image into the store."""
     platforms = (options.platform,) if options.platform else None
     reference = Reference.parse(options.name)
-    line = pull_into_store(reference, context, platforms, options.insecure)
+    line = pull_into_store(reference, context, platforms, options.insecure, options.all_platforms)
     about = _pull_about(reference, line, context, options.insecure) if options.referrers else []
     if options.format == "json":
         facts = {"name": line.reference.familiar, "digest": str(line.digest), "platform": str(line.platform)}
+        several = {"platforms": list(map(str, line.platforms))} if line.platforms else {}
         more = {"referrers": about} if options.referrers else {}
-        print(json.dumps({**facts, "packed_size": line.packed_size, **more}))
+        print(json.dumps({**facts, **several, "packed_size": line.packed_size, **more}))
     else:
         size = f"{line.packed_size / 1000:.1f} kB"
-        print(f"{line.reference.familiar}  {line.digest.short}  {line.platform}  {size}")
+        platform = ", ".join(map(str, line.platforms or (line.platform,)))
+        print(f"{line.reference.familiar}  {line.digest.short}  {platform}  {size}")
         if options.referrers:
             print(f"  referrers: {', '.join(shown(kind, 60) for kind in about) or 'none'}")
     return 0
@@ -87,6 +90,9 @@ def copy(options: argparse.Namespace, context: Context) -> int:
 
 def tags(options: argparse.Namespace, context: Context) -> int:
     """List tags, one on a line; not those that hold signatures and provenance."""
+    if _names_registry_alone(options.name):
+        cause = f'listing the tags of "{options.name}": that is a registry, its repository is missing'
+        raise UsageError(cause, f"write {options.name}/NAME")
     reference = Reference.parse(options.name)
     listed = connect(reference.registry, context, options.insecure).tags(reference.repository)
     found = [tag for tag in listed if not _STAND_IN.fullmatch(tag)]
@@ -99,7 +105,7 @@ def login(options: argparse.Namespace, context: Context) -> int:
     name = registry_name(options.registry)
     found = Login(*_ask(options, context))
     transport = Transport(context.environment, insecure=options.insecure)
-    Registry(name, transport, lambda: found).ping()
+    _check_login(Registry(name, transport, lambda: found))
     where = Credentials(context.environment).save(name, found)
     context.say(f"wasmdock: logged in to {name} as {found.user}; kept in {where}")
     return 0
@@ -114,19 +120,29 @@ def logout(options: argparse.Namespace, context: Context) -> int:
 
 
 def pull_into_store(
-    reference: Reference, context: Context, platforms: Sequence[Platform] | None, insecure: bool
+    reference: Reference,
+    context: Context,
+    platforms: Sequence[Platform] | None,
+    insecure: bool,
+    whole: bool = False,
 ) -> StoredImage:
-    """Fetch an image into the store, with a bar on a terminal."""
+    """Fetch an image into the store, or all of an index, with a bar on a terminal."""
     with progress_of(f"pulling {reference}", context) as progress:
         registry = connect(reference.registry, context, insecure)
-        return registry_transfer.pull(registry, reference, context.store, platforms=platforms, progress=progress)
+        return registry_transfer.pull(
+            registry, reference, context.store, platforms=platforms, whole=whole, progress=progress
+        )
 
 
 def _pull_about(reference: Reference, line: StoredImage, context: Context, insecure: bool) -> list[str]:
-    """Keep what a registry has about an image; of which kinds it is."""
+    """Keep what a registry has about an image, or about an index and its images; of which kinds it is."""
     from wasmdock.oci.registry_referrers import pull_referrers
 
-    found = pull_referrers(connect(reference.registry, context, insecure), reference, line.digest)
+    registry = connect(reference.registry, context, insecure)
+    content = context.store.content(str(line.digest))
+    images = content.images if isinstance(content, ImageIndex) else ()
+    subjects = [line.digest, *(each.digest for each in images)]
+    found = [each for subject in subjects for each in pull_referrers(registry, reference, subject)]
     for each in found:
         context.store.attach(each)
     return [each.artifact_type for each in found]
@@ -149,6 +165,22 @@ def registry_name(text: str) -> str:
     if host and host.replace("-", "").isalnum() and host.isascii():
         return host
     raise UsageError(f'reading registry "{text}": not host[:port]', "write ghcr.io or localhost:5000")
+
+
+def _check_login(registry: Registry) -> None:
+    try:
+        registry.ping()
+    except RegistryError as error:
+        if error.status not in (401, 403):
+            raise
+        hint = "check user and password; some registries want a token in the password's place"
+        raise RegistryError(error.message, hint, error.status, error.code) from error
+
+
+def _names_registry_alone(text: str) -> bool:
+    """Whether it is `host:port` or a host's name with a dot: tags of images on Docker's hub are not named so."""
+    host, _, port = text.partition(":")
+    return "/" not in text and (port.isdigit() or "." in host or host == "localhost")
 
 
 def _ask(options: argparse.Namespace, context: Context) -> tuple[str, str]:
@@ -176,7 +208,7 @@ def _attach(work: Callable[[], int], context: Context) -> None:
     """Send SBOM and provenance after the image: it is there already, whatever the registry thinks of these."""
     try:
         work()
-    except RegistryError as error:
+    except ImageError as error:
         context.say(f"wasmdock: the image is there, but not all that is said of it: {error.message}")
 
 

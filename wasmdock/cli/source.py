@@ -96,11 +96,11 @@ def names_registry(text: str) -> bool:
 
 
 def _from_store(text: str, context: Context, wanted: Wanted) -> Source:
-    line = context.store.resolve(text)
+    line = context.store.resolve(text, wanted.platforms)
     image = context.store.get(str(line.digest), wanted.platforms)
     several = ", ".join(map(str, line.platforms))
     origin = f"the store ({image.platform} of {several})" if several else "the store"
-    return Source(image, line.reference.familiar, origin, line.digest)
+    return Source(image, line.reference.familiar, origin, line.part_of or line.digest)
 
 
 def _from_registry(reference: Reference, context: Context, wanted: Wanted) -> Source:
@@ -110,9 +110,8 @@ def _from_registry(reference: Reference, context: Context, wanted: Wanted) -> So
     context.say(f"wasmdock: asking {reference.registry} for {reference.repository}")
     line = pull_into_store(reference, context, wanted.platforms, wanted.insecure)
     image = context.store.get(str(line.digest), wanted.platforms)
-    return Source(
-        image, line.reference.familiar, f"{_FROM_REGISTRY}{reference.registry}", reference.digest or line.digest
-    )
+    named = reference.digest or line.part_of or line.digest
+    return Source(image, line.reference.familiar, f"{_FROM_REGISTRY}{reference.registry}", named)
 
 
 def _from_engine(text: str, context: Context) -> Source | None:

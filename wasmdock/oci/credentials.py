@@ -4,17 +4,19 @@ import base64
 import binascii
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wasmdock.errors import CommandError, UnavailableError, UsageError, WasmdockError
 from wasmdock.oci.fields import parse_object, shown
+from wasmdock.oci.lock import locked
 
 if TYPE_CHECKING:
     from wasmdock.process import Completed, Runner
 
 _HELPER_TIMEOUT = 30.0  # seconds; some ask the user to unlock a keyring
+_LOCK = ".config.json-lock"  # it stays: whoever removed it would take it from under another
 _CONFIG_CAP = 4 << 20
 _HUB = "docker.io"
 _HUB_KEY = "https://index.docker.io/v1/"
@@ -82,7 +84,7 @@ class Credentials:
             self._call(helper, "store", json.dumps(document).encode()).check(f'keeping the login for "{registry}"')
             return f"the credential helper {helper}"
         basic = base64.b64encode(f"{login.user}:{login.secret}".encode()).decode()
-        self._write({**config, "auths": {**_table(config, "auths"), key: {"auth": basic}}})
+        self._change(lambda auths: {**auths, key: {"auth": basic}})
         return str(self.path)
 
     def forget(self, registry: str) -> bool:
@@ -94,11 +96,11 @@ class Credentials:
             known = self._ask(helper, registry) is not None
             if known:
                 self._call(helper, "erase", _keys(registry)[0].encode()).check(f'forgetting "{registry}"')
-        auths = _table(config, "auths")
-        kept = {key: value for key, value in auths.items() if key not in _keys(registry)}
-        if len(kept) < len(auths):
-            self._write({**config, "auths": kept})
-        return known or len(kept) < len(auths)
+        keys = set(_keys(registry))
+        if keys.isdisjoint(_table(config, "auths")):
+            return known
+        self._change(lambda auths: {key: value for key, value in auths.items() if key not in keys})
+        return True
 
     def _read(self) -> dict[str, Any]:
         if self.path is None or not self.path.exists():
@@ -110,25 +112,31 @@ class Credentials:
             cause = error.message if isinstance(error, WasmdockError) else str(error)
             raise UsageError(f"reading logins: {cause}", "mend the file, or name another with DOCKER_CONFIG") from error
 
-    def _write(self, config: Mapping[str, Any]) -> None:
-        """Aside, readable by nobody else, then renamed."""
+    def _change(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Read, change and write the logins; of two that do so at once, one waits for the other."""
         if self.path is None:
             raise UsageError("keeping a login: neither DOCKER_CONFIG nor HOME is set", "set DOCKER_CONFIG")
-        import tempfile  # slow to load, and every transfer reads logins
-
         path = self.path.resolve()  # a link in its place stays one
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".config.json-")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(json.dumps(config, indent="\t").encode() + b"\n")
-                Path(name).replace(path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            with locked(path.parent / _LOCK):
+                config = self._read()
+                self._write(path, {**config, "auths": change(_table(config, "auths"))})
         except OSError as error:
             raise UnavailableError(f'writing "{path}": {error.strerror or error}') from error
+
+    def _write(self, path: Path, config: Mapping[str, Any]) -> None:
+        """Aside, readable by nobody else, then renamed."""
+        import tempfile  # slow to load, and every transfer reads logins
+
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".config.json-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(json.dumps(config, indent="\t").encode() + b"\n")
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
     def _ask(self, helper: str, registry: str) -> Login | None:
         done = self._call(helper, "get", _keys(registry)[0].encode())

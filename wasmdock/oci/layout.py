@@ -5,15 +5,16 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from wasmdock.errors import ImageError, UnavailableError, UsageError, cure_of
 from wasmdock.oci.fields import DOCUMENT_CAP, parse_object, shown
-from wasmdock.oci.image import WASI, Descriptor, Digest, Image, Index, Platform, Reference
-from wasmdock.oci.image_index import ImageIndex
-from wasmdock.oci.manifest import CONTAINERD_NAME, INDEXES, MANIFESTS, OCI_INDEX, REF_NAME, choose
+from wasmdock.oci.image import WASI, Descriptor, Digest, Image, Index, Layer, Platform, Reference
+from wasmdock.oci.image_index import Attestation, ImageIndex
+from wasmdock.oci.manifest import CONTAINERD_NAME, INDEXES, MANIFESTS, OCI_INDEX, REF_NAME, blobs_named, choose
 
 LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 _DEPTH = 4  # index within index
@@ -83,8 +84,11 @@ def index_entry(image: Image | ImageIndex, ref: Reference | None, **annotations:
 def blobs_of(content: Image | ImageIndex) -> Iterator[tuple[Digest, bytes]]:
     """Every blob of an image, or of an index, once, sorted by digest, so that what is written does not vary."""
     images = content.images if isinstance(content, ImageIndex) else (content,)
+    attestations = content.attestations if isinstance(content, ImageIndex) else ()
     layers = {layer.descriptor.digest: layer for image in images for layer in image.layers}
+    layers |= {blob.descriptor.digest: blob for each in attestations for blob in each.blobs}
     documents = {content.digest: content.data} if isinstance(content, ImageIndex) else {}
+    documents |= {each.descriptor.digest: each.manifest for each in attestations}
     for image in images:
         documents |= {image.digest: image.manifest, image.config_descriptor.digest: image.config}
     for digest in sorted(layers.keys() | documents.keys(), key=str):
@@ -210,6 +214,21 @@ def load_image(blobs: Blobs, entries: Sequence[Descriptor], platforms: Sequence[
         names = " or ".join(map(str, platforms))
         raise ImageError(f'choosing an image for "{names}": there is only {shown(image.platform)}')
     return image
+
+
+def load_index(blobs: "FolderBlobs", data: bytes) -> ImageIndex:
+    """An index with the images and attestations it lists. Raises ImageError."""
+    entries = Index.parse(data).manifests
+    images = tuple(load_image(blobs, (entry,), None) for entry in entries if not entry.is_attestation)
+    return ImageIndex(data, images, tuple(_attestation(blobs, entry) for entry in entries if entry.is_attestation))
+
+
+def _attestation(blobs: "FolderBlobs", entry: Descriptor) -> Attestation:
+    manifest = read_document(blobs, entry)
+    return Attestation(
+        manifest,
+        tuple(Layer(each, partial(blobs.read, each), partial(blobs.open, each)) for each in blobs_named(manifest)),
+    )
 
 
 def _chosen(blobs: Blobs, entries: Sequence[Descriptor], wanted: Sequence[Platform]) -> Image:

@@ -182,6 +182,17 @@ def choose(manifests: Sequence[Descriptor], wanted: Sequence[Platform] = (WASI,)
     )
 
 
+def blobs_named(manifest: bytes) -> list[Descriptor]:
+    """The blobs of any manifest, be it an image's or an artifact's."""
+    fields = parse_object(manifest, "the manifest")
+    named = [fields.child("config")] if fields.has("config") else []
+    found = [Descriptor.parse(each) for each in (*named, *fields.children("layers"))]
+    for blob in found:
+        if blob.size > LAYER_CAP:
+            raise ImageError(f'blob "{blob.digest}" has {blob.size} bytes, more than the {LAYER_CAP} allowed')
+    return found
+
+
 def _document(data: bytes, kind: str, media_types: Sequence[str]) -> Fields:
     """The rules that manifests and indexes share."""
     fields = parse_object(data, f'{kind} "{Digest.of(data)}"')

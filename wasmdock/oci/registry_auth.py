@@ -7,9 +7,10 @@ import base64
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from wasmdock.errors import RegistryError, WasmdockError
 from wasmdock.oci.credentials import Login
@@ -18,7 +19,10 @@ from wasmdock.oci.registry_http import Answer, Transport, shown_url
 
 _TOKEN_CAP = 1 << 20  # bytes of a token server's answer
 _SHORTEST_LIFE = 60.0  # seconds; what the token specification gives a token that names none
+_LONGEST_LIFE = 86_400.0  # seconds; whatever is promised
 _EARLY = 10.0  # seconds before its end that a token is renewed
+_SHORTEST_SECRET = 4  # characters; what is shorter would hide half of a message
+_SPENT_KEPT = 16  # tokens that no longer serve and must not be shown either
 _HEADER_CAP = 4 << 10  # characters of a challenge; real ones have some hundred
 _PAIR = re.compile(r'[\s,]*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))')
 _SCHEME = re.compile(r"[\s,]*(Basic|Bearer)(?=\s|,|$)", re.IGNORECASE)
@@ -50,6 +54,7 @@ def parse_challenge(header: str) -> Challenge:
             found.get(current, {})[pair[1].lower()] = re.sub(r"\\(.)", r"\1", value)
             position = pair.end()
         else:
+            current = ""  # what follows belongs to a kind of login that is not known here
             skipped = _SKIPPED.match(header, position)
             position = max(position + 1, skipped.end() if skipped else 0)
     for name in ("bearer", "basic"):
@@ -60,8 +65,12 @@ def parse_challenge(header: str) -> Challenge:
 
 
 class _Token(NamedTuple):
-    header: str
+    token: str
     ends: float
+
+    @property
+    def header(self) -> str:
+        return f"Bearer {self.token}"
 
 
 class Authorizer:
@@ -82,6 +91,7 @@ class Authorizer:
         self._login: Login | None = None
         self._challenge = Challenge("")
         self._tokens: dict[str, _Token] = {}
+        self._spent: deque[str] = deque(maxlen=_SPENT_KEPT)
         self._lock = threading.RLock()
 
     @property
@@ -117,24 +127,25 @@ class Authorizer:
             self._challenge = challenge
             known = self._tokens.get(scope)
             if known and sent.get("Authorization") == known.header:
+                self._spent.append(known.token)
                 del self._tokens[scope]
         if challenge.scheme == "bearer":
             return True
         return "Authorization" not in sent and bool(self.login.user)
 
     def redact(self, text: str) -> str:
-        """The text without any secret of ours, should the registry send one back."""
+        """The text without any secret of ours, should the registry send one back, whole or cut by `shown`."""
         with self._lock:
-            secrets = [*(self._login.secrets if self._login else ())]
-            secrets += [token.header.removeprefix("Bearer ") for token in self._tokens.values()]
-        for secret in sorted(secrets, key=len, reverse=True):
-            if len(secret) >= 4:
-                text = text.replace(secret, "***")
+            secrets = {*(self._login.secrets if self._login else ()), *self._spent}
+            secrets |= {token.token for token in self._tokens.values()}
+        for secret in sorted(secrets | {quote(each, safe="") for each in secrets}, key=len, reverse=True):
+            if len(secret) >= _SHORTEST_SECRET:
+                text = _without_beginning(text.replace(secret, "***"), secret)
         return text
 
     def _fetch(self, scope: str, doing: str) -> _Token:
         if self.login.bearer:
-            return _Token(f"Bearer {self.login.bearer}", self._clock() + 3600)
+            return _Token(self.login.bearer, self._clock() + 3600)
         doing = f"{doing}: getting a token"
         realm = self._challenge.realm
         parts = urlsplit(realm)
@@ -173,12 +184,22 @@ class Authorizer:
         try:
             fields = parse_object(data, "the token server's answer", _TOKEN_CAP)
             token = fields.text("token") or fields.text("access_token")
-            life = float(fields.number("expires_in")) if fields.has("expires_in") else _SHORTEST_LIFE
+            life = min(fields.number("expires_in"), _LONGEST_LIFE) if fields.has("expires_in") else _SHORTEST_LIFE
         except WasmdockError as error:
             raise RegistryError(f"{doing}: {error.message}", error.hint, 200) from error
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise RegistryError(f"{doing}: the token server's answer holds no token", "", 200)
-        return _Token(f"Bearer {token}", self._clock() + max(life, _SHORTEST_LIFE))
+        return _Token(token, self._clock() + max(life, _SHORTEST_LIFE))
+
+
+def _without_beginning(text: str, secret: str) -> str:
+    """The text without a beginning of the secret where a message was cut."""
+    parts = text.split("...")
+    for number, part in enumerate(parts[:-1]):
+        lengths = range(len(secret) - 1, _SHORTEST_SECRET - 1, -1)
+        if length := next((each for each in lengths if part.endswith(secret[:each])), 0):
+            parts[number] = part[:-length] + "***"
+    return "...".join(parts)
 
 
 def _basic(login: Login) -> str:

@@ -7,7 +7,8 @@ from wasmdock.digits import read_digits
 from wasmdock.errors import RegistryError
 from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Descriptor
-from wasmdock.oci.registry import Registry, may_pass
+from wasmdock.oci.registry import Registry
+from wasmdock.oci.registry_answers import may_pass
 from wasmdock.oci.registry_http import CONNECTION, PIECE, Answer
 from wasmdock.oci.summing import Summing
 
@@ -34,16 +35,26 @@ class Sink(Protocol):
 
 
 def fetch_blob(
-    registry: Registry, repository: str, descriptor: Descriptor, sink: Sink, doing: str, moved: Moved = lambda _: None
+    registry: Registry,
+    repository: str,
+    descriptor: Descriptor,
+    sink: Sink,
+    doing: str,
+    moved: Moved = lambda _: None,
+    is_document: bool = False,
 ) -> None:
-    """Stream a blob into `sink`, its size and digest checked. Raises RegistryError; what is in sink is then void."""
-    progress = _Progress(descriptor, sink, moved)
+    """Stream a blob into `sink`, its size and digest checked. Raises RegistryError; what is in sink is then void.
+
+    is_document: it must come within a document's time, however large it says it is.
+    """
+    progress = _Progress(descriptor, sink, moved, is_document)
     failures, since = 0, 0
     try:
         while True:
             try:
-                answer = registry.open_blob(repository, descriptor.digest, doing, progress.done)
-                progress.take(answer, doing)
+                with registry.redacting():
+                    answer = registry.open_blob(repository, descriptor.digest, doing, progress.done)
+                    progress.take(answer, doing)
                 break
             except RegistryError as error:
                 failures, since = (0, progress.done) if progress.done - since >= _WORTH else (failures + 1, since)
@@ -58,8 +69,9 @@ def fetch_blob(
 class _Progress:
     """How much of a blob has come, over several connections."""
 
-    def __init__(self, descriptor: Descriptor, sink: Sink, moved: Moved) -> None:
+    def __init__(self, descriptor: Descriptor, sink: Sink, moved: Moved, is_document: bool) -> None:
         self.done = 0
+        self._is_document = is_document
         self._descriptor = descriptor
         self._sink = sink
         self._moved = moved
@@ -68,7 +80,7 @@ class _Progress:
     def take(self, answer: Answer, doing: str) -> None:
         self._begin(answer, doing)
         size = self._descriptor.size
-        for piece in answer.pieces(size - self.done):
+        for piece in answer.pieces(size - self.done, self._is_document):
             self._summed.update(piece)
             self._sink.write(piece)
             self.done += len(piece)
@@ -110,18 +122,21 @@ def send_blob(
     opened: Callable[[], BinaryIO],
     doing: str,
     moved: Moved = lambda _: None,
+    begun: Answer | None = None,
 ) -> None:
     """Give a registry a blob it lacks. A cut upload is resumed where the registry says it stands, or begun anew.
 
-    Raises RegistryError.
+    begun: an upload it offered already. Raises RegistryError.
     """
     failures, best = 0, 0
     while True:
         upload = _Upload(registry, repository, descriptor, opened, doing, moved)
         try:
-            upload.run()
+            with registry.redacting():
+                upload.run(begun)
             return
         except RegistryError as error:
+            begun = None
             moved(-upload.offset)
             failures, best = (1, upload.offset) if upload.offset >= best + _WORTH else (failures + 1, best)
             if not (may_pass(error) or error.status in (404, 416)) or failures >= registry.tries:
@@ -150,10 +165,10 @@ class _Upload:
         self._moved = moved
         self._place = ""
         self._chunk = CHUNK
-        self._failures = 0
+        self._failures = self._since = 0
 
-    def run(self) -> None:
-        answer = self._registry.start_upload(self._repository, self._doing)
+    def run(self, begun: Answer | None) -> None:
+        answer = begun or self._registry.start_upload(self._repository, self._doing)
         answer.drain()
         if answer.status == 201:  # some registries look for the blob by themselves
             return
@@ -185,7 +200,6 @@ class _Upload:
 
     def _ask_where(self, error: RegistryError) -> None:
         """After a cut: how much the registry has. Raises the error where it has forgotten, or nothing new."""
-        before = self.offset
         self._registry.pause(error, 0)
         try:
             answer = self._registry.send("GET", self._place, self._repository, self._doing, {}, None, 204, 202)
@@ -200,8 +214,11 @@ class _Upload:
         if first != "0" or stands > self._descriptor.size:
             cause = f"the registry says it has {stands} of {self._descriptor.size} bytes"
             raise RegistryError(f"{self._doing}: {cause}", "", answer.status) from error
-        self._failures = 0 if stands > before else self._failures + 1
-        if stands < before or self._failures >= self._registry.tries:
+        if stands - self._since >= _WORTH:
+            self._failures, self._since = 0, stands
+        else:
+            self._failures += 1
+        if stands < self.offset or self._failures >= self._registry.tries:
             raise error
         self._moved_to(stands)
         if answer.headers.get("Location"):

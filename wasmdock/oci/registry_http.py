@@ -1,17 +1,19 @@
 """One HTTP request to a registry -> one answer: deadlines, trust, proxies, redirects that carry no secret away."""
 
-import ipaddress
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from http.client import HTTPException
-from pathlib import Path
+from math import inf
 from socket import gaierror
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from wasmdock.errors import RegistryError, UnavailableError, UsageError
+from wasmdock.errors import RegistryError, UsageError
 from wasmdock.oci.fields import NOTHING, shown
+from wasmdock.oci.registry_hosts import Proxy, is_loopback, proxy_for
+from wasmdock.oci.registry_pace import TooSlowError
+from wasmdock.oci.registry_trust import Trust
 from wasmdock.oci.registry_wire import Reply, Wires
 
 CONNECTION = "CONNECTION"  # the code of errors without an answer: trying again may help
@@ -19,14 +21,16 @@ PIECE = 1 << 20  # bytes read or sent at once; a quarter of it takes a third lon
 _REDIRECTS = 5
 _REDIRECT = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
-_BUNDLES = ("WASMDOCK_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_REST = 16 << 10  # bytes of a body that nobody wants: more costs as much as a new connection
+_REST_WAIT = 1.0  # seconds for them
 
 
 class Patience(NamedTuple):
     """How long is waited, in seconds, and how often a failure that may pass is tried again.
 
     head is for the beginning of an answer, idle for the next byte; `slowest` bytes a second must come over
-    each `idle` seconds. `tell` hears of each failure that is tried again.
+    each `idle` seconds, and all of a document within `document` seconds. `tell` hears of each failure that is tried
+    again, and of what is passed over.
     A pause doubles from one try to the next; a Retry-After beyond `longest_pause` is refused.
     So a registry that accepts connections and stays silent is given up after two minutes.
     """
@@ -35,6 +39,7 @@ class Patience(NamedTuple):
     head: float = 30.0
     idle: float = 30.0
     slowest: int = 1024
+    document: float = 60.0
     tries: int = 4
     pause: float = 0.5
     longest_pause: float = 30.0
@@ -52,51 +57,59 @@ class Answer:
         self.url, self.doing = url, doing
         self._raw, self._patience = raw, patience
 
-    def pieces(self, cap: int) -> Iterator[memoryview]:
+    def pieces(self, cap: int, is_document: bool = False) -> Iterator[memoryview]:
         """The body as it comes, each piece good until the one after the next is asked for.
 
         Raises RegistryError past `cap` bytes, when it is cut and when it comes too slowly.
         """
-        total, since, before = 0, time.monotonic(), 0
-        buffer, other = (memoryview(bytearray(min(PIECE, cap + 1))) for _ in range(2))
-        while count := self._next(buffer):
-            total += count
-            if total > cap:
-                self.close()
-                raise RegistryError(f"{self.doing}: the answer has more than the {cap} bytes allowed", "", self.status)
-            now = time.monotonic()
-            if now - since >= self._patience.idle:
-                self._check_speed(total - before, now - since)
-                since, before = now, total
-            yield buffer[:count]
-            buffer, other = other, buffer
+        within = self._patience.document if is_document else inf
+        self._raw.pace.body(self._patience.slowest, self._patience.idle, within)
+        return self._pieces(cap)
 
-    def body(self, cap: int) -> bytes:
-        """All of the body. Raises RegistryError as `pieces` does."""
-        return b"".join(map(bytes, self.pieces(cap)))
+    def body(self, cap: int, within: float = inf) -> bytes:
+        """All of the body, within so many seconds, a document's at the most. Raises RegistryError as `pieces` does."""
+        self._raw.pace.body(self._patience.slowest, self._patience.idle, min(within, self._patience.document))
+        return b"".join(map(bytes, self._pieces(cap)))
 
     def close(self) -> None:
         """Leave the rest of the body unread."""
         self._raw.close()
 
     def drain(self) -> None:
-        """Read a short rest, so that the connection can be used again."""
+        """Read a short rest, so that the connection can be used again; leave a longer one."""
+        left = self._raw.left
+        if left is not None and left > _REST:
+            self.close()
+            return
         with suppress(RegistryError):
-            for _ in self.pieces(PIECE):
-                pass
+            self.body(_REST, _REST_WAIT)
+
+    def lines(self, name: str) -> str:
+        """A header that may come on several lines, as one (RFC 9110 section 5.3)."""
+        return ", ".join(self._raw.headers.get_all(name, ()))
+
+    def _pieces(self, cap: int) -> Iterator[memoryview]:
+        total, pace = 0, self._raw.pace
+        buffer, other = (memoryview(bytearray(min(PIECE, cap + 1))) for _ in range(2))
+        while count := self._next(buffer):
+            total += count
+            if total > cap:
+                self.close()
+                raise RegistryError(f"{self.doing}: the answer has more than the {cap} bytes allowed", "", self.status)
+            given = time.monotonic()
+            yield buffer[:count]
+            pace.rested(time.monotonic() - given)
+            buffer, other = other, buffer
 
     def _next(self, buffer: memoryview) -> int:
         try:
             return self._raw.read_into(buffer)
+        except TooSlowError as error:
+            self.close()
+            raise RegistryError(f"{self.doing}: {error}", "try again later", 0, CONNECTION) from error
         except (HTTPException, OSError, ValueError) as error:
             self.close()
             raise interrupted(f"{self.doing}: the answer broke off", error) from error
-
-    def _check_speed(self, count: int, seconds: float) -> None:
-        if count < self._patience.slowest * seconds:
-            self.close()
-            cause = f"only {count} bytes came in {seconds:.0f} s"
-            raise RegistryError(f"{self.doing}: {cause}", "try again later", 0, CONNECTION)
 
 
 class Transport:
@@ -110,7 +123,7 @@ class Transport:
         self.patience = patience or Patience()
         self._environment = environment
         times = self.patience
-        self._wires = Wires(times.connect, times.head, times.idle, lambda: _context(environment, insecure))
+        self._wires = Wires(times.connect, times.head, times.idle, Trust(environment, insecure))
 
     def request(
         self,
@@ -165,26 +178,50 @@ class Transport:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes] | None, doing: str
     ) -> Answer:
         own = {"User-Agent": "wasmdock", **headers}
+        proxy = proxy_for(url, self._environment)
         try:
-            raw = self._wires.send(method, url, own, body, proxy_for(url, self._environment))
+            raw = self._wires.send(method, url, own, body, proxy.url)
         except (HTTPException, OSError, ValueError) as error:
-            raise interrupted(f"{doing}: no answer from {shown_url(url)}", error) from error
+            raise interrupted(f"{doing}: no answer from {shown_url(url)}", error, proxy) from error
         return Answer(raw, url, doing, self.patience)
 
 
-def interrupted(what: str, error: BaseException) -> RegistryError:
+def interrupted(what: str, error: BaseException, proxy: Proxy | None = None) -> RegistryError:
     """The error where no answer came, its cause in words."""
-    cause, hint = _cause(error)
+    if is_untrusted(error):  # that does not pass
+        hint = "name its CA with SSL_CERT_FILE or WASMDOCK_CA_BUNDLE; for a registry of your own: --insecure"
+        return RegistryError(f"{what}: its TLS certificate is not trusted ({shown(error, 80)})", hint)
+    cause, hint = (_cause_at(proxy, error) if proxy and proxy.url else None) or _cause(error)
     return RegistryError(f"{what}: {cause}", hint, 0, CONNECTION)
+
+
+def is_untrusted(error: BaseException | None) -> bool:
+    """Whether TLS failed by a certificate, the registry's or its CA's."""
+    return "CERTIFICATE_VERIFY_FAILED" in str(error) or "certificate" in str(error).lower()
+
+
+def _cause_at(proxy: Proxy, error: BaseException) -> tuple[str, str] | None:
+    """What went wrong before the registry was asked: it is the proxy that is looked up and connected to."""
+    hint = f"is it running, and is {proxy.variable} right?"
+    if isinstance(error, gaierror):
+        return f"the name of the proxy {proxy.shown} is not known", f"check {proxy.variable}"
+    if isinstance(error, ConnectionRefusedError):
+        return f"the proxy {proxy.shown} refused the connection", hint
+    if "Tunnel connection failed" in str(error):
+        said = shown(str(error).partition(": ")[2], 80)
+        login = f"put its login into {proxy.variable}: http://user:password@host:port" if said[:3] == "407" else ""
+        return f"the proxy {proxy.shown} lets nothing through ({said})", login
+    if isinstance(error, TimeoutError):
+        return f"nothing came in time through the proxy {proxy.shown}", hint
+    return None
 
 
 def _cause(error: BaseException) -> tuple[str, str]:
     text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text or "certificate" in text.lower():
-        hint = "name its CA with SSL_CERT_FILE or WASMDOCK_CA_BUNDLE; for a registry of your own: --insecure"
-        return f"its TLS certificate is not trusted ({shown(text, 80)})", hint
     if "WRONG_VERSION_NUMBER" in text or "record layer" in text:
         return "it does not speak TLS", "for a registry without TLS: --insecure"
+    if isinstance(error, TooSlowError):
+        return text, "is the registry up, and does the proxy let it through?"
     if isinstance(error, TimeoutError):
         return "nothing came in time", "is the registry up, and does the proxy let it through?"
     if isinstance(error, gaierror):
@@ -220,62 +257,3 @@ def shown_url(url: str) -> str:
     parts = _split(url)
     host = parts.netloc.rpartition("@")[2] if parts else ""
     return shown(f"{parts.scheme}://{host}{parts.path}" if parts and host else "?", 200)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the name can only mean this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def proxy_for(url: str, environment: Mapping[str, str]) -> str:
-    """The proxy for a URL by HTTPS_PROXY, HTTP_PROXY and NO_PROXY (small letters too); empty for none."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    name = f"{parts.scheme}_proxy"
-    proxy = environment.get(name) or environment.get(name.upper()) or ""
-    exempt = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    if not proxy or is_loopback(host) or _is_exempt(host, parts.port, exempt):
-        return ""
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _is_exempt(host: str, port: int | None, exempt: str) -> bool:
-    for entry in (part.strip().lower() for part in exempt.split(",")):
-        name, colon, wanted = entry.rpartition(":") if entry.rpartition(":")[2].isdigit() else (entry, "", "")
-        if colon and wanted != str(port):
-            continue
-        bare = name.removeprefix("*").lstrip(".")
-        if entry == "*" or (bare and (host == bare or host.endswith(f".{bare}"))) or _is_inside(host, name):
-            return True
-    return False
-
-
-def _is_inside(host: str, network: str) -> bool:
-    try:
-        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
-    except ValueError:
-        return False
-
-
-def _context(environment: Mapping[str, str], insecure: bool) -> Any:
-    """The machine's trust, or the CA bundle the user names."""
-    import ssl
-
-    bundle = next((environment[name] for name in _BUNDLES if environment.get(name)), None)
-    try:
-        context = ssl.create_default_context(cafile=bundle)
-    except OSError as error:
-        hint = "it must be a file of certificates in PEM"
-        raise UnavailableError(f'reading the CA bundle "{bundle}": {error.strerror or error}', hint) from error
-    for own in Path("/etc/docker/certs.d").glob("*/*.crt"):
-        with suppress(OSError):
-            context.load_verify_locations(own)
-    if insecure:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    return context

@@ -5,11 +5,13 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from socket import SHUT_RDWR
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
+
+from wasmdock.oci.registry_pace import Pace, PacedResponse
 
 _KEPT = 8  # idle connections to one host
 _WAIT = 0.1  # seconds that a piece is filled up
@@ -21,11 +23,14 @@ Where = tuple[str, str, int, str]  # scheme, host, port, proxy
 class Wires:
     """Sends requests over connections that are kept for the next; safe to use from several threads."""
 
-    def __init__(self, connect: float, head: float, idle: float, context: Callable[[], Any]) -> None:
-        """Seconds to connect, for the head of an answer, and between bytes; context makes the TLS settings, once."""
-        self._connect, self._head, self._idle = connect, head, idle
+    def __init__(self, connect: float, head: float, idle: float, context: Callable[[str, int], Any]) -> None:
+        """Seconds to connect, for the head of an answer, and between bytes.
+
+        context gives the TLS settings for a host and port.
+        """
+        self._connect, self._idle = connect, idle
+        self._answers: Any = partial(PacedResponse, head)
         self._make_context = context
-        self._context: Any = None
         self._kept: dict[Where, list[http.client.HTTPConnection]] = {}
         self._lock = threading.Lock()
 
@@ -52,8 +57,7 @@ class Wires:
     def _answer(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         if connection.sock is None:
             raise ConnectionError("the connection was closed while sending")
-        with _cut_after(self._head, connection.sock):
-            return connection.getresponse()
+        return connection.getresponse()
 
     def _take(self, where: Where) -> http.client.HTTPConnection:
         """A connection that was kept and lives, else a new one."""
@@ -65,6 +69,7 @@ class Wires:
                     return connection
                 connection.close()
         connection = self._new(where)
+        connection.response_class = self._answers
         connection.connect()
         connection.sock.settimeout(self._idle)
         return connection
@@ -85,36 +90,42 @@ class Wires:
         at = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
         if scheme == "http":
             return self._to(parts.scheme == "https", *at)
+        trust = self._trust(host, port)
         if parts.scheme == "https":
-            return _TwofoldTls(at, (host, port), _proxy_login(proxy), self._trust(), self._connect)
-        connection = self._to(True, *at)
+            return _TwofoldTls(at, (host, port), _proxy_login(proxy), (self._trust(*at), trust), self._connect)
+        connection = http.client.HTTPSConnection(*at, timeout=self._connect, context=trust)
         connection.set_tunnel(host, port, _proxy_login(proxy))
         return connection
 
     def _to(self, is_secure: bool, host: str, port: int) -> http.client.HTTPConnection:
         if is_secure:
-            return http.client.HTTPSConnection(host, port, timeout=self._connect, context=self._trust())
+            return http.client.HTTPSConnection(host, port, timeout=self._connect, context=self._trust(host, port))
         return http.client.HTTPConnection(host, port, timeout=self._connect)
 
-    def _trust(self) -> Any:
+    def _trust(self, host: str, port: int) -> Any:
         """Certificates are read only where there is TLS: that takes longer than a small pull."""
         with self._lock:
-            self._context = self._context or self._make_context()
-            return self._context
+            return self._make_context(host, port)
 
 
 class Reply:
     """The head of an answer, and its body piece by piece; at its end the connection is kept."""
 
-    def __init__(self, response: http.client.HTTPResponse, keep: Callable[[], None], cut: Callable[[], None]) -> None:
+    def __init__(self, response: Any, keep: Callable[[], None], cut: Callable[[], None]) -> None:
         """Take what http.client gave; `keep` is called at the end of the body, `cut` where it is left unread."""
-        self.status = response.status
+        self.status: int = response.status
         self.headers: Any = response.headers  # a mapping that knows no capital letters
-        self._response: Any = response
+        self.pace: Pace = response.pace
+        self._response = response
         self._keep: Callable[[], None] | None = keep
         self._cut = cut
         if response.isclosed():  # there is no body
             self._finish()
+
+    @property
+    def left(self) -> int | None:
+        """How many bytes are still to come, None where nobody said."""
+        return 0 if self._response.isclosed() else self._response.length
 
     def read_into(self, view: memoryview) -> int:
         """Fill the view as far as bytes come without much waiting; 0 at the end. Raises OSError, HTTPException."""
@@ -131,6 +142,7 @@ class Reply:
             if not count and response.length:
                 self.close()
                 raise http.client.IncompleteRead(b"", response.length)
+        self.pace.taken += count
         if not count or response.length == 0:
             self._finish()
         return count
@@ -162,10 +174,10 @@ class _TwofoldTls(http.client.HTTPSConnection):
     """TLS to the proxy, and through it TLS to the registry, by the one part of urllib3 that http.client lacks."""
 
     def __init__(
-        self, proxy: tuple[str, int], target: tuple[str, int], login: dict[str, str], context: Any, timeout: float
+        self, proxy: tuple[str, int], target: tuple[str, int], login: dict[str, str], trust: Any, timeout: float
     ) -> None:
-        super().__init__(*proxy, timeout=timeout, context=context)
-        self._trust = context
+        super().__init__(*proxy, timeout=timeout, context=trust[0])
+        self._trust_proxy, self._trust = trust
         self._target = target[0]
         self.set_tunnel(*target, login)
 
@@ -173,33 +185,9 @@ class _TwofoldTls(http.client.HTTPSConnection):
         from urllib3.util.ssltransport import SSLTransport
 
         plain = socket.create_connection((self.host, self.port), self.timeout)
-        self.sock = self._trust.wrap_socket(plain, server_hostname=self.host)
+        self.sock = self._trust_proxy.wrap_socket(plain, server_hostname=self.host)
         self._tunnel()  # type: ignore[attr-defined]  # typeshed leaves it out
         self.sock = SSLTransport(self.sock, self._trust, server_hostname=self._target)
-
-
-@contextmanager
-def _cut_after(seconds: float, connected: Any) -> Iterator[None]:
-    """Cut the connection at the deadline: a server that drips headers never trips a timeout between two bytes.
-
-    What http.client makes of half a head looks whole, so the deadline is raised here.
-    """
-    fired = threading.Event()
-
-    def cut() -> None:
-        fired.set()
-        with suppress(OSError, AttributeError):
-            connected.shutdown(SHUT_RDWR)
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-    if fired.is_set():
-        raise TimeoutError(f"the head of the answer took longer than {seconds:.0f} s")
 
 
 def _is_readable(connected: Any) -> bool:

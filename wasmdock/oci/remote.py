@@ -43,12 +43,13 @@ def pull_image(
     store: Store,
     *,
     platforms: Sequence[Platform] | None = None,
+    whole: bool = False,
     environment: Mapping[str, str] = NOTHING,
     insecure: bool = False,
 ) -> StoredImage:
-    """Bring an image into a store, every byte verified; of several the one for the first of `platforms`.
+    """Bring an image into a store, every byte verified; of several the one for the first of `platforms`, or all.
 
     environment and insecure as in `connect`. Raises RegistryError, ImageError, UnavailableError; the store then is as
     it was.
     """
-    return pull(connect(reference.registry, environment, insecure), reference, store, platforms=platforms)
+    return pull(connect(reference.registry, environment, insecure), reference, store, platforms=platforms, whole=whole)

@@ -22,6 +22,7 @@ from wasmdock.oci.layout import (
     blobs_of,
     index_document,
     load_image,
+    load_index,
     name_of,
     read_document,
     read_index,
@@ -38,6 +39,7 @@ from wasmdock.oci.store_entries import (
     matching,
     named,
     noted,
+    usual,
 )
 
 _STALE = 3600.0  # seconds after which a file left by a killed process is removed
@@ -73,10 +75,8 @@ class Store:
         """Store images for several platforms under one name. Raises ImageError, UnavailableError."""
         entry = index_line(index, reference, int(self._clock()))
         with self._writing("storing", reference):
-            for image in index.images:
-                for digest, data in blobs_of(image):
-                    self._put_blob(digest, data)
-            self._put_blob(index.digest, index.data)
+            for digest, data in blobs_of(index):
+                self._put_blob(digest, data)
             self._name(reference, entry)
         return self._stored(Index.parse(index_document([entry])).manifests[0])
 
@@ -94,27 +94,35 @@ class Store:
                 held.enter_context(holding(folder))
             yield Incoming(folder, self.root)
 
-    def adopt(self, incoming: Incoming, image: Image, reference: Reference) -> StoredImage:
-        """Store an image whose blobs, verified, are all in `incoming`: these are moved, not copied."""
-        line = line_of(image, reference, int(self._clock()))
+    def adopt(
+        self, incoming: Incoming, content: Image | ImageIndex, reference: Reference, index: Digest | None = None
+    ) -> StoredImage:
+        """Store an image, or an index, whose blobs, verified, are all in `incoming`: these are moved, not copied.
+
+        index: the one an image is from, if it comes alone; a name with that digest means the image, too.
+        """
+        if isinstance(content, ImageIndex):
+            entry = index_line(content, reference, int(self._clock()))
+        else:
+            entry = entry_of(content, line_of(content, reference, int(self._clock()), index))
         with self._writing("storing", reference):
             folder = self.root / "blobs" / "sha256"
             for path in incoming.paths:
                 path.replace(folder / path.name)
             _flush_folder(folder)
-            self._name(reference, entry_of(image, line))
-        return line
+            self._name(reference, entry)
+        return self._stored(Index.parse(index_document([entry])).manifests[0])
 
     def get(self, name: Reference | str, platforms: Sequence[Platform] | None = None) -> Image:
         """The image of that name, tag, digest or unique beginning of a digest. Raises ImageError.
 
         Where a name holds several, the one for the first of `platforms` (default: Wasm, then this machine's).
         """
-        entry = self._find(name)
+        entry = self._find(name, platforms=platforms)
         try:
             return self._load(entry, platforms)
         except ImageError:
-            again = self._find(name)  # another process may have replaced it in between
+            again = self._find(name, platforms=platforms)  # another process may have replaced it in between
             if again.digest != entry.digest:
                 return self._load(again, platforms)
             raise
@@ -124,8 +132,11 @@ class Store:
         entry = self._find(name)
         if entry.media_type not in INDEXES:
             return self._load(entry)
-        data = read_document(FolderBlobs(self.root), entry)
-        return ImageIndex(data, tuple(self._load(each) for each in Index.parse(data).manifests))
+        blobs = FolderBlobs(self.root)
+        try:
+            return load_index(blobs, read_document(blobs, entry))
+        except ImageError as error:
+            raise ImageError(f'reading "{name}" from the store: {error.message}', _CURE) from error
 
     def attach(self, referrer: Referrer) -> None:
         """Keep a document about an image for as long as the image is here. Raises UnavailableError."""
@@ -157,9 +168,12 @@ class Store:
         except ImageError:
             return False
 
-    def resolve(self, name: Reference | str) -> StoredImage:
-        """The line of the store that a name means. Raises ImageError that suggests what was meant."""
-        return self._stored(self._find(name))
+    def resolve(self, name: Reference | str, platforms: Sequence[Platform] | None = None) -> StoredImage:
+        """The line of the store that a name means. Raises ImageError that suggests what was meant.
+
+        Where several images of one index go by its digest, that for the first of `platforms`, as in `get`.
+        """
+        return self._stored(self._find(name, platforms=platforms))
 
     def images(self) -> list[StoredImage]:
         """Every name in the store, sorted."""
@@ -221,12 +235,14 @@ class Store:
         """What the index alone says; a layout another tool wrote says less, and the image is read."""
         return noted(entry) or line_of(self._load(entry), named(entry), 0)
 
-    def _find(self, name: Reference | str, unique: bool = False) -> Descriptor:
+    def _find(
+        self, name: Reference | str, unique: bool = False, platforms: Sequence[Platform] | None = None
+    ) -> Descriptor:
         found = matching(self._entries(), name)
         if unique and len(found) > 1:
             names = ", ".join(sorted(str(name_of(entry)) for entry in found))
             raise ImageError(f'removing "{shown(name)}": it has several names', f"name one of {names}")
-        return found[0]
+        return usual(found, platforms)
 
     def _put_blob(self, digest: Digest, data: bytes) -> None:
         path = self.root / "blobs" / "sha256" / digest.hex

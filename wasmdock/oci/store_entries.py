@@ -1,6 +1,7 @@
 """The lines of the store's table of contents: what each says of an image, and which one a name means."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from wasmdock.digits import read_digits
@@ -15,6 +16,7 @@ SUBJECT = "dev.wasmdock.subject"  # what an entry without a name is about: the d
 _SIZE = "dev.wasmdock.packed-size"
 _STORED = "dev.wasmdock.stored"
 _PLATFORMS = "dev.wasmdock.platforms"
+_INDEX = "dev.wasmdock.index"
 _CREATED = "org.opencontainers.image.created"
 _SHORTEST_PREFIX = 4  # hex digits
 
@@ -23,6 +25,7 @@ class StoredImage(NamedTuple):
     """One line of the store: created is RFC 3339 text from the image, stored is seconds since 1970.
 
     digest is the index's where one name holds images for several `platforms`; platform is the one used here.
+    part_of is the index that an image was pulled from, where it came alone.
     """
 
     reference: Reference
@@ -32,6 +35,7 @@ class StoredImage(NamedTuple):
     created: str
     stored: int
     platforms: tuple[Platform, ...] = ()
+    part_of: Digest | None = None
 
 
 def noted(entry: Descriptor) -> StoredImage | None:
@@ -42,7 +46,8 @@ def noted(entry: Descriptor) -> StoredImage | None:
         return None
     name = named(entry)
     if entry.platform:
-        return StoredImage(name, entry.digest, entry.platform, size, notes.get(_CREATED, ""), stored)
+        created, part_of = notes.get(_CREATED, ""), _index_of(entry)
+        return StoredImage(name, entry.digest, entry.platform, size, created, stored, part_of=part_of)
     if _PLATFORMS not in notes:
         return None
     platforms = tuple(Platform.parse(text) for text in notes[_PLATFORMS].split(","))
@@ -66,15 +71,26 @@ def matching(entries: Sequence[Descriptor], name: Reference | str) -> list[Descr
     return found
 
 
-def line_of(image: Image, reference: Reference, stored: int) -> StoredImage:
-    """The line of an image; stored is seconds since 1970."""
-    return StoredImage(reference, image.digest, image.platform, image.packed_size, image.created, stored)
+def line_of(image: Image, reference: Reference, stored: int, part_of: Digest | None = None) -> StoredImage:
+    """The line of an image, and the index it is from; stored is seconds since 1970."""
+    size, created = image.packed_size, image.created
+    return StoredImage(reference, image.digest, image.platform, size, created, stored, part_of=part_of)
 
 
 def entry_of(image: Image, line: StoredImage) -> dict[str, Any]:
     """The entry that keeps an image's line."""
     notes = {_SIZE: str(line.packed_size), _STORED: str(line.stored), _CREATED: line.created}
+    notes[_INDEX] = str(line.part_of or "")
     return index_entry(image, line.reference, **{key: value for key, value in notes.items() if value})
+
+
+def usual(lines: Sequence[Descriptor], platforms: Sequence[Platform] | None) -> Descriptor:
+    """Of entries that one name means, as images of one index do, that for the first of the platforms."""
+    for wanted in platforms or usual_platforms():
+        for entry in lines:
+            if entry.platform and entry.platform.matches(wanted):
+                return entry
+    return lines[0]
 
 
 def index_line(index: ImageIndex, reference: Reference, stored: int) -> dict[str, Any]:
@@ -102,23 +118,34 @@ def _reference(text: str) -> Reference | None:
 
 
 def _is(entry: Descriptor, wanted: Reference) -> bool:
-    """`name:tag` must agree; a digest, where it is given, must be the image's."""
+    """`name:tag` must agree; a digest, where it is given, must be the image's, or that of the index it is from."""
     name = name_of(entry)
-    if name is None or name.name != wanted.name or wanted.digest not in (None, entry.digest):
+    if name is None or name.name != wanted.name or wanted.digest not in (None, entry.digest, _index_of(entry)):
         return False
     return not wanted.tag or wanted.tag == name.tag
 
 
+def _index_of(entry: Descriptor) -> Digest | None:
+    with suppress(ImageError):
+        return Digest.parse(entry.annotations.get(_INDEX, ""))
+    return None
+
+
 def _by_digest(entries: Sequence[Descriptor], text: str) -> list[Descriptor]:
-    """Entries whose digest begins so; an error where these are different images."""
+    """Entries whose digest, or else that of the index they are from, begins so; an error where these are several."""
     prefix = text.removeprefix("sha256:")
     if len(prefix) < _SHORTEST_PREFIX or prefix.strip("0123456789abcdef"):
         return []
-    found = [entry for entry in entries if entry.digest.hex.startswith(prefix)]
-    if len({entry.digest for entry in found}) > 1:
-        digests = ", ".join(sorted({entry.digest.short for entry in found}))
-        raise ImageError(f'finding image "{text}": several digests begin so', f"one of {digests}")
-    return found
+    own = [(entry.digest, entry) for entry in entries]
+    indexes = [(index, entry) for entry in entries if (index := _index_of(entry))]
+    for each in (own, indexes):
+        found = [(digest, entry) for digest, entry in each if digest.hex.startswith(prefix)]
+        if len({digest for digest, _ in found}) > 1:
+            digests = ", ".join(sorted({digest.short for digest, _ in found}))
+            raise ImageError(f'finding image "{text}": several digests begin so', f"one of {digests}")
+        if found:
+            return [entry for _, entry in found]
+    return []
 
 
 def _unknown(name: Reference | str, entries: Sequence[Descriptor]) -> ImageError:
