@@ -141,7 +141,7 @@ def run_command(
         stderr=bytes(pump.kept[1]),
         timed_out=timed_out,
         truncated=pump.truncated,
-        seconds=time.monotonic() - began,
+        seconds=(time.monotonic() if timed_out else pump.ended) - began,
     )
 
 
@@ -162,7 +162,7 @@ def starting(argv: Sequence[str], cwd: Path | None = None) -> Iterator[None]:
 
 
 class _Pump:
-    """Moves bytes between a program's pipes and memory until both outputs end."""
+    """Moves bytes between a program's pipes and memory until both outputs end; `ended` is when the program did."""
 
     def __init__(
         self,
@@ -174,6 +174,7 @@ class _Pump:
     ) -> None:
         self.kept = (bytearray(), bytearray())
         self.truncated = False
+        self.ended = 0.0
         self._process = process
         self._rest = memoryview(stdin)
         self._on_output, self._on_stderr = listeners
@@ -197,13 +198,19 @@ class _Pump:
             if now >= deadline:
                 return False
             ready = self._selector.select(min(_TICK, deadline - now))
+            self.ended = time.monotonic()  # its outputs end with it: what we do then is not its time
             for key, _ in ready:
                 self._move(key)
             if not ready and self._process.poll() is not None:
                 gone_since = gone_since or now
                 if now - gone_since >= _DRAIN_GRACE:
+                    self.ended = gone_since
                     return True
-        return _has_ended(self._process, deadline - time.monotonic())
+        if self._process.poll() is not None:
+            return True
+        has_ended = _has_ended(self._process, deadline - time.monotonic())
+        self.ended = time.monotonic()
+        return has_ended
 
     def close(self) -> None:
         """Close every pipe."""
