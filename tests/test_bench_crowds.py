@@ -14,6 +14,8 @@ from tests.conftest import sample
 from wasmdock.bench_load import density
 from wasmdock.cli.bench_crowds import Instances
 from wasmdock.errors import UnavailableError
+from wasmdock.guest import Artifact, Target
+from wasmdock.pack import extract, pack
 from wasmdock.runtime import RunRequest
 
 PROGRAM = """
@@ -44,6 +46,14 @@ def test_memory_of_each_does_not_depend_on_what_was_counted_before(tmp_path: Pat
     first, again = (density(crowd(tmp_path), 10_000_000) for _ in range(2))
     assert again.per_instance == pytest.approx(first.per_instance, rel=0.1)
     assert again.curve[-1][0] == pytest.approx(first.curve[-1][0], rel=0.3)
+
+
+def test_guest_larger_than_a_pipe_is_kept(tmp_path: Path) -> None:
+    padding = b"\x00\x84\x80\x10\x03pad" + bytes(256 << 10)  # a custom section
+    large = pack(Artifact("large", Target.WASIP1, extract(sample("hello")) + padding))
+    some = Instances("large", large, RunRequest(), tmp_path)
+    some.start()()
+    assert not is_alive(some.process)
 
 
 def test_process_that_holds_them_ends_with_the_last(tmp_path: Path) -> None:

@@ -31,9 +31,8 @@ def main() -> None:
     """
     die_with(int(sys.argv[1]), signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal reaches us too; our parent ends us
-    source = sys.stdin.fileno()
-    with os.fdopen(os.dup(source), "rb", buffering=0) as file:
-        kept: Kept = pickle.load(file)  # from our own parent
+    source = sys.stdin.buffer  # what is larger than a pipe comes in pieces
+    kept: Kept = pickle.load(source)  # from our own parent
     try:
         start = _starter(kept)
     except WasmdockError as error:
@@ -41,7 +40,7 @@ def main() -> None:
         return
     _say(None)
     alive = []
-    while os.read(source, 1) == MORE:
+    while source.read(1) == MORE:
         try:
             alive.append(start())
             _say(None)
