@@ -6,6 +6,7 @@ import pytest
 
 from tests.fakes import Answer, FakeRunner
 from wasmdock.cli.bench_crowds import Containers
+from wasmdock.cli.bench_phases import MARKS
 from wasmdock.cli.bench_service import DockerService
 from wasmdock.docker import Docker
 from wasmdock.docker_host import Host
@@ -47,6 +48,18 @@ def test_service_that_runs_is_removed_when_it_is_stopped() -> None:
     assert not [call for call in runner.calls if call[:2] == REMOVE[:2]]
     stop()
     assert removed(runner)
+
+
+def test_service_tells_its_steps_and_how_long_it_took_to_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    docker, _ = engine(logs=Completed(("docker",), 0, stderr=MARKS + b'{"compile": 0.5}\n'))
+    monkeypatch.setattr(Docker, "events", lambda *_: [("create", 1_000_000_000), ("start", 1_200_000_000)])
+    assert service(docker).steps() == pytest.approx({"compile": 0.5, "container start": 0.2})
+
+    def refuse(*_: object) -> None:
+        raise UnavailableError("no events")
+
+    monkeypatch.setattr(Docker, "events", refuse)
+    assert service(docker).steps() == {"compile": 0.5}
 
 
 @pytest.mark.parametrize("make", [service, crowd])

@@ -75,6 +75,12 @@ def test_loading_an_image_is_a_step_of_its_own_on_the_way_to_the_first_answer() 
     assert (phases["load"], phases["create"]) == pytest.approx((0.06, 0.25 - 0.1 - 0.06))
 
 
+def test_container_compiles_while_it_is_being_started() -> None:
+    service = FakeService(**{"container start": 0.2})
+    phases = answer_run(service, lambda: service.now, service.pause)().phases
+    assert (phases["create"], phases["start"]) == pytest.approx((0.25 - 0.2, 1.502 + 0.2 - 0.1 - 0.05))
+
+
 def test_service_is_weighed_once_it_has_answered_and_ended() -> None:
     service = FakeService()
     assert weigh_service(service, service.pause) == Weight(2, 1)

@@ -43,7 +43,7 @@ def case(
     name: str, start: str, centre: float, packed: int = 0, rounds: int = 20, program: str = "wasm", wobble: float = 0.01
 ) -> CaseResult:
     samples = tuple(
-        Sample(number, centre * (1 + wobble * (number % 5)), {"run": centre / 2, "compile": None}, memory=1_114_112)
+        Sample(number, round(centre * (1 + wobble * (number % 5)), 9), {"run": centre / 2, "compile": None}, memory=1_114_112)
         for number in range(rounds)
     )
     return CaseResult(name, program, "process", start, samples, {"packed": packed} if packed else {})
@@ -246,6 +246,12 @@ def test_json_is_read_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(to_json(RESULTS))
     assert read_results(path) == RESULTS
+
+
+def test_samples_are_written_to_the_nanosecond() -> None:
+    odd = replace(case("a", "warm", 1.0), samples=(Sample(0, 0.1 + 0.2, {"run": 1e-4 / 3}),))
+    (written,) = json.loads(to_json(replace(RESULTS, cases=(odd,))))["cases"]
+    assert (written["samples"][0]["seconds"], written["samples"][0]["phases"]) == (0.3, {"run": 0.000033333})
 
 
 @pytest.mark.parametrize("name", ["@0@", '\n   "samples": null'])

@@ -33,7 +33,7 @@ class Service(Protocol):
         """Whether it answers a request now."""
 
     def steps(self) -> Mapping[str, float]:
-        """Seconds of what it says of its own start: `compile`, `map`; asked while it runs, empty for the silent."""
+        """Seconds of what is known of its start: `compile`, `map`, `container start`; asked while it runs."""
 
     def weigh(self) -> Weight:
         """Its memory while it runs."""
@@ -48,8 +48,9 @@ def answer_run(
 ) -> Callable[[], RunResult]:
     """What starts a service, waits for its first answer and ends it.
 
-    `total` is seconds to the first answer, and so is the phase `first byte`. create, until it was started, and start
-    are its parts; what the service says of its own steps is taken out of them.
+    `total` is seconds to the first answer, and so is the phase `first byte`. create and start are its parts: until it
+    is being started (until it was, where nobody tells), and until it answers; what the service says of its own steps
+    is taken out of them.
     """
 
     def run() -> RunResult:
@@ -71,12 +72,16 @@ def answer_run(
 
 
 def _phases(created: float, answered: float, steps: Mapping[str, float]) -> dict[str, float]:
-    """Loading and compiling are over before a service is started; mapping its code may be on either side of that."""
+    """A program has loaded and compiled before it counts as started, a container compiles while it is being started.
+
+    Mapping the code may be on either side of a program's start.
+    """
     own = {name: seconds for name, seconds in steps.items() if name in ("load", "compile", "map")}
-    waiting, mapping = answered - created, own.get("map", 0.0)
-    made = own.get("load", 0.0) + own.get("compile", 0.0)
-    create = max(0.0, created - made - max(0.0, mapping - waiting))
-    start = max(0.0, waiting - mapping)
+    load, compiling, mapping = (own.get(name, 0.0) for name in ("load", "compile", "map"))
+    starting = steps.get("container start")
+    early, late = (load + compiling, mapping) if starting is None else (load, compiling + mapping)
+    create, start = created - (starting or 0.0), answered - created + (starting or 0.0)
+    create, start = max(0.0, create - early - max(0.0, late - start)), max(0.0, start - late)
     return {"create": create, **own, "start": start, "first byte": answered, "total": answered}
 
 

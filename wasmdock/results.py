@@ -139,7 +139,7 @@ def to_document(results: Results) -> dict[str, Any]:
 
 
 def to_json(results: Results) -> str:
-    """The JSON document as text, with a line per sample."""
+    """The JSON document as text, with a line per sample, to the nanosecond: clocks tell no more."""
     document = to_document(results)
     samples = [case["samples"] for case in document["cases"]]
     for case in document["cases"]:
@@ -147,9 +147,15 @@ def to_json(results: Results) -> str:
     first, *rest = json.dumps(document, indent=1).split(_NO_SAMPLES)
     text = [first]
     for rows, after in zip(samples, rest, strict=True):
-        lines = ",\n    ".join(json.dumps(row) for row in rows)
+        lines = ",\n    ".join(json.dumps(_to_nanoseconds(row)) for row in rows)
         text += [_NO_SAMPLES.replace("null", f"[\n    {lines}\n   ]" if rows else "[]"), after]
     return "".join(text) + "\n"
+
+
+def _to_nanoseconds(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _to_nanoseconds(each) for key, each in value.items()}
+    return round(value, 9) if isinstance(value, float) else value
 
 
 def schema() -> dict[str, Any]:

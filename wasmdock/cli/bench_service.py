@@ -10,6 +10,7 @@ from wasmdock.bench_memory import cgroup_of, group_weight
 from wasmdock.cli.bench_fresh import held_as
 from wasmdock.cli.bench_phases import split_marks
 from wasmdock.docker import Docker
+from wasmdock.docker_call import phases_of
 from wasmdock.docker_run import DockerRuntime
 from wasmdock.errors import CommandError, WasmdockError
 from wasmdock.oci.image import Image
@@ -47,9 +48,13 @@ class DockerService:
         return False
 
     def steps(self) -> Mapping[str, float]:
-        """What our Wasm runtime says in the container's log; the words asked it to, see bench_phases.ASK."""
+        """What our Wasm runtime says in the log, as bench_phases.ASK asked it to, and what the engine did."""
         said = self._docker.cli("logs", self._identity, timeout=_START)
-        return split_marks(said.stderr)[1]
+        try:
+            spans = phases_of(self._docker.events(self._identity))
+        except WasmdockError:
+            spans = {}
+        return {**split_marks(said.stderr)[1], **spans}
 
     def weigh(self) -> Weight:
         """By the container's cgroup; nothing where it cannot be seen from here."""
