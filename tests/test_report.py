@@ -43,7 +43,12 @@ def case(
     name: str, start: str, centre: float, packed: int = 0, rounds: int = 20, program: str = "wasm", wobble: float = 0.01
 ) -> CaseResult:
     samples = tuple(
-        Sample(number, round(centre * (1 + wobble * (number % 5)), 9), {"run": centre / 2, "compile": None}, memory=1_114_112)
+        Sample(
+            number,
+            round(centre * (1 + wobble * (number % 5)), 9),
+            {"run": centre / 2, "compile": None},
+            memory=1_114_112,
+        )
         for number in range(rounds)
     )
     return CaseResult(name, program, "process", start, samples, {"packed": packed} if packed else {})
