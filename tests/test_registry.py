@@ -130,6 +130,21 @@ def test_a_cut_blob_is_fetched_again_where_the_registry_knows_no_ranges(registry
     assert store.get(str(name(registry))) == BIG
 
 
+def test_a_blob_of_which_the_end_alone_was_cut_is_fetched_again(registry: FaultyRegistry, store: Store) -> None:
+    """All bytes are there, and no range begins behind the last of them."""
+    registry.hold(BIG)
+    layer = BIG.layers[0]
+
+    def without_an_end(call: Any) -> None:
+        call.answer(200, Content_Length="", Transfer_Encoding="chunked")
+        call.raw(b"%x\r\n%s\r\n" % (len(layer.data), layer.data))
+
+    registry.faults.append(on("GET", layer.descriptor.digest.hex, without_an_end, 1))
+    pull(registry.client(), name(registry), store)
+    asked = [call.headers.get("Range") for call in registry.asked("GET", layer.descriptor.digest.hex)]
+    assert (asked, store.get(str(name(registry)))) == ([None, None], BIG)
+
+
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_a_failure_that_passes_is_not_seen(status: int, registry: FaultyRegistry, store: Store) -> None:
     registry.hold(IMAGE)
