@@ -386,6 +386,14 @@ def test_tags_come_over_pages_of_this_registry_only(registry: FaultyRegistry) ->
         registry.client().tags("x")
 
 
+def test_the_next_page_is_found_among_other_links(registry: FaultyRegistry) -> None:
+    links = '</v2/x/tags/list?n=1000>; rel="first", </v2/x/tags/list?last=b>; rel="next"'
+    registry.faults.append(on("GET", "/tags/list", answering(200, b'{"tags":["b"]}', Link=links), 1))
+    registry.faults.append(on("GET", "/tags/list", answering(200, b'{"tags":["c"]}')))
+    assert registry.client().tags("x") == ["b", "c"]
+    assert registry.calls[-1].query == {"last": ["b"]}
+
+
 def test_pages_of_tags_in_a_loop_end(registry: FaultyRegistry) -> None:
     page = answering(200, b'{"tags":["a"]}', Link='</v2/x/tags/list?n=1000>; rel="next"')
     registry.faults.append(on("GET", "/tags/list", page))
