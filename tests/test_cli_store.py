@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from tests.command_line import CommandLine, Done, guest
 from tests.conftest import sample
@@ -82,7 +83,9 @@ def test_archive_and_layout_run_without_the_store(packed: CommandLine, tmp_path:
     for target in (tmp_path / "image.tar", tmp_path / "layout"):
         ok(packed("save", "hello:v1", "-o", target))
     ok(packed("rmi", "hello:v1"))
-    assert ok(packed("run", tmp_path / "image.tar")).stdout == HELLO
+    (tmp_path / "image.tar.zst").write_bytes(zstandard.compress((tmp_path / "image.tar").read_bytes()))
+    for archive in ("image.tar", "image.tar.zst"):
+        assert ok(packed("run", tmp_path / archive)).stdout == HELLO
     assert ok(packed("run", "layout", cwd=tmp_path)).stdout == HELLO
 
 

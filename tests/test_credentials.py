@@ -99,12 +99,25 @@ def test_a_helper_with_a_path_for_a_name_is_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", ["{", "[]", '{"auths":{"host":{"auth":"!!"}}}', '{"auths":{"host":{"auth":7}}}', '{"a":1,"a":2}']
+    "config",
+    [
+        "{",
+        "[]",
+        '{"auths":{"host":{"auth":"!!"}}}',
+        '{"auths":{"host":{"auth":"\u00e9"}}}',
+        '{"auths":{"host":{"auth":7}}}',
+        '{"a":1,"a":2}',
+    ],
 )
 def test_a_spoiled_config_is_one_error(config: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="reading") as caught:
         credentials(tmp_path, config).find("host")
     assert caught.value.hint
+
+
+def test_a_config_that_cannot_be_looked_for_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="reading logins: .*name too long"):
+        Credentials({"DOCKER_CONFIG": str(tmp_path / ("x" * 300))}).find("host")
 
 
 def test_a_saved_login_is_found_and_the_rest_of_the_file_stays(tmp_path: Path) -> None:

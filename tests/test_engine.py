@@ -226,6 +226,10 @@ LIBRARY = "(component $l (core module $m (memory 1) (table 1 funcref)) (core ins
         ("(component (core module $m (memory 1))" + 2 * "(core instance (instantiate $m))" + ")", 2, 0),
         (f"(component {LIBRARY} (instance (instantiate $l)) (instance (instantiate $l)))", 2, 2),
         (f"(component {LIBRARY} (component (alias outer 1 $l (component $o)) (instance (instantiate $o))))", 0, 0),
+        ("(component (core module $m (memory 1)) (component $l (alias outer 1 $m (core module $o))"
+         "(core instance (instantiate $o))) (instance (instantiate $l)) (instance (instantiate $l)))", 2, 0),
+        ('(component (component $l (import "m" (core module $o)) (core instance (instantiate $o)))'
+         '(core module $m (memory 1)) (instance (instantiate $l (with "m" (core module $m)))))', 1, 0),
         ('(component (core module $m (memory 1) (func (export "f"))) (core instance $i (instantiate $m))'
          '(core instance $j (export "g" (func $i "f"))) (core instance (instantiate $m)))', 2, 0),
     ],

@@ -41,6 +41,19 @@ def test_a_file_of_a_zstd_layer_is_found_however_many_frames_it_has() -> None:
     assert read_file(image_of((Layer.of(f"{OCI_LAYER}+zstd", packed), Digest.of(tar))), "/app.wasm") == WASM
 
 
+def test_what_a_signals_handler_raises_meanwhile_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        eof = False
+
+        def decompress(self, _data: bytes) -> bytes:
+            raise LookupError("told to")
+
+    layer = gzip_layer(tar_of({"app.wasm": WASM}))
+    monkeypatch.setattr("wasmdock.oci.compression.zlib.decompressobj", lambda **_: Interrupted())
+    with pytest.raises(LookupError, match="told to"):
+        read_file(image_of(layer), "/app.wasm")
+
+
 def test_the_topmost_layer_wins() -> None:
     assert read_file(image_with(tar_of({"a": b"low"}), tar_of({"a": b"high"})), "/a") == b"high"
 

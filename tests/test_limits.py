@@ -17,7 +17,7 @@ from wasmdock.docker_run import DockerRuntime
 from wasmdock.engine import assemble
 from wasmdock.errors import UsageError
 from wasmdock.inprocess import InProcessRuntime
-from wasmdock.runtime import MIB, Limits, Mount, Outcome, RunRequest, Runtime
+from wasmdock.runtime import MIB, Limits, Mount, Outcome, RunRequest, Runtime, check_limits
 
 SOON = 2.0
 EXITED, TRAPPED, TIMED_OUT, OUT_OF_MEMORY = Outcome.EXITED, Outcome.TRAPPED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY
@@ -94,6 +94,13 @@ def test_limit_that_is_none_is_refused_before_anything_runs(road: Runtime, limit
     with pytest.raises(UsageError) as caught:
         road.run(sample("hello"), RunRequest(limits=limits))
     assert complaint in caught.value.message
+
+
+def test_limit_that_is_none_is_refused_however_equal_it_is_to_one_that_is() -> None:
+    check_limits(Limits(memory=64, fuel=1))
+    for limits in (Limits(memory=64.0, fuel=1), Limits(memory=64, fuel=True)):  # type: ignore[arg-type]  # as above
+        with pytest.raises(UsageError, match="no whole number"):
+            check_limits(limits)
 
 
 @pytest.mark.parametrize("memory", [None, 2 << 30])

@@ -130,6 +130,21 @@ def test_a_cut_blob_is_fetched_again_where_the_registry_knows_no_ranges(registry
     assert store.get(str(name(registry))) == BIG
 
 
+def test_a_blob_of_which_the_end_alone_was_cut_is_fetched_again(registry: FaultyRegistry, store: Store) -> None:
+    """All bytes are there, and no range begins behind the last of them."""
+    registry.hold(BIG)
+    layer = BIG.layers[0]
+
+    def without_an_end(call: Any) -> None:
+        call.answer(200, Content_Length="", Transfer_Encoding="chunked")
+        call.raw(b"%x\r\n%s\r\n" % (len(layer.data), layer.data))
+
+    registry.faults.append(on("GET", layer.descriptor.digest.hex, without_an_end, 1))
+    pull(registry.client(), name(registry), store)
+    asked = [call.headers.get("Range") for call in registry.asked("GET", layer.descriptor.digest.hex)]
+    assert (asked, store.get(str(name(registry)))) == ([None, None], BIG)
+
+
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_a_failure_that_passes_is_not_seen(status: int, registry: FaultyRegistry, store: Store) -> None:
     registry.hold(IMAGE)
@@ -371,6 +386,14 @@ def test_tags_come_over_pages_of_this_registry_only(registry: FaultyRegistry) ->
         registry.client().tags("x")
 
 
+def test_the_next_page_is_found_among_other_links(registry: FaultyRegistry) -> None:
+    links = '</v2/x/tags/list?n=1000>; rel="first", </v2/x/tags/list?last=b>; rel="next"'
+    registry.faults.append(on("GET", "/tags/list", answering(200, b'{"tags":["b"]}', Link=links), 1))
+    registry.faults.append(on("GET", "/tags/list", answering(200, b'{"tags":["c"]}')))
+    assert registry.client().tags("x") == ["b", "c"]
+    assert registry.calls[-1].query == {"last": ["b"]}
+
+
 def test_pages_of_tags_in_a_loop_end(registry: FaultyRegistry) -> None:
     page = answering(200, b'{"tags":["a"]}', Link='</v2/x/tags/list?n=1000>; rel="next"')
     registry.faults.append(on("GET", "/tags/list", page))
@@ -497,6 +520,11 @@ def test_a_name_that_is_not_known_is_said_so(store: Store) -> None:
         ("https://notghcr.io/v2/", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "ghcr.io"}, "http://p:1"),
         ("https://10.1.2.3/v2/", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, ""),
         ("https://ghcr.io:5000/", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "ghcr.io:443"}, "http://p:1"),
+        ("https://ghcr.io/", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "ghcr.io:443"}, ""),
+        ("https://[2001:db8::1]:5000/", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "2001:db8::1"}, ""),
+        ("https://[2001:db8::1]/", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "[2001:db8::1]:443"}, ""),
+        ("https://[2001:db8::1]/", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "[2001:db8::1]:444"}, "http://p:1"),
+        ("https://[2001:db8::1]/", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "2001:db8::/32"}, ""),
         ("https://ghcr.io/", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, ""),
         ("http://localhost:5000/", {"HTTP_PROXY": "http://p:1"}, ""),
     ],

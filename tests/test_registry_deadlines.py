@@ -10,6 +10,7 @@ import pytest
 from tests.faulty_registry import REPOSITORY, FaultyRegistry, answering, faulty_registry, on
 from tests.hostile_registries import BIG
 from tests.images import hello
+from wasmdock.cosign import attestations, is_signed
 from wasmdock.errors import RegistryError
 from wasmdock.oci import registry_blobs
 from wasmdock.oci.image import Descriptor, Reference
@@ -94,6 +95,23 @@ def test_a_config_is_a_document_too(registry: FaultyRegistry, store: Store) -> N
     act = for_ever(registry, b"{", b" " * 2000, 0.02, Content_Length=str(config.size))
     registry.faults.append(on("GET", config.digest.hex, act))
     assert "the answer took longer than" in failing(registry, store, document=0.6).message
+
+
+@pytest.mark.parametrize(
+    ("kind", "media_type"),
+    [
+        ("sig", "application/vnd.dev.cosign.simplesigning.v1+json"),
+        ("att", "application/vnd.dsse.envelope.v1+json"),
+    ],
+)
+def test_what_cosign_keeps_is_documents_too(kind: str, media_type: str, registry: FaultyRegistry) -> None:
+    layer = Descriptor.of(media_type, b" " * 60_000)
+    registry.hold_manifest(json.dumps({"layers": [layer.document()]}).encode(), tag=f"sha256-{IMAGE.digest.hex}.{kind}")
+    act = for_ever(registry, b"{", b" " * 100, 0.02, Content_Length=str(layer.size))
+    registry.faults.append(on("GET", layer.digest.hex, act))
+    asked = registry.client(tries=1, document=0.6), Reference(registry.name, REPOSITORY, "v1"), IMAGE.digest
+    with pytest.raises(RegistryError, match="the answer took longer than"):
+        is_signed(*asked, b"") if kind == "sig" else attestations(*asked)
 
 
 def test_a_layer_has_none_while_it_comes_steadily(registry: FaultyRegistry, store: Store) -> None:

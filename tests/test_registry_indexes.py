@@ -13,7 +13,7 @@ from wasmdock.errors import ImageError
 from wasmdock.oci.image import Descriptor, Digest, Platform, Reference
 from wasmdock.oci.image_index import Attestation, ImageIndex
 from wasmdock.oci.manifest import INDEXES, OCI_CONFIG, OCI_MANIFEST
-from wasmdock.oci.registry_transfer import pull, push
+from wasmdock.oci.registry_transfer import copy, pull, push
 from wasmdock.oci.store import Store
 
 WASM = hello()
@@ -162,6 +162,16 @@ def test_an_index_is_not_made_of_what_it_does_not_list() -> None:
         ImageIndex(INDEX.data, INDEX.images, (other,))
     with pytest.raises(ImageError, match="it lists no image"):
         ImageIndex(index_of(), ())
+
+
+def test_an_image_below_four_indexes_is_pulled_as_it_is_copied(registry: FaultyRegistry, store: Store) -> None:
+    data = INDEX.data
+    for _ in range(3):
+        registry.hold_manifest(data, INDEXES[0])
+        data = index_of(Descriptor.of(INDEXES[0], data).document())
+    registry.hold_manifest(data, INDEXES[0])
+    assert pull(registry.client(), name(registry), store).digest == WASM.digest
+    assert copy(registry.client(), name(registry), registry.client(), name(registry, "v2")).digest == Digest.of(data)
 
 
 def test_an_index_within_an_index_is_not_pulled_whole(registry: FaultyRegistry, store: Store) -> None:

@@ -130,6 +130,19 @@ def test_guard_without_a_timeout_never_stops_a_guest(clock: FakeClock) -> None:
     assert not guard.should_stop()
 
 
+def test_guest_whose_end_is_not_waited_for_is_left_behind() -> None:
+    """A second Ctrl-C: its pipes must not be another guest's."""
+
+    class Thread(threading.Thread):
+        def join(self, timeout: float | None = None) -> None:
+            raise KeyboardInterrupt
+
+    guard = Guard()
+    with pytest.raises(KeyboardInterrupt):
+        guard.leave(Thread())
+    assert (guard.left_behind, guard.reason) == (True, "interrupt")
+
+
 def test_first_reason_to_stop_stands(clock: FakeClock) -> None:
     guard = Guard(1.0, clock=clock)
     guard.stop("asked")

@@ -63,7 +63,7 @@ def is_signed(registry: Registry, reference: Reference, digest: Digest, public_k
             if len(payloads) == _FETCHED_CAP:
                 continue
             data = io.BytesIO()
-            fetch_blob(registry, reference.repository, layer, data, doing)
+            fetch_blob(registry, reference.repository, layer, data, doing, is_document=True)
             payloads[layer.digest] = data.getvalue()
         payload = payloads[layer.digest]
         if _names(payload, digest) and _holds(layer, payload, public_key):
@@ -77,7 +77,7 @@ def attestations(registry: Registry, reference: Reference, digest: Digest) -> li
     for layer in _layers(registry, reference, digest, doing, "att")[:_FETCHED_CAP]:
         if layer.media_type == _ENVELOPE and layer.size <= _ENVELOPE_CAP:
             data = io.BytesIO()
-            fetch_blob(registry, reference.repository, layer, data, doing)
+            fetch_blob(registry, reference.repository, layer, data, doing, is_document=True)
             found.append(data.getvalue())
     return found
 

@@ -30,20 +30,36 @@ class Interrupts:
         """Put ourselves before every handler that is a function."""
         if threading.current_thread() is not threading.main_thread():
             return
+        try:
+            self._replace()
+        except BaseException:  # of a handler whose turn had not come
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        """Put the handlers back, but for one that was changed meanwhile, and raise what they raised."""
+        while self._replaced:
+            try:
+                self._put_back()
+            except BaseException as error:  # of a handler that is back: those still missing must not be forgotten
+                self._guard.fail(error)
+        if self._guard.failure is not None:
+            raise self._guard.failure
+
+    def _replace(self) -> None:
         for number in _NUMBERS:
             handler = _signal.getsignal(number)
             if callable(handler):
                 keeping = self._keeping(handler)
-                _signal.signal(number, keeping)
                 self._replaced.append((number, handler, keeping))
+                _signal.signal(number, keeping)
 
-    def __exit__(self, *_: object) -> None:
-        """Put the handlers back, but for one that was changed meanwhile, and raise what they raised."""
-        for number, handler, keeping in self._replaced:
+    def _put_back(self) -> None:
+        while self._replaced:
+            number, handler, keeping = self._replaced[-1]
             if _signal.getsignal(number) is keeping:
                 _signal.signal(number, handler)
-        if self._guard.failure is not None:
-            raise self._guard.failure
+            self._replaced.pop()
 
     def _keeping(self, handler: Callable[..., object]) -> Callable[..., None]:
         def keeping(number: int, frame: Any) -> None:

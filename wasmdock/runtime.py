@@ -56,9 +56,14 @@ class Limits(NamedTuple):
     printed: int | None = None
 
 
-@lru_cache(maxsize=64)
 def check_limits(limits: Limits) -> None:
     """Raise UsageError for a limit that is none: no whole number, negative, or a stack wasmtime cannot give."""
+    _check_limits(*limits)
+
+
+@lru_cache(maxsize=64, typed=True)  # 64.0 and True are equal to whole numbers, and are none
+def _check_limits(*values: Any) -> None:
+    limits = Limits(*values)
     for name, least in (("memory", 0), ("tables", 0), ("fuel", 1), ("output", 0), ("printed", 0)):
         value = getattr(limits, name)
         if value is not None and not (type(value) is int and least <= value < _MOST):

@@ -32,10 +32,10 @@ def count_holdings(data: bytes) -> Holdings:
     reader = Reader(data, 8)
     if form_of(data) is Form.MODULE:
         return _of_module(reader)
+    memories, tables = zip(_NONE, *map(_of_module, core_modules(data)), strict=True)
     try:
-        return _Component(reader, 0).held
+        return _Component(reader, (max(memories), max(tables)), 0).held
     except UnknownCodeError:
-        memories, tables = zip(_NONE, *map(_of_module, core_modules(data)), strict=True)
         return sum(memories), sum(tables)
 
 
@@ -48,15 +48,14 @@ def _of_module(reader: Reader) -> Holdings:
 
 
 class _Component:
-    """What an instance of one component holds, and what is counted of modules and components that come from outside."""
+    """What an instance of one component holds; `most` is what a module that comes from outside of it may hold."""
 
-    def __init__(self, reader: Reader, depth: int) -> None:
+    def __init__(self, reader: Reader, most: Holdings, depth: int) -> None:
         if depth > _DEEPEST:
             raise UnknownCodeError(f"more than {_DEEPEST} components within each other")
-        self.held, self._depth = _NONE, depth
+        self.held, self._most, self._depth = _NONE, most, depth
         self._modules: list[Holdings] = []
         self._components: list[Holdings] = []
-        self._most = _NONE  # of any module in it: what one from elsewhere may hold
         for section, _, contents in reader.sections(COMPONENT_SECTIONS):
             self._section(section, contents)
 
@@ -64,12 +63,9 @@ class _Component:
         if section == _MODULE:
             contents.skip(8)
             self._modules.append(_of_module(contents))
-            self._see(self._modules[-1])
         elif section == _COMPONENT:
             contents.skip(8)
-            inner = _Component(contents, self._depth + 1)
-            self._components.append(inner.held)
-            self._see(inner._most)
+            self._components.append(_Component(contents, self._most, self._depth + 1).held)
         elif section in (_CORE_INSTANCE, _INSTANCE):
             made = self._modules if section == _CORE_INSTANCE else self._components
             for _ in range(contents.count("instances")):
@@ -103,9 +99,6 @@ class _Component:
 
     def _hold(self, more: Holdings) -> None:
         self.held = (self.held[0] + more[0], self.held[1] + more[1])
-
-    def _see(self, other: Holdings) -> None:
-        self._most = (max(self._most[0], other[0]), max(self._most[1], other[1]))
 
 
 def _aliased(contents: Reader) -> str:

@@ -139,6 +139,7 @@ class Guard:
     def leave(self, thread: threading.Thread) -> None:
         """Tell the guest in that thread to end, and leave it behind where it sits in a host call."""
         self.stop("interrupt")
+        self.left_behind = True  # also where this wait is cut short, by a second Ctrl-C
         thread.join(_LAST_BREATH)
         self.left_behind = thread.is_alive()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wasmdock.cli.context import Context
 from wasmdock.cli.values import expanded
 from wasmdock.errors import GuestError, ImageError, UsageError, WasmdockError
+from wasmdock.oci.compression import GZIP, ZSTD
 from wasmdock.oci.image import Digest, Image, Platform, Reference
 from wasmdock.wasm_sniff import Form, check_whole, form_of
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _MOST = 256 << 20  # bytes of a .wasm or .wat file
 _WASM_MAGIC = b"\0asm"
 _TAR_MAGIC = b"ustar"
-_FILES = (".wasm", ".wat", ".tar", ".tar.gz", ".tgz")
+_FILES = (".wasm", ".wat", ".tar", ".tar.gz", ".tgz", ".tar.zst")
 _FROM_REGISTRY = "registry "
 _PATHS = ("/", "./", "../", "~")
 
@@ -129,7 +130,7 @@ def _from_path(path: Path, context: Context) -> Source:
     head = _head(path)
     if head.startswith(_WASM_MAGIC) or path.suffix in (".wasm", ".wat"):
         return _packed(path.stem, read_wasm(path), f"file {path}")
-    if head[257:262] == _TAR_MAGIC or head.startswith(b"\x1f\x8b"):
+    if head[257:262] == _TAR_MAGIC or head.startswith((GZIP, ZSTD)):
         return _from_archive(path)
     raise UsageError(
         f'reading "{path}": neither Wasm, nor an image archive',

@@ -31,19 +31,19 @@ def unpack(data: bytes, what: str, cap: int = UNPACKED_CAP) -> Iterator[bytes]:
 
 def _pieces(data: bytes, what: str) -> Iterator[bytes]:
     if data.startswith(GZIP):
-        return _frames(data, f"unpacking {what}: its gzip data", lambda: zlib.decompressobj(wbits=31), _GZIP_SLICE)
+        doing = f"unpacking {what}: its gzip data"
+        return _frames(data, doing, lambda: zlib.decompressobj(wbits=31), _GZIP_SLICE, zlib.error)
     if data.startswith(ZSTD):
-        return _frames(data, f"unpacking {what}: its zstd data", _zstd_stream, _ZSTD_SLICE)
+        import zstandard  # only where it is needed: few images have it
+
+        def begin() -> Any:
+            return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+
+        return _frames(data, f"unpacking {what}: its zstd data", begin, _ZSTD_SLICE, zstandard.ZstdError)
     return (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
 
 
-def _zstd_stream() -> Any:
-    import zstandard  # only where it is needed: few images have it
-
-    return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
-
-
-def _frames(data: bytes, doing: str, begin: Callable[[], Any], size: int) -> Iterator[bytes]:
+def _frames(data: bytes, doing: str, begin: Callable[[], Any], size: int, damaged: type[Exception]) -> Iterator[bytes]:
     """One gzip member or zstd frame after the other; zero bytes may follow the last one (RFC 1952, gzip(1))."""
     start = 0
     for _ in range(_FRAMES_CAP):
@@ -55,7 +55,7 @@ def _frames(data: bytes, doing: str, begin: Callable[[], Any], size: int) -> Ite
             start += len(piece)
             try:
                 unpacked = stream.decompress(piece)
-            except Exception as error:  # of zlib or zstandard, whichever is at work
+            except damaged as error:
                 raise ImageError(f"{doing} is damaged ({error})") from error
             yield unpacked
         start -= len(stream.unused_data)

@@ -1,7 +1,6 @@
 """Who we are to a registry: Docker's config.json and its credential helpers."""
 
 import base64
-import binascii
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -103,11 +102,13 @@ class Credentials:
         return True
 
     def _read(self) -> dict[str, Any]:
-        if self.path is None or not self.path.exists():
+        if self.path is None:
             return {}
         try:
             data = self.path.read_bytes()
             return dict(parse_object(data, f'"{self.path}"', _CONFIG_CAP).members)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
         except (OSError, WasmdockError) as error:
             cause = error.message if isinstance(error, WasmdockError) else str(error)
             raise UsageError(f"reading logins: {cause}", "mend the file, or name another with DOCKER_CONFIG") from error
@@ -199,7 +200,7 @@ def _stored_login(entry: Mapping[str, Any], registry: str) -> Login:
         raise UsageError(f'reading the login of "{registry}": it is not text', "log in again: wasmdock login")
     try:
         user, _, secret = base64.b64decode(auth, validate=True).decode().rstrip("\0").partition(":")
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # no base64, not even ASCII, or no UTF-8 in it
         cause = f'reading the login of "{registry}": it is not base64 of user:password'
         raise UsageError(cause, "log in again: wasmdock login") from error
     plain_user, plain_secret = entry.get("username") or user, entry.get("password") or secret

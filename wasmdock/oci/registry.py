@@ -1,5 +1,6 @@
 """One registry by the OCI distribution specification 1.1: manifests, blobs, uploads, tags and referrers."""
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ _PAGES_CAP = 1_000
 _LISTED_CAP = 10_000  # entries of a list of referrers
 _HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
 _ACCEPT = ", ".join((*MANIFESTS, *INDEXES))
+_LINK = re.compile(r"<([^<>]*)>([^<]*)")  # a link and what is said of it
 _T = TypeVar("_T")
 
 Body = bytes | Callable[[], Iterable[bytes]] | None
@@ -320,8 +322,8 @@ class Registry:
 
     def _following(self, answer: Answer) -> str:
         """The next page by the Link header (RFC 8288), on this registry only; empty for none."""
-        link, _, rest = answer.lines("Link").strip().removeprefix("<").partition(">")
-        if not link or "next" not in rest:
+        link = next((link for link, rest in _LINK.findall(answer.lines("Link")) if "next" in rest), "")
+        if not link:
             return ""
         url = self._transport.resolve(answer.url, link, answer.doing)
         if origin(url) != origin(answer.url):

@@ -8,7 +8,7 @@ from wasmdock.errors import RegistryError
 from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Descriptor
 from wasmdock.oci.registry import Registry
-from wasmdock.oci.registry_answers import may_pass
+from wasmdock.oci.registry_answers import check_stored, may_pass
 from wasmdock.oci.registry_http import CONNECTION, PIECE, Answer
 from wasmdock.oci.summing import Summing
 
@@ -53,7 +53,7 @@ def fetch_blob(
         while True:
             try:
                 with registry.redacting():
-                    answer = registry.open_blob(repository, descriptor.digest, doing, progress.done)
+                    answer = registry.open_blob(repository, descriptor.digest, doing, progress.start)
                     progress.take(answer, doing)
                 break
             except RegistryError as error:
@@ -76,6 +76,11 @@ class _Progress:
         self._sink = sink
         self._moved = moved
         self._summed = Summing(descriptor.size)
+
+    @property
+    def start(self) -> int:
+        """From where on to ask; all of it again where only the answer's end was cut: no range begins there."""
+        return self.done if self.done < self._descriptor.size else 0
 
     def take(self, answer: Answer, doing: str) -> None:
         self._begin(answer, doing)
@@ -228,9 +233,7 @@ class _Upload:
         joint = "&" if "?" in self._place else "?"
         url = f"{self._place}{joint}digest={self._descriptor.digest}"
         answer = self._send("PUT", url, {**_OCTETS, "Content-Length": str(size)}, 0, size, 201, 204)
-        stored = answer.headers.get("Docker-Content-Digest", "")
-        if stored.startswith("sha256:") and stored != str(self._descriptor.digest):
-            raise RegistryError(f"{self._doing}: the registry stored something else ({shown(stored)})", "", 201)
+        check_stored(answer, self._descriptor.digest)
         self._moved_to(self._descriptor.size)
 
     def _send(self, method: str, url: str, headers: dict[str, str], start: int, end: int, *expect: int) -> Answer:

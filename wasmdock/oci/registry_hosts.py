@@ -45,7 +45,8 @@ def proxy_for(url: str, environment: Mapping[str, str]) -> Proxy:
     name = small if environment.get(small) else small.upper()
     proxy = environment.get(name, "")
     exempt = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    if not proxy or is_loopback(host) or _is_exempt(host, parts.port, exempt):
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if not proxy or is_loopback(host) or _is_exempt(host, port, exempt):
         return Proxy()
     return Proxy(_checked(proxy if "://" in proxy else f"http://{proxy}", name), name)
 
@@ -64,15 +65,23 @@ def _checked(proxy: str, name: str) -> str:
     return proxy
 
 
-def _is_exempt(host: str, port: int | None, exempt: str) -> bool:
+def _is_exempt(host: str, port: int, exempt: str) -> bool:
     for entry in (part.strip().lower() for part in exempt.split(",")):
-        name, colon, wanted = entry.rpartition(":") if entry.rpartition(":")[2].isdigit() else (entry, "", "")
-        if colon and wanted != str(port):
+        name, wanted = _port_apart(entry)
+        if wanted not in ("", str(port)):
             continue
         bare = name.removeprefix("*").lstrip(".")
         if entry == "*" or (bare and (host == bare or host.endswith(f".{bare}"))) or _is_inside(host, name):
             return True
     return False
+
+
+def _port_apart(entry: str) -> tuple[str, str]:
+    """`host:port`, `[::1]:port` -> the name and the port; an address of IPv6 alone has colons of its own."""
+    name, _, port = entry.rpartition(":")
+    if not port.isdigit() or (":" in name and not name.endswith("]")):
+        name, port = entry, ""
+    return name.removeprefix("[").removesuffix("]"), port
 
 
 def _is_inside(host: str, network: str) -> bool:

@@ -139,7 +139,7 @@ def _choose(
 ) -> bytes:
     """The manifest of one image, through indexes where need be."""
     entry, data = top
-    for _ in range(DEPTH):
+    for _ in range(DEPTH + 1):  # the image comes after the last index
         if entry.media_type in MANIFESTS:
             return data
         entries = Index.parse(data)
