@@ -111,6 +111,19 @@ def test_arguments_environment_and_entrypoint_reach_the_guest(project: Project) 
     assert {"a-1  | x", "a-1  | y z", "b-1  | K=v", "c-1  | first", "c-1  | second"} <= set(text.splitlines())
 
 
+@pytest.mark.parametrize("verb, code", [(("up",), 1), (("up", "-d"), 1), (("run", "a"), 125)])
+def test_service_is_held_to_its_authors_list(project: Project, verb: tuple[str, ...], code: int) -> None:
+    label = "dev.wasmdock.capabilities"
+    project.line("pack", GUESTS / "hello.wat", "-t", "listed", "--label", f"{label}=exit")
+    project.write("a: {image: listed}")
+    done = project(*verb)
+    assert (done.code, done.text) == (code, "")
+    assert 'compose.yaml:2: service "a": running a guest that asks for stdio: not granted by the image' in done.stderr
+    assert f"label {label}" in done.stderr
+    project.line("pack", GUESTS / "hello.wat", "-t", "listed", "--label", f"{label}=stdio")
+    assert project("run", "a").text == "Hello from a sample guest!\n"
+
+
 def test_mounted_folder_is_the_services_own(project: Project) -> None:
     project.pack("write_file")
     (project.folder / "data").mkdir()
