@@ -9,11 +9,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.command_line import CommandLine, Done
+from tests.fakes import FakeRunner
 from wasmdock.cli.compose_process import published_at
+from wasmdock.cli.compose_up import docker_rows
+from wasmdock.compose_linux import create
+from wasmdock.docker import Docker
+from wasmdock.docker_host import Host
+from wasmdock.process import Completed
 
 GUESTS = Path(__file__).parent / "guests"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -93,6 +101,16 @@ def eventually(test: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+@pytest.mark.parametrize("said", ["[%s,%s]", "%s\n%s"])
+def test_containers_are_known_however_docker_compose_lists_them(said: str) -> None:
+    rows = ('{"Name":"p-a-1","Service":"a"}', '{"Name":"p-b-1","Service":"b"}')
+    runner = FakeRunner({("docker", "compose"): Completed((), 0, (said % rows).encode())})
+    context: Any = SimpleNamespace(docker=Docker(Host("unix:///x", "DOCKER_HOST"), {}, runner=runner))
+    stack: Any = SimpleNamespace(name="p", folder=Path("/"))
+    assert [row["name"] for row in docker_rows(stack, context, [])] == ["a-1", "b-1"]
+    assert create(stack, context.docker, Path("linux.json"), None) == {"a": ["p-a-1"], "b": ["p-b-1"]}
 
 
 def test_up_prints_each_line_behind_its_services_name(project: Project) -> None:
