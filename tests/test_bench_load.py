@@ -89,6 +89,23 @@ def test_density_keeps_the_curve_where_what_held_them_is_gone() -> None:
     assert (found.curve[-1][:2], found.ended) == ((8, 800), "no address space left")
 
 
+@pytest.mark.parametrize(("error", "ended"), [(KeyboardInterrupt(), "interrupted"), (UnavailableError("gone"), None)])
+def test_density_ends_the_others_where_ending_one_fails(error: BaseException, ended: str | None) -> None:
+    class Stubborn(FakeCrowd):
+        def stop(self) -> None:
+            super().stop()
+            if self.alive == 3:
+                raise error
+
+    crowd = Stubborn(most=5)
+    if ended:
+        assert density(crowd, limit=10_000).ended == ended
+    else:
+        with pytest.raises(UnavailableError, match="gone"):
+            density(crowd, limit=10_000)
+    assert (crowd.highest, crowd.alive) == (5, 0)
+
+
 def test_density_of_nothing_has_no_point_but_the_first() -> None:
     assert density(FakeCrowd(fails=0), limit=10_000).curve == ((0, 0, 0.0),)
 
