@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,6 +165,22 @@ def test_throughput_counts_a_fault_of_any_kind_and_goes_on() -> None:
     found = throughput(Case(DESCRIBE, run), 1, 1.0, SteppingClock())
     assert found.failures == 1
     assert found.per_second > 0
+
+
+def test_ctrl_c_during_throughput_leaves_nothing_running() -> None:
+    began, ended = list[int](), list[int]()
+
+    def run() -> RunResult:
+        began.append(1)
+        time.sleep(0.1)  # until it is waited for
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        time.sleep(0.2)
+        ended.append(1)
+        return RunResult(Outcome.EXITED, 0)
+
+    with pytest.raises(KeyboardInterrupt):
+        throughput(Case(DESCRIBE, run), 1, 60.0)
+    assert (len(began), len(ended)) == (1, 1)
 
 
 class Service:

@@ -4,6 +4,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from typing import Protocol
 
@@ -47,7 +48,8 @@ class Crowd(Protocol):
 def throughput(case: Case, concurrency: int, seconds: float = SECONDS, clock: Clock = time.perf_counter) -> Throughput:
     """Run a case as often as possible for so many seconds, `concurrency` at once, each in a thread.
 
-    What is under way when the time is over runs to its end and counts, and so does the time it takes.
+    What is under way when the time is over runs to its end and counts, and so does the time it takes. Ctrl-C waits for
+    it, too, unless it comes again.
     """
     case.prepare()
     taken: list[float] = []
@@ -58,17 +60,14 @@ def throughput(case: Case, concurrency: int, seconds: float = SECONDS, clock: Cl
     def goes_on(now: float) -> bool:
         return now < began + seconds and not over.is_set()
 
-    threads = [
-        threading.Thread(target=_keep_running, args=(case, goes_on, clock, taken, failures), daemon=True)
-        for _ in range(concurrency)
-    ]
+    pool, threads = ThreadPoolExecutor(concurrency), list[Future[None]]()
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        threads.extend(pool.submit(_keep_running, case, goes_on, clock, taken, failures) for _ in range(concurrency))
+        wait(threads)
     finally:
-        over.set()  # after Ctrl-C they would start more
+        over.set()  # after Ctrl-C they would start more, and what they run would outlive us
+        wait(threads)  # a Thread whose join was interrupted says that it has ended
+        pool.shutdown(wait=False)
     elapsed = max(clock() - began, 1e-9)
     ordered = sorted(taken)
     p50, p95, p99 = (quantile(ordered, share) if ordered else None for share in (0.5, 0.95, 0.99))
