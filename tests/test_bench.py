@@ -240,16 +240,6 @@ def test_samples_and_rounds_are_told_as_they_come() -> None:
     assert rounds == [(1, 1), (2, 2), (3, 3)]
 
 
-def test_what_a_case_left_behind_is_undone_even_after_ctrl_c() -> None:
-    undone: list[str] = []
-
-    def run() -> RunResult:
-        raise KeyboardInterrupt
-
-    measure([Case(describe(), run, undo=lambda: undone.append("undone"))], Plan(rounds=1), clock=FakeClock())
-    assert undone == ["undone"]
-
-
 def test_cold_runtime_starts_from_nothing_each_time_and_counts_the_preparation() -> None:
     clock, made = FakeClock(), []
 

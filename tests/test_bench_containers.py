@@ -1,17 +1,25 @@
 """Containers that a benchmark starts are removed by the name they were given, also where their start fails."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import sample
 from tests.fakes import Answer, FakeRunner
 from wasmdock.cli.bench_crowds import Containers
+from wasmdock.cli.bench_docker import DockerCases
+from wasmdock.cli.bench_list import Cases
 from wasmdock.cli.bench_phases import MARKS
 from wasmdock.cli.bench_service import DockerService
+from wasmdock.cli.context import Context
+from wasmdock.cli.parser import build_parser
+from wasmdock.cli.source import Source
 from wasmdock.docker import Docker
 from wasmdock.docker_host import Host
 from wasmdock.errors import CommandError, UnavailableError
 from wasmdock.process import Completed
+from wasmdock.runtime import Mount, RunRequest
 
 RUN, REMOVE = ("docker", "run"), ("docker", "rm", "--force", "--volumes")
 TAKEN = Completed(("docker",), 125, stderr=b"port is already allocated")
@@ -40,6 +48,39 @@ def removed(runner: FakeRunner) -> bool:
     (start,) = (call for call in runner.calls if call[:2] == RUN)
     (name,) = (word.removeprefix("--name=") for word in start if word.startswith("--name="))
     return (*REMOVE, name) in runner.calls
+
+
+def cases(folder: Path) -> tuple[DockerCases, Cases]:
+    found, options = Cases(folder=folder), build_parser(["bench"]).parse_args(["bench", "--against", "process"])
+    return DockerCases(Context({}), found, options), found
+
+
+def test_native_program_may_be_called_as_any_folder_of_the_benchmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "code").mkdir()
+    adder, found = cases(tmp_path)
+    monkeypatch.setattr(adder, "_native", lambda _folder, static: (b"#!/bin/sh\nexit 3\n", "code"))
+    adder.add_bases("", tmp_path, RunRequest())
+    assert [case.run().exit_code for case in found.found] == [3]
+
+
+@pytest.mark.parametrize(
+    ("request_", "flag"),
+    [(RunRequest(mounts=(Mount(Path("/tmp"), "/data"),)), "--volume"), (RunRequest(stdin=b"x"), "--stdin")],
+)
+def test_service_is_not_measured_without_what_it_was_to_be_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: RunRequest, flag: str
+) -> None:
+    adder, found = cases(tmp_path)
+    monkeypatch.setattr(adder, "_native", lambda _folder, static: (b"#!/bin/sh\n", "served"))
+    monkeypatch.setattr(DockerCases, "_docker", engine()[0])
+    monkeypatch.setattr(adder, "_prove", lambda: None)
+    adder.add_bases("", tmp_path, request_, serves=True)
+    adder.add_wasm("", Source(sample("hello"), "served", "the store"), request_, serves=True)
+    assert not found.found
+    assert [each.what for each in found.left_out] == ["native, process", "wasm, docker"]
+    assert f"measuring a service with {flag}" in found.left_out[1].why
 
 
 def test_service_that_runs_is_removed_when_it_is_stopped() -> None:

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +91,23 @@ def test_density_keeps_the_curve_where_what_held_them_is_gone() -> None:
     assert (found.curve[-1][:2], found.ended) == ((8, 800), "no address space left")
 
 
+@pytest.mark.parametrize(("error", "ended"), [(KeyboardInterrupt(), "interrupted"), (UnavailableError("gone"), None)])
+def test_density_ends_the_others_where_ending_one_fails(error: BaseException, ended: str | None) -> None:
+    class Stubborn(FakeCrowd):
+        def stop(self) -> None:
+            super().stop()
+            if self.alive == 3:
+                raise error
+
+    crowd = Stubborn(most=5)
+    if ended:
+        assert density(crowd, limit=10_000).ended == ended
+    else:
+        with pytest.raises(UnavailableError, match="gone"):
+            density(crowd, limit=10_000)
+    assert (crowd.highest, crowd.alive) == (5, 0)
+
+
 def test_density_of_nothing_has_no_point_but_the_first() -> None:
     assert density(FakeCrowd(fails=0), limit=10_000).curve == ((0, 0, 0.0),)
 
@@ -146,6 +165,22 @@ def test_throughput_counts_a_fault_of_any_kind_and_goes_on() -> None:
     found = throughput(Case(DESCRIBE, run), 1, 1.0, SteppingClock())
     assert found.failures == 1
     assert found.per_second > 0
+
+
+def test_ctrl_c_during_throughput_leaves_nothing_running() -> None:
+    began, ended = list[int](), list[int]()
+
+    def run() -> RunResult:
+        began.append(1)
+        time.sleep(0.1)  # until it is waited for
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        time.sleep(0.2)
+        ended.append(1)
+        return RunResult(Outcome.EXITED, 0)
+
+    with pytest.raises(KeyboardInterrupt):
+        throughput(Case(DESCRIBE, run), 1, 60.0)
+    assert (len(began), len(ended)) == (1, 1)
 
 
 class Service:

@@ -76,6 +76,14 @@ def test_exit_code_may_be_another_than_0(wasmdock: CommandLine, tmp_path: Path) 
     assert case["samples"][0]["failure"] == ""
 
 
+def test_baseline_may_be_the_file_that_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    bench(wasmdock, path, "--case", "a=true", "--case", "gone=true", "--rounds", "1")
+    done = wasmdock("bench", "--case", "a=true", "--rounds", "1", "--export", path, "--baseline", path, "--ci")
+    assert done.code == 1
+    assert "not as before: gone (warm) is no longer measured" in done.stderr
+
+
 def test_every_form_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install '.[bench]'")
     files = [tmp_path / f"r.{ending}" for ending in ("json", "csv", "md", "html", "png")]
@@ -97,6 +105,7 @@ def test_every_form_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
         (("--case", "a=true", "--ci", "--format", "json"), "printing json with --ci"),
         (("--case", "a=true", "--case", "b=true", "--base", "c"), "--base one of: a; b"),
         (("--case", "a=true", "--call", "add"), 'calling "add" of nothing'),
+        (("--case", "a=true", "--http-path", "slow"), 'reading path "slow": it does not begin with a slash'),
         ((str(guest("hello")), "--call", "add"), "it is a WASI preview 1 command, and only a library"),
         (("--case", "a=true", "--rounds", "0"), "not a count"),
         (("--case", "a=true", "--roads", "moon"), 'there is no "moon"'),

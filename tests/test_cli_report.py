@@ -39,6 +39,27 @@ def test_report_of_no_results_is_refused_by_the_files_name(
     assert done.stderr.startswith(f'wasmdock: reading results "{path}": ')
 
 
+@pytest.mark.parametrize(
+    ("there", "instead"),
+    [('"seconds": 1.0', '"seconds": NaN'), ('"seconds": 1.0', '"seconds": -1'), ('"seconds": 1.0', '"seconds": 1e999'),
+     ('"seed": 0', '"seed": 1e999'), ('"seed": 0', '"seed": ' + 9999 * "[")],
+    ids=["no number", "negative", "infinite", "no integer", "nested"],
+)  # fmt: skip
+def test_report_of_amounts_that_cannot_be_is_refused(
+    wasmdock: CommandLine, old: Path, there: str, instead: str
+) -> None:
+    old.write_text(old.read_text().replace(there, instead))
+    done = wasmdock("report", old, "--plot")
+    assert (done.code, done.text) == (2, "")
+    assert done.stderr.startswith(f'wasmdock: reading results "{old}": not ')
+
+
+def test_bars_leave_out_what_took_no_time(wasmdock: CommandLine, tmp_path: Path) -> None:
+    done = wasmdock("report", written(tmp_path / "r.json", 0.0), "--plot")
+    assert done.code == 0
+    assert [line.split()[0] for line in done.text.partition("\n\n")[0].splitlines()] == ["Medians,", "b"]
+
+
 def test_results_of_before_programs_had_a_digest_are_read(old: Path) -> None:
     document = json.loads(old.read_text())
     for case in document["cases"]:

@@ -42,6 +42,13 @@ def test_provider_reports_an_error_as_compose_wants_it(wasmdock: CommandLine) ->
     assert json.loads(done.text.splitlines()[-1])["type"] == "error"
 
 
+def test_provider_refuses_a_port_nobody_could_be_told_of(wasmdock: CommandLine) -> None:
+    done = wasmdock("compose", "--project-name=p", "up", "--image=hello", "--port=8080", "greeter")
+    told = [json.loads(line) for line in done.text.splitlines()]
+    assert (done.code, [each["type"] for each in told]) == (1, ["error"])
+    assert 'port "8080": not HOST:GUEST' in told[0]["message"]
+
+
 def test_provider_names_its_options(wasmdock: CommandLine) -> None:
     told = json.loads(wasmdock("compose", "metadata").text)
     assert {"image", "port", "env"} <= {each["name"] for each in told["up"]["parameters"]}

@@ -9,11 +9,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.command_line import CommandLine, Done
+from tests.fakes import FakeRunner
 from wasmdock.cli.compose_process import published_at
+from wasmdock.cli.compose_up import docker_rows
+from wasmdock.compose_linux import create
+from wasmdock.docker import Docker
+from wasmdock.docker_host import Host
+from wasmdock.process import Completed
 
 GUESTS = Path(__file__).parent / "guests"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -95,6 +103,16 @@ def eventually(test: Callable[[], bool]) -> bool:
     return False
 
 
+@pytest.mark.parametrize("said", ["[%s,%s]", "%s\n%s"])
+def test_containers_are_known_however_docker_compose_lists_them(said: str) -> None:
+    rows = ('{"Name":"p-a-1","Service":"a"}', '{"Name":"p-b-1","Service":"b"}')
+    runner = FakeRunner({("docker", "compose"): Completed((), 0, (said % rows).encode())})
+    context: Any = SimpleNamespace(docker=Docker(Host("unix:///x", "DOCKER_HOST"), {}, runner=runner))
+    stack: Any = SimpleNamespace(name="p", folder=Path("/"))
+    assert [row["name"] for row in docker_rows(stack, context, [])] == ["a-1", "b-1"]
+    assert create(stack, context.docker, Path("linux.json"), None) == {"a": ["p-a-1"], "b": ["p-b-1"]}
+
+
 def test_up_prints_each_line_behind_its_services_name(project: Project) -> None:
     project.pack("hello", "exit_code").write("one: {image: hello}", "seven: {image: exit-code, depends_on: [one]}")
     done = project("up")
@@ -109,6 +127,19 @@ def test_arguments_environment_and_entrypoint_reach_the_guest(project: Project) 
     )
     text = project("up").text
     assert {"a-1  | x", "a-1  | y z", "b-1  | K=v", "c-1  | first", "c-1  | second"} <= set(text.splitlines())
+
+
+@pytest.mark.parametrize("verb, code", [(("up",), 1), (("up", "-d"), 1), (("run", "a"), 125)])
+def test_service_is_held_to_its_authors_list(project: Project, verb: tuple[str, ...], code: int) -> None:
+    label = "dev.wasmdock.capabilities"
+    project.line("pack", GUESTS / "hello.wat", "-t", "listed", "--label", f"{label}=exit")
+    project.write("a: {image: listed}")
+    done = project(*verb)
+    assert (done.code, done.text) == (code, "")
+    assert 'compose.yaml:2: service "a": running a guest that asks for stdio: not granted by the image' in done.stderr
+    assert f"label {label}" in done.stderr
+    project.line("pack", GUESTS / "hello.wat", "-t", "listed", "--label", f"{label}=stdio")
+    assert project("run", "a").text == "Hello from a sample guest!\n"
 
 
 def test_mounted_folder_is_the_services_own(project: Project) -> None:

@@ -195,7 +195,7 @@ def test_facts_survive_an_engine_that_says_nothing() -> None:
 
 def test_what_an_engine_leaves_null_is_not_known() -> None:
     facts = parse_facts(dict.fromkeys(("ID", "ServerVersion", "CgroupDriver", "Images")), {"ApiVersion": None})
-    assert (facts.id, facts.version, facts.api_version, facts.images) == ("", "", "", 0)
+    assert (facts.id, facts.version, facts.api_version, facts.cgroup, facts.images) == ("", "", "", "", 0)
 
 
 def test_an_image_is_known_by_every_digest_the_engine_has_for_it() -> None:

@@ -91,6 +91,21 @@ def test_outer_engine_that_refuses_is_quoted(tmp_path: Path, recipe: Recipe) -> 
         up(outer(tmp_path / "o", {"/images/": {"Id": "sha256:1"}}, runner), recipe)
 
 
+def test_container_that_cannot_be_filled_is_not_left_for_the_next_time(tmp_path: Path, recipe: Recipe) -> None:
+    runner = FakeRunner({("docker", "cp"): Completed(("docker",), 1, b"", b"no space left on device\n")})
+    with pytest.raises(CommandError, match="putting the Wasm runtime .* no space left on device"):
+        up(outer(tmp_path / "o", {"/images/": {"Id": "sha256:1"}}, runner), recipe)
+    assert runner.calls[-1] == ("docker", "rm", "--force", NAME)
+
+
+def test_engine_brought_down_while_it_is_brought_up_is_not_waited_for(
+    tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wasmdock.engine_container.own_engine", lambda _environment: None)
+    with pytest.raises(UnavailableError, match="brought down meanwhile"):
+        up(outer(tmp_path / "o", {"/images/": {"Id": "sha256:1"}}, FakeRunner()), recipe)
+
+
 def test_container_comes_back_with_its_engine_and_sees_the_users_folders(recipe: Recipe) -> None:
     words = create_arguments(recipe, {"HOME": "/home/me", "HTTPS_PROXY": "p"})
     assert {"--privileged", "--restart=unless-stopped", "--volume=wasmdock-engine:/var/lib/docker"} <= set(words)

@@ -91,6 +91,31 @@ def test_only_a_silent_end_is_replayed(ended: Container, log: str, needed: bool)
     assert needs_replay(ended, log) is needed
 
 
+@pytest.mark.parametrize(
+    "runtime, is_wasm",
+    [
+        (WASM, True),
+        ("io.containerd.wasmedge.v1", True),
+        ("io.containerd.spin.v2", True),
+        ("/usr/local/bin/containerd-shim-wamr-v1", True),
+        ("crun-wasm", True),
+        ("wws", True),
+        ("runc", False),
+        ("io.containerd.runc.v2", False),
+        ("crun", False),
+        ("io.containerd.kata.v2", False),
+        ("kata-runtime", False),
+        ("runsc", False),
+        ("io.containerd.runsc.v1", False),
+        ("nvidia", False),
+        ("/opt/wasm/bin/youki", False),
+        ("", False),
+    ],
+)
+def test_only_known_wasm_runtimes_count_as_wasm(runtime: str, is_wasm: bool) -> None:
+    assert container(runtime=runtime).is_wasm is is_wasm
+
+
 def test_replay_can_change_nothing(tmp_path: Path) -> None:
     mounts = (Mount(tmp_path, "/d", True), Mount(tmp_path / "gone", "/e", True))
     ended = container(argv=("/a.wasm", "x"), memory=64 * MIB, mounts=mounts, env={"WASMDOCK_FUEL": "1", "A": "b"})

@@ -1,5 +1,6 @@
 """What a guest may ask for: who decides, and what is said where it asks for more."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from tests.conftest import GUESTS
 from wasmdock.capabilities import Capability
+from wasmdock.cli.run import hold_to_grant
 from wasmdock.engine import assemble
 from wasmdock.errors import GuestError, UsageError
 from wasmdock.grants import (
@@ -20,6 +22,8 @@ from wasmdock.grants import (
     parse_capabilities,
     render_capabilities,
 )
+from wasmdock.guest import Artifact, Target
+from wasmdock.pack import pack
 from wasmdock.runtime import CAPABILITIES_LABEL as LABEL
 from wasmdock.wasm import parse
 from wasmdock.wasm_types import WasmBinary
@@ -72,6 +76,42 @@ def test_guest_that_asks_for_more_is_refused_with_the_names() -> None:
         check_grant(binary("sleep_hour"), Grant(frozenset({STDIO}), "--allow"))
     assert raised.value.message == "running a guest that asks for clocks: not granted by --allow"
     assert raised.value.hint == "--allow stdio,clocks grants it\nclocks: imported as poll_oneoff"
+
+
+REFUSALS = [
+    # label, allow, deny, what refuses sleep_hour its clocks, what would grant them
+    ("stdio", None, {FILES}, f"the image's label {LABEL}", "--allow stdio,clocks grants it"),
+    ("stdio,clocks", None, {CLOCKS}, "--deny", "without --deny it runs"),
+    ("stdio", None, {CLOCKS}, f"the image's label {LABEL}", "--allow stdio,clocks without --deny grants it"),
+    (None, {STDIO, CLOCKS}, {CLOCKS}, "--deny", "without --deny it runs"),
+    (None, {STDIO}, {FILES}, "--allow", "--allow stdio,clocks grants it"),
+]
+
+
+@pytest.mark.parametrize("label, allow, deny, refuser, cure", REFUSALS)
+def test_refusal_names_who_refused(
+    label: str | None, allow: set[Capability] | None, deny: set[Capability], refuser: str, cure: str
+) -> None:
+    labels = {} if label is None else {LABEL: label}
+    grant = decide_grant(labels, None if allow is None else frozenset(allow), frozenset(deny))
+    assert grant
+    with pytest.raises(GuestError) as raised:
+        check_grant(binary("sleep_hour"), grant)
+    assert raised.value.message == f"running a guest that asks for clocks: not granted by {refuser}"
+    assert raised.value.hint.splitlines()[0] == cure
+
+
+BOTH = b"""(module
+  (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func (param i32 i32 i32 i32) (result i32))))"""
+
+
+def test_refusal_by_both_tells_their_parts_apart() -> None:
+    grant = decide_grant({LABEL: "exit,stdio"}, None, frozenset({STDIO}))
+    assert grant
+    with pytest.raises(GuestError) as raised:
+        check_grant(parse(assemble(BOTH, "both")), grant)
+    assert raised.value.message.endswith(f"not granted by the image's label {LABEL} (clocks) and --deny (stdio)")
 
 
 def test_guest_that_asks_for_less_is_not() -> None:
@@ -131,6 +171,16 @@ def test_image_that_asks_for_more_than_its_author_listed_is_refused(guest: str, 
     assert (refused.returncode, refused.stdout) == (125, "")
     assert f"asks for stdio: not granted by the image's label {LABEL}" in refused.stderr
     assert wasmdock("run", "--on", "process", "--allow", "stdio", image).returncode == 0
+
+
+NATIVE = Artifact("app", Target.NATIVE, b"\x7fELF\2\1\1" + bytes(11) + b"\x3e\0" + bytes(44))
+
+
+@pytest.mark.parametrize("denied, cure", [(set(), f"without the label {LABEL}"), ({FILES}, "leave --allow and --deny")])
+def test_native_program_has_no_capabilities_and_who_lists_some_is_named(denied: set[Capability], cure: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        hold_to_grant(pack(NATIVE, labels={LABEL: "files"}), argparse.Namespace(allow=None, deny=denied))
+    assert cure in raised.value.hint
 
 
 def test_invoke_holds_a_guest_to_the_same_lists(guest: str, tmp_path: Path) -> None:

@@ -390,7 +390,10 @@ def test_claim_is_confirmed_or_refuted_by_its_figures(holds: list[str], said: st
 CLAIM = '[[claim]]\ntext = "x"\nholds = '
 
 
-@pytest.mark.parametrize("text", ["", "[[claim]]", f"{CLAIM}[]", f'{CLAIM}["a <= 5MB"]', "claim = 1", "["])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[[claim]]", f"{CLAIM}[]", f'{CLAIM}["a <= 5MB"]', f"{CLAIM}[1]", "claim = [1]", "claim = 1", "["],
+)
 def test_claims_that_make_no_sense_are_refused_by_the_files_name(text: str, tmp_path: Path) -> None:
     path = tmp_path / "claims.toml"
     path.write_text(text)

@@ -17,7 +17,7 @@ from wasmdock.plot_theme import VARIABLES
 from wasmdock.plots import draw_all, draw_png
 from wasmdock.report_html import render_html
 from wasmdock.report_tables import tables
-from wasmdock.results import CaseResult, Results, Weight
+from wasmdock.results import CaseResult, Density, Results, Throughput, Weight
 from wasmdock.stats import Sample
 
 pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install '.[bench]'")
@@ -131,6 +131,19 @@ def test_name_of_a_case_is_cut_where_it_is_wider_than_the_plot() -> None:
     svg = draw_all(results)[0].svg
     assert "\u2026</text>" in svg
     assert max(map(len, re.findall(r">([^<]*)</text>", svg))) <= 50
+
+
+def test_name_of_a_case_is_no_formula() -> None:
+    results = replace(COMMANDS, subject="a $x^{$", cases=(replace(COMMANDS.cases[0], name="$PATH: $x^{$"),))
+    assert ">$PATH: $x^{$ (warm)</text>" in draw_all(results)[0].svg
+    assert draw_png(results)
+
+
+def test_curve_of_nothing_is_not_drawn() -> None:
+    nothing = (Density("a", 100, ((0, 0, 0.0), (1, 0, 0.1)), 0), Density("b", 100, (), 0))
+    failed = (Throughput("a", 1, 0.0, None, None, None, 3),)
+    drawn = [plot.title for plot in draw_all(replace(COMMANDS, density=nothing, throughput=failed))]
+    assert not {"Density", "Throughput"}.intersection(drawn)
 
 
 @pytest.mark.parametrize("high", [0.011, 0.02, 0.05, 0.2, 1.0, 30.0, 1e5])

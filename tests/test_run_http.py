@@ -141,6 +141,13 @@ def test_spoiled_code_is_compiled_again(line: CommandLine, tmp_path: Path) -> No
     assert compile_for_host(host, data, tmp_path / "cache").path.read_bytes() == data
 
 
+def test_kept_code_that_goes_meanwhile_is_no_failure(line: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "cache" / "host").mkdir(mode=0o700, parents=True)
+    (tmp_path / "cache" / "host" / "gone").symlink_to("nowhere")
+    host = Path(line.environment["WASMDOCK_SHIM"]) / "wasmdock-host"
+    assert compile_for_host(host, b"\0asm\x0d\0\x01\0", tmp_path / "cache").path.is_file()
+
+
 def test_what_a_program_says_before_it_serves_is_the_reason(tmp_path: Path, line: CommandLine) -> None:
     host = Path(line.environment["WASMDOCK_SHIM"]) / "wasmdock-host"
     code = compile_for_host(host, b"\0asm\x0d\0\x01\0", tmp_path / "cache")

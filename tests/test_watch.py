@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from wasmdock.errors import UnavailableError
+from wasmdock.stack import with_stack
 from wasmdock.watch import Guard, Pipe, Watch
 
 
@@ -255,3 +257,18 @@ def test_watch_leaves_alone_a_guest_that_ended_in_time() -> None:
     with over(watch, Guard(0.05, on_stuck=lambda _: stuck.set(), grace=0.0)):
         pass
     assert not stuck.wait(0.2)
+
+
+def test_guest_that_goes_on_after_ctrl_c_is_known_to_be_left_behind() -> None:
+    """Else its pipes would be given to the next guest, with all that it still prints."""
+    guard, over_at_last = Guard(), threading.Event()
+
+    def work() -> None:
+        time.sleep(0.1)  # until it is waited for
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        over_at_last.wait(20)
+
+    with pytest.raises(KeyboardInterrupt):
+        with_stack(512 << 10, work, guard.leave, apart=True)
+    over_at_last.set()
+    assert guard.left_behind

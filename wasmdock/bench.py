@@ -50,7 +50,6 @@ class Case:
     exit_code: int = 0
     clocked_by: str = ""
     stable_output: bool = True
-    undo: Callable[[], None] = _nothing
     weigh: Callable[[], Weight] | None = None
 
 
@@ -202,8 +201,6 @@ def measure(
     except KeyboardInterrupt:
         return Measured(tuple(track.result() for track in tracks), interrupted=True)
     finally:
-        for track in tracks:
-            track.case.undo()
         gc.unfreeze()
         if collecting:
             gc.enable()

@@ -4,7 +4,8 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
 from typing import Protocol
 
 from wasmdock.bench import Case, Clock
@@ -47,7 +48,8 @@ class Crowd(Protocol):
 def throughput(case: Case, concurrency: int, seconds: float = SECONDS, clock: Clock = time.perf_counter) -> Throughput:
     """Run a case as often as possible for so many seconds, `concurrency` at once, each in a thread.
 
-    What is under way when the time is over runs to its end and counts, and so does the time it takes.
+    What is under way when the time is over runs to its end and counts, and so does the time it takes. Ctrl-C waits for
+    it, too, unless it comes again.
     """
     case.prepare()
     taken: list[float] = []
@@ -58,17 +60,14 @@ def throughput(case: Case, concurrency: int, seconds: float = SECONDS, clock: Cl
     def goes_on(now: float) -> bool:
         return now < began + seconds and not over.is_set()
 
-    threads = [
-        threading.Thread(target=_keep_running, args=(case, goes_on, clock, taken, failures), daemon=True)
-        for _ in range(concurrency)
-    ]
+    pool, threads = ThreadPoolExecutor(concurrency), list[Future[None]]()
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        threads.extend(pool.submit(_keep_running, case, goes_on, clock, taken, failures) for _ in range(concurrency))
+        wait(threads)
     finally:
-        over.set()  # after Ctrl-C they would start more
+        over.set()  # after Ctrl-C they would start more, and what they run would outlive us
+        wait(threads)  # a Thread whose join was interrupted says that it has ended
+        pool.shutdown(wait=False)
     elapsed = max(clock() - began, 1e-9)
     ordered = sorted(taken)
     p50, p95, p99 = (quantile(ordered, share) if ordered else None for share in (0.5, 0.95, 0.99))
@@ -96,31 +95,34 @@ def density(crowd: Crowd, limit: int, clock: Clock = time.perf_counter) -> Densi
     """Start instances until they use `limit` bytes, `crowd.most` are alive or no more can be had; then end them all.
 
     The curve has four points for each doubling; its seconds are those that starting took. Ctrl-C ends it with the
-    curve as far as it came, `ended` being INTERRUPTED.
+    curve as far as it came, `ended` being INTERRUPTED. Raises WasmdockError where one cannot be ended.
     """
-    stops: list[Stop] = []
-    before, starting = crowd.used(), 0.0
     curve = [(0, 0, 0.0)]
-    ended = f"{crowd.most} alive are the most that are tried"
     try:
-        while len(stops) < crowd.most and curve[-1][1] < limit:
-            began = clock()
-            stops.append(crowd.start())
-            starting += clock() - began
-            if _is_step(len(stops)) or len(stops) == crowd.most:
-                curve.append((len(stops), max(0, crowd.used() - before), starting))
-        ended = "the memory limit" if curve[-1][1] >= limit else ended
-    except WasmdockError as error:
-        ended = error.message
-        with suppress(WasmdockError):  # what keeps them may be gone, and then the curve ends at its last step
-            if len(stops) > curve[-1][0]:
-                curve.append((len(stops), max(0, crowd.used() - before), starting))
+        with ExitStack() as stops:  # which goes on with the others where ending one fails, or is interrupted
+            ended = _fill(crowd, limit, clock, curve, stops)
     except KeyboardInterrupt:
         ended = INTERRUPTED
-    finally:
-        for stop in stops:
-            stop()
     return Density(crowd.name, limit, tuple(curve), per_instance(curve), ended)
+
+
+def _fill(crowd: Crowd, limit: int, clock: Clock, curve: list[tuple[int, int, float]], stops: ExitStack) -> str:
+    """Start them, and say what ended that: `curve` gets the points, `stops` what ends each."""
+    before, alive, starting = crowd.used(), 0, 0.0
+    try:
+        while alive < crowd.most and curve[-1][1] < limit:
+            began = clock()
+            stops.callback(crowd.start())
+            starting += clock() - began
+            alive += 1
+            if _is_step(alive) or alive == crowd.most:
+                curve.append((alive, max(0, crowd.used() - before), starting))
+    except WasmdockError as error:
+        with suppress(WasmdockError):  # what keeps them may be gone, and then the curve ends at its last step
+            if alive > curve[-1][0]:
+                curve.append((alive, max(0, crowd.used() - before), starting))
+        return error.message
+    return "the memory limit" if curve[-1][1] >= limit else f"{crowd.most} alive are the most that are tried"
 
 
 def _is_step(count: int) -> bool:

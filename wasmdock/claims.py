@@ -30,7 +30,7 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
         raise UsageError(f"{doing}: {error.strerror}") from error
     except UsageError as error:
         raise UsageError(f"{doing}: {error.message}", error.hint) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{doing}: {error}", 'write [[claim]] with text = "..." and holds = ["FIGURE <= LIMIT"]'
         ) from error

@@ -34,11 +34,6 @@ class Stack:
         known = ", ".join(each.name for each in self.services)
         raise UsageError(f'looking for service "{name}": there is none', f"it has {known}")
 
-    @property
-    def networked(self) -> frozenset[str]:
-        """The names by which services are reached."""
-        return frozenset(each.name for each in self.services)
-
 
 def image_name(stack: Stack, service: Service) -> str:
     """The name of a service's image: its own, or the one docker compose gives what it builds."""

@@ -66,6 +66,12 @@ def need_compose(docker: Docker, doing: str) -> None:
     raise UnavailableError(f"{doing}: this docker client has no compose", plugin_cure("compose", docker.host.url))
 
 
+def listed(done: Completed) -> list[dict[str, Any]]:
+    """What `docker compose ps --format json` lists: a row in each line, before 2.21 all rows in one list."""
+    found = [json.loads(line) for line in done.stdout.decode().splitlines() if line.startswith(("{", "["))]
+    return [row for each in found for row in (each if isinstance(each, list) else [each])]
+
+
 def explain_failure(done: Completed, doing: str) -> WasmdockError:
     """Why docker compose failed: a known cause with its cure, else its own last line."""
     text = done.stderr_text()

@@ -13,13 +13,12 @@ from typing import Any
 from wasmdock.compose import Stack
 from wasmdock.compose_child import Job, Program, Task
 from wasmdock.compose_config import document
-from wasmdock.compose_docker import escaped, explain_failure, need_compose
+from wasmdock.compose_docker import escaped, explain_failure, listed, need_compose
 from wasmdock.compose_member import UNHEALTHY, Member
 from wasmdock.compose_service import Health, Service
 from wasmdock.compose_wire import Address, Wire, open_wire, relay
 from wasmdock.digits import read_digits
 from wasmdock.docker import Docker
-from wasmdock.errors import CommandError
 
 _CREATE_TIME = 3600.0
 _ASK_TIME = 20.0
@@ -103,12 +102,10 @@ def create(stack: Stack, docker: Docker, file: Path, on_output: Callable[[bytes]
     done = docker.cli(*words, "create", "--remove-orphans", timeout=_CREATE_TIME, on_stderr=on_output)
     if done.code != 0:
         raise explain_failure(done, doing)
-    listed = docker.cli(*words, "ps", "--all", "--format", "json", timeout=_ASK_TIME).check(doing)
+    there = docker.cli(*words, "ps", "--all", "--format", "json", timeout=_ASK_TIME).check(doing)
     found: dict[str, list[str]] = {}
-    for line in listed.stdout.decode().splitlines():
-        if line.startswith("{"):
-            row = json.loads(line)
-            found.setdefault(row["Service"], []).append(row["Name"])
+    for row in listed(there):
+        found.setdefault(row["Service"], []).append(row["Name"])
     return found
 
 
@@ -222,10 +219,3 @@ def find_ground(docker: Docker, engine: str) -> Ground:
         except OSError:  # the engine is in a virtual machine, which hands its gateway to our loopback
             return Ground("host-gateway", _REACHABLE)
     return Ground("host-gateway", gateway)
-
-
-def remove_containers(stack: Stack, docker: Docker) -> None:
-    """Stop and remove the containers, as after a start that failed."""
-    done = docker.cli("compose", "-p", stack.name, "down", "--remove-orphans", timeout=_CREATE_TIME)
-    if done.code != 0:
-        raise CommandError(f'stopping project "{stack.name}": {done.stderr_text()}', "", done.argv, done.code)

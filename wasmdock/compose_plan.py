@@ -13,10 +13,10 @@ from wasmdock.compose_granted import granted_files, granted_mounts, is_file_moun
 from wasmdock.compose_member import Member
 from wasmdock.compose_service import Port, Service
 from wasmdock.digits import read_digits
-from wasmdock.errors import UnavailableError, UsageError
+from wasmdock.errors import UnavailableError, UsageError, WasmdockError
 from wasmdock.oci.image import Image
 from wasmdock.pack import Entry, entry, extract
-from wasmdock.runtime import Limits, Mount, RunRequest, Stdio
+from wasmdock.runtime import CAPABILITIES_LABEL, Limits, Mount, RunRequest, Stdio
 from wasmdock.wasm_sniff import Form, World, sniff
 
 if TYPE_CHECKING:
@@ -39,9 +39,13 @@ class Means:
 
 
 def wasm_members(stack: Stack, service: Service, image: Image, means: Means) -> list[Member]:
-    """A Wasm service's instances. Raises UsageError with file and line for what cannot be had without a container."""
+    """A Wasm service's instances. Raises UsageError with file and line for what cannot be had without a container.
+
+    Raises GuestError where it can ask for more than its author listed in the image.
+    """
     start = _entry(service, image)
     data = extract(image)
+    _hold_to_label(service, image, data)
     form, world = sniff(data)
     mounts = _mounts(stack, service, means)
     names = [f"{service.name}-{number}" for number in range(1, service.replicas + 1)]
@@ -77,6 +81,21 @@ def wasm_members(stack: Stack, service: Service, image: Image, means: Means) -> 
         check = guest_check(service, guest)
     shared = replace(shared, check=check, is_guest=isinstance(job, Guest))
     return [replace(shared, name=name, job=lambda: job) for name in names]
+
+
+def _hold_to_label(service: Service, image: Image, data: bytes) -> None:
+    """Refuse a guest that can ask for more than its author listed in the image, as `run` does."""
+    if CAPABILITIES_LABEL not in image.labels:
+        return
+    from wasmdock.grants import check_grant, decide_grant
+    from wasmdock.wasm import parse
+
+    try:
+        if grant := decide_grant(image.labels, None):
+            check_grant(parse(data), grant, "wasmdock pack --capabilities")
+    except WasmdockError as error:
+        error.message = f'{service.where}: service "{service.name}": {error.message}'
+        raise
 
 
 def _nothing() -> Job:

@@ -8,11 +8,11 @@ from wasmdock.compose_units import parse_bytes, parse_duration
 from wasmdock.compose_yaml import Node
 from wasmdock.digits import read_digits
 from wasmdock.errors import UsageError
+from wasmdock.launch import runs_wasm
 
 STARTED, HEALTHY, COMPLETED = "service_started", "service_healthy", "service_completed_successfully"
 CONDITIONS = (STARTED, HEALTHY, COMPLETED)
 STOP_GRACE = 10.0  # seconds, Docker's own default
-_WASM_RUNTIMES = ("wasm", "spin", "slight", "lunatic", "wws")
 _RESTARTS = ("no", "always", "on-failure", "unless-stopped")
 _YES = ("true", "yes", "y", "on", "1")
 
@@ -234,5 +234,4 @@ def _memory(node: Node) -> int | None:
 
 def names_wasm(node: Node) -> bool:
     """Whether a service's platform or runtime is one of Wasm."""
-    runtime = text_of(node, "runtime")
-    return text_of(node, "platform").startswith(("wasi", "wasm")) or any(each in runtime for each in _WASM_RUNTIMES)
+    return text_of(node, "platform").startswith(("wasi", "wasm")) or runs_wasm(text_of(node, "runtime"))

@@ -56,7 +56,7 @@ def parse_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineFa
         containerd_store=any(list(row) == ["driver-type", _CONTAINERD_STORE] for row in status),
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
         default_runtime=_text(info, "DefaultRuntime"),
-        cgroup=f"{_text(info, 'CgroupDriver')} v{_text(info, 'CgroupVersion')}".strip(),
+        cgroup=" v".join(filter(None, (_text(info, "CgroupDriver"), _text(info, "CgroupVersion")))),
         rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
         images=int(info.get("Images") or 0),
     )

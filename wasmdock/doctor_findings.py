@@ -101,8 +101,9 @@ def _engine(facts: Facts) -> Iterator[Finding]:
         text = f"{where} does not take containerd shims by name; 24 and later do"
         yield Finding(subject, Severity.PROBLEM, text, f"update Docker, or `{_UP}` gives you a current engine")
     else:
-        rootless = ", rootless" if engine.rootless else ""
-        yield _ok(subject, f"{where} at {facts.address}; runc {engine.runc[:12]}, {engine.cgroup}{rootless}")
+        runc = f"runc {engine.runc[:12] or 'unknown'}"
+        told = ", ".join(filter(None, (runc, engine.cgroup, "rootless" if engine.rootless else "")))
+        yield _ok(subject, f"{where} at {facts.address}; {told}")
 
 
 def _store(facts: Facts) -> Iterator[Finding]:

@@ -125,8 +125,13 @@ def _build(outer: Docker, recipe: Recipe, progress: Callable[[bytes], None] | No
 def _create(outer: Docker, recipe: Recipe) -> None:
     (recipe.state / "run").mkdir(parents=True, exist_ok=True)
     _call(outer, *create_arguments(recipe, outer.environment))
-    done = outer.cli("cp", "-", f"{NAME}:/", timeout=_STEP, stdin=pack_files(recipe))
-    done.check("putting the Wasm runtime into the engine's container")
+    try:
+        done = outer.cli("cp", "-", f"{NAME}:/", timeout=_STEP, stdin=pack_files(recipe))
+        done.check("putting the Wasm runtime into the engine's container")
+    except BaseException:
+        with suppress(WasmdockError):  # else the next `up` would take it for a whole one
+            _call(outer, "rm", "--force", NAME)
+        raise
 
 
 def create_arguments(recipe: Recipe, environment: Mapping[str, str]) -> list[str]:
@@ -196,12 +201,13 @@ def _write_private(path: Path, data: bytes) -> None:
 
 def _wait(outer: Docker, recipe: Recipe) -> Host:
     until = time.monotonic() + _START
-    environment = {"WASMDOCK_HOME": str(recipe.state.parent)}
+    host = own_engine({"WASMDOCK_HOME": str(recipe.state.parent)})
+    if host is None:
+        raise UnavailableError("starting the engine: it was brought down meanwhile", "wasmdock engine up")
     while True:
-        host = own_engine(environment)
         try:
-            if host is not None and ping(host, 5.0):
-                return host
+            ping(host, 5.0)
+            return host
         except WasmdockError as error:
             state = (outer.inspect_container(NAME).get("State") or {}).get("Status")
             if time.monotonic() > until or state not in ("running", "created"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from wasmdock.docker_call import ROOT_MOUNT
 from wasmdock.docker_verdict import FAULTS, REFUSALS
+from wasmdock.launch import runs_wasm
 from wasmdock.runtime import MIB, Limits, Mount, Outcome, RunRequest, RunResult
 
 REPLAY_TIME = 10.0  # seconds
@@ -14,7 +15,6 @@ _SHIM_SAYS = "wasmdock: "
 _SETTINGS = "WASMDOCK_"  # of variables that are for our runtime, not for the guest
 _KILLED, _TRAPPED = 137, 134
 _SIGNALS = {129: "SIGHUP", 130: "SIGINT", 131: "SIGQUIT", 143: "SIGTERM"}
-_RUNC = ("runc", "io.containerd.runc.v2", "crun")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Container:
     @property
     def is_wasm(self) -> bool:
         """Whether a Wasm runtime ran it."""
-        return self.runtime not in _RUNC
+        return runs_wasm(self.runtime)
 
 
 @dataclass(frozen=True, slots=True)

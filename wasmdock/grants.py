@@ -1,6 +1,6 @@
 """What a guest may ask for: the author's list in the image, the user's --allow and --deny, the binary's own imports."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wasmdock.capabilities import Capability, capabilities
@@ -14,10 +14,16 @@ _SHOWN = 4  # imports named for a capability that is refused
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The capabilities that a run grants, and in a few words who said so."""
+    """What is listed for a run, in a few words who listed it, and what --deny takes away again."""
 
-    capabilities: frozenset[Capability]
+    listed: frozenset[Capability]
     source: str
+    denied: frozenset[Capability] = frozenset()
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """All that is granted."""
+        return self.listed - self.denied
 
 
 def parse_capabilities(text: str) -> frozenset[Capability]:
@@ -48,10 +54,10 @@ def decide_grant(
     None where nobody has said anything: then everything the road has is granted.
     """
     if allow is not None:
-        return Grant(allow - deny, "--allow")
+        return Grant(allow, "--allow", deny)
     if LABEL in labels:
-        return Grant(parse_capabilities(labels[LABEL]) - deny, "--deny" if deny else f"the image's label {LABEL}")
-    return Grant(_EVERYTHING - deny, "--deny") if deny else None
+        return Grant(parse_capabilities(labels[LABEL]), f"the image's label {LABEL}", deny)
+    return Grant(_EVERYTHING, "--deny", deny) if deny else None
 
 
 def check_grant(binary: WasmBinary, grant: Grant, flag: str = "--allow") -> None:
@@ -64,10 +70,20 @@ def check_grant(binary: WasmBinary, grant: Grant, flag: str = "--allow") -> None
     if not missing:
         return
     lines = [f"{each}: imported as {_few(asked[each])}" for each in missing]
-    denied = grant.source == "--deny"
-    cure = "without --deny it runs" if denied else f"{flag} {label_text({*asked, *grant.capabilities})} grants it"
+    unlisted = [each for each in missing if each not in grant.listed]
+    without = "without --deny " if grant.denied.intersection(missing) else ""
+    more = label_text({*asked, *grant.capabilities})
+    cure = f"{flag} {more} {without}grants it" if unlisted else f"{without}it runs"
     doing = f"running a guest that asks for {', '.join(missing)}"
-    raise GuestError(f"{doing}: not granted by {grant.source}", "\n".join([cure, *lines]))
+    raise GuestError(f"{doing}: not granted by {_refuser(grant, unlisted, missing)}", "\n".join([cure, *lines]))
+
+
+def _refuser(grant: Grant, unlisted: Sequence[Capability], missing: Sequence[Capability]) -> str:
+    """Who refuses: the list, --deny where that takes away what is listed, or either its part."""
+    denied = [each for each in missing if each not in unlisted]
+    if not (unlisted and denied):
+        return grant.source if unlisted else "--deny"
+    return f"{grant.source} ({', '.join(unlisted)}) and --deny ({', '.join(denied)})"
 
 
 def _few(names: tuple[str, ...]) -> str:

@@ -111,9 +111,13 @@ def _keep(folder: Path, key: str, code: bytes) -> Path:
 
 def _trim(folder: Path) -> None:
     """Remove the oldest beyond what there is room for; a program that runs keeps what it has mapped."""
-    entries = sorted(((each.stat().st_mtime, each.stat().st_size, each) for each in folder.iterdir()), reverse=True)
+    entries = []
+    for path in folder.iterdir():
+        with suppress(OSError):  # others write and trim, too
+            status = path.stat()
+            entries.append((status.st_mtime, status.st_size, path))
     total = 0
-    for _, size, path in entries:
+    for _, size, path in sorted(entries, reverse=True):
         total += size
         if total > _ROOM:
             with suppress(OSError):

@@ -7,6 +7,7 @@ from wasmdock.errors import UnavailableError, UsageError
 
 WASM_RUNTIME = "io.containerd.wasmtime.v1"
 WASM_PLATFORM = "wasi/wasm"
+_WASM_RUNTIMES = ("lunatic", "slight", "spin", "wamr", "wws")  # besides those that have Wasm in their name
 
 
 class Road(Enum):
@@ -47,6 +48,12 @@ class Launch(NamedTuple):
     why: str
     runtime: str = ""
     platform: str = ""
+
+
+def runs_wasm(runtime: str) -> bool:
+    """Whether a container runtime runs Wasm, by its name in the engine (io.containerd.NAME.v1) or its shim's file."""
+    words = runtime.rpartition("/")[2].lower().replace("-", ".").split(".")
+    return any("wasm" in word or word in _WASM_RUNTIMES for word in words)
 
 
 def plan_launch(nature: Nature, machine: Machine, wanted: Road | None = None) -> Launch:

@@ -90,7 +90,12 @@ def size_axis(axis: Any) -> None:
 
 def fitting(text: str) -> str:
     """A name that is no wider than the plot."""
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}\u2026"
+    return plain(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}\u2026")
+
+
+def plain(text: str) -> str:
+    """A text that matplotlib takes for no formula, which it does between two dollar signs."""
+    return text.replace("$", r"\$")
 
 
 def _few_ticks(axis: Any) -> None:

@@ -40,12 +40,12 @@ def draw_history(many: Sequence[Results]) -> Plot | None:
 
 
 def draw_density(results: Results, new: New) -> Plot | None:
-    """Memory against instances alive, a line per case; None without any."""
-    if not any(each.curve for each in results.density):
+    """Memory against instances alive, a line per case; None without any that logarithmic axes have a place for."""
+    curves = [[(count, used) for count, used, _ in each.curve if count and used] for each in results.density]
+    if not any(curves):
         return None
     figure, axes = new(3.0)
-    for place, each in enumerate(results.density):
-        points = [point for point in each.curve if point[0] and point[1]]
+    for place, (each, points) in enumerate(zip(results.density, curves, strict=True)):
         counts, used = [point[0] for point in points], [point[1] for point in points]
         axes.plot(counts, used, label=fitting(each.name), **_look(place))
     axes.set_xscale("log")
@@ -60,13 +60,13 @@ def draw_density(results: Results, new: New) -> Plot | None:
 
 
 def draw_throughput(results: Results, new: New) -> Plot | None:
-    """Runs per second against how many at once, a line per case; None without any."""
+    """Runs per second against how many at once, a line per case; None where none succeeded."""
     names = list(dict.fromkeys(each.name for each in results.throughput))
-    if not names:
+    if not any(each.per_second for each in results.throughput):
         return None
     figure, axes = new(3.0)
     for place, name in enumerate(names):
-        found = [each for each in results.throughput if each.name == name]
+        found = [each for each in results.throughput if each.name == name and each.per_second]
         counts, rates = [each.concurrency for each in found], [each.per_second for each in found]
         axes.plot(counts, rates, label=fitting(name), **_look(place))
     axes.set_xscale("log", base=2)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from wasmdock.errors import UnavailableError
-from wasmdock.plot_canvas import New, Plot, drawing, fitting, recolour, size_axis, time_axis, to_svg
+from wasmdock.plot_canvas import New, Plot, drawing, fitting, plain, recolour, size_axis, time_axis, to_svg
 from wasmdock.plot_curves import draw_density, draw_throughput
 from wasmdock.plot_theme import INK, LIGHT, SERIES, VARIABLES
 from wasmdock.report_tables import peak_median, phase_median, phase_names, seconds, size
@@ -59,7 +59,7 @@ def draw_png(results: Results) -> bytes:
     title = textwrap.fill(f"{results.subject}: start-up", _TITLE, break_on_hyphens=False)
     with drawing() as new:
         figure = _bars(warm if len(_measured(results)) > _MANY and _measured(warm) else results, new, log=True)
-        figure.suptitle(title, fontsize=9, color=INK)
+        figure.suptitle(plain(title), fontsize=9, color=INK)
         recolour(figure, {colour: LIGHT[variable] for colour, variable in VARIABLES.items()})
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=300, facecolor="white", metadata={"Software": "wasmdock"})

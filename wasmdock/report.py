@@ -151,7 +151,8 @@ def render_text(results: Results, base: str = "", *, full: bool = False) -> str:
 
 def text_bars(results: Results, width: int = 50) -> str:
     """Bars of the medians on a logarithmic scale, for a terminal."""
-    found = [(f"{case.name} ({case.start})", case.summary.median) for case in results.cases if case.summary]
+    medians = [(label(case), case.summary.median) for case in results.cases if case.summary]
+    found = [(name, median) for name, median in medians if median]  # a logarithmic scale has no place for 0
     if not found:
         return ""
     shortest, longest = min(value for _, value in found) / 2, max(value for _, value in found)

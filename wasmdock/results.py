@@ -1,6 +1,7 @@
 """What a benchmark found, as values and as a JSON document that is read back: raw samples and all."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -170,10 +171,10 @@ def read_results(path: Path) -> Results:
     try:
         if path.stat().st_size > _MOST:
             raise UsageError(f"{doing}: larger than {_MOST >> 20} MiB")
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_amount)
     except OSError as error:
         raise UsageError(f"{doing}: {error.strerror}", "name a file made by wasmdock bench --export") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{doing}: not JSON ({error})", "name a file made by wasmdock bench --export") from error
     return from_document(document, doing)
 
@@ -190,14 +191,14 @@ def from_document(document: Any, doing: str = "reading results") -> Results:
             seed=int(document["seed"]),
             cases=tuple(_case(case) for case in document["cases"]),
             command=tuple(map(str, document.get("command", ()))),
-            overhead=float(document.get("overhead", 0.0)),
+            overhead=_amount(document.get("overhead", 0.0)),
             environment={str(key): str(value) for key, value in document.get("environment", {}).items()},
             left_out=tuple(LeftOut(str(each["what"]), str(each["why"])) for each in document.get("left_out", ())),
             density=tuple(_density(each) for each in document.get("density", ())),
             throughput=tuple(_throughput(each) for each in document.get("throughput", ())),
             interrupted=bool(document.get("interrupted", False)),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(f"{doing}: not the form of {SCHEMA}: {error!r}", "export it again") from error
 
 
@@ -219,6 +220,14 @@ def _case(document: Mapping[str, Any]) -> CaseResult:
     )
 
 
+def _amount(value: Any) -> float:
+    """Seconds, or what is counted per second. Raises ValueError for what can be none, such as NaN."""
+    number = float(value)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{value} is no amount")
+    return number
+
+
 def _bytes(value: Any) -> int | None:
     return None if value is None else int(value)
 
@@ -227,7 +236,7 @@ def _sample(document: Mapping[str, Any]) -> Sample:
     phases = document.get("phases", {}).items()
     return Sample(
         round=int(document["round"]),
-        seconds=float(document["seconds"]),
+        seconds=_amount(document["seconds"]),
         phases={str(name): None if value is None else float(value) for name, value in phases},
         memory=_bytes(document.get("memory")),
         failure=str(document.get("failure", "")),
@@ -235,7 +244,7 @@ def _sample(document: Mapping[str, Any]) -> Sample:
 
 
 def _density(document: Mapping[str, Any]) -> Density:
-    curve = tuple((int(count), int(used), float(seconds)) for count, used, seconds in document["curve"])
+    curve = tuple((int(count), int(used), _amount(seconds)) for count, used, seconds in document["curve"])
     return Density(
         str(document["name"]),
         int(document["limit"]),
@@ -246,6 +255,6 @@ def _density(document: Mapping[str, Any]) -> Density:
 
 
 def _throughput(document: Mapping[str, Any]) -> Throughput:
-    p50, p95, p99 = (None if document[key] is None else float(document[key]) for key in ("p50", "p95", "p99"))
-    name, per_second, failures = str(document["name"]), float(document["per_second"]), document.get("failures", 0)
+    p50, p95, p99 = (None if document[key] is None else _amount(document[key]) for key in ("p50", "p95", "p99"))
+    name, per_second, failures = str(document["name"]), _amount(document["per_second"]), document.get("failures", 0)
     return Throughput(name, int(document["concurrency"]), per_second, p50, p95, p99, int(failures))

@@ -32,16 +32,21 @@ def with_stack(
         return work()
     answers: list[Answer] = []
     failures: list[BaseException] = []
+    running = threading.Lock()
+    running.acquire()
 
     def target() -> None:
         try:
             answers.append(work())
         except BaseException as error:  # raised again in the caller's thread
             failures.append(error)
+        finally:
+            running.release()
 
     thread = threading.Thread(target=target, name="wasmdock-guest", daemon=True)
     _start(thread, size)
     try:
+        running.acquire()  # a Thread whose join is interrupted says that it has ended (Python 3.11, 3.12)
         thread.join()
     except BaseException:
         leave(thread)

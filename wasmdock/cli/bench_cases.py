@@ -17,7 +17,7 @@ from wasmdock.cli.bench_cold import cold_run, kept_in
 from wasmdock.cli.bench_crowds import Instances
 from wasmdock.cli.bench_defaults import with_defaults
 from wasmdock.cli.bench_docker import DockerCases
-from wasmdock.cli.bench_list import NOT_COUNTED, Cases, image_parts, image_sizes, volume_words
+from wasmdock.cli.bench_list import NOT_COUNTED, Cases, check_service, image_parts, image_sizes, volume_words
 from wasmdock.cli.context import Context
 from wasmdock.cli.run import nature_of
 from wasmdock.cli.source import Source, find_image
@@ -98,7 +98,7 @@ def _add_roads(
             LeftOut(f"{prefix}wasm, in-process", f"{source.reference} is a library: give --call EXPORT")
         )
     elif nature is Nature.HTTP and "process" in options.roads:
-        _add_host(prefix, source, cases, options, context)
+        _add_host(prefix, source, request, cases, options, context)
     elif nature is not Nature.HTTP:
         cases.left_out.append(LeftOut(f"{prefix}wasm, in-process", f"{source.reference} is {nature.value}"))
     if "docker" in options.roads and nature is not Nature.LIBRARY:
@@ -107,11 +107,14 @@ def _add_roads(
         docker.add_bases(prefix, native, request, serves=nature is Nature.HTTP)
 
 
-def _add_host(prefix: str, source: Source, cases: Cases, options: argparse.Namespace, context: Context) -> None:
+def _add_host(
+    prefix: str, source: Source, request: RunRequest, cases: Cases, options: argparse.Namespace, context: Context
+) -> None:
     """A wasi:http guest without a container; options.native is the folder of its native counterpart."""
     from wasmdock.cli.bench_host import add_host
 
     try:
+        check_service(request)
         add_host(prefix, source.image, cases, context, options.http_path, cold=not options.no_cold)
     except WasmdockError as error:
         cases.leave_out(f"{prefix}wasm, wasmdock-host", error)

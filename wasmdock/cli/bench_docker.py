@@ -17,7 +17,7 @@ from wasmdock.bench_memory import BY_CGROUP, BY_PROCESS, weigh_container, weigh_
 from wasmdock.cli.bench_crowds import Containers
 from wasmdock.cli.bench_fresh import FreshImages, held_as
 from wasmdock.cli.bench_host import ProgramService, add_service
-from wasmdock.cli.bench_list import NOT_COUNTED, Cases, image_parts, image_sizes
+from wasmdock.cli.bench_list import NOT_COUNTED, Cases, check_service, image_parts, image_sizes
 from wasmdock.cli.bench_phases import ASK, Listener, PhasedDocker
 from wasmdock.cli.bench_service import DockerService, ServiceRuntime
 from wasmdock.cli.context import Context
@@ -182,7 +182,8 @@ class DockerCases:
         return Containers(name, self._docker, held_as(image), (*_wasm_words(image), *network), args)
 
     def _add_http(self, describe: CaseResult, image: Image, request: RunRequest) -> None:
-        """A service: from nothing to the first HTTP answer."""
+        """A service: from nothing to the first HTTP answer. Raises UnavailableError for what it cannot be given."""
+        check_service(request)
         reference, port, path = held_as(image), self._options.http or _HTTP_PORT, self._options.http_path
         variables = [word for key, value in request.env.items() for word in ("--env", f"{key}={value}")]
         shared = [*self._network(), *variables]
@@ -259,12 +260,14 @@ class DockerCases:
         if request.mounts:
             raise UnavailableError("running without a container: there is nothing that would show it its folders")
         program, name = self._native(folder, static=False)
-        path = self._cases.folder / name
+        path = self._cases.folder / "native" / name  # apart from folders that may be called the same
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(program)
         path.chmod(0o755)
         describe = CaseResult(f"{prefix}native, process", "native", "command", "warm", sizes={"program": len(program)})
         describe = replace(describe, weighed_by=BY_PROCESS)
         if serves:
+            check_service(request)
             add_service(describe, ProgramService(path, self._options.http_path), self._cases)
             self._cases.crowdless[describe.name] = NOT_COUNTED
             return

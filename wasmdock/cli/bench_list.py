@@ -10,12 +10,12 @@ from pathlib import Path
 from wasmdock.bench import Case
 from wasmdock.bench_http import Service
 from wasmdock.bench_load import Crowd
-from wasmdock.errors import ImageError, UsageError, WasmdockError
+from wasmdock.errors import ImageError, UnavailableError, UsageError, WasmdockError
 from wasmdock.oci.compression import gzip_bytes
 from wasmdock.oci.image import Image
 from wasmdock.pack import extract
 from wasmdock.results import LeftOut
-from wasmdock.runtime import Mount
+from wasmdock.runtime import Mount, RunRequest
 from wasmdock.wasm import parse
 
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -66,6 +66,14 @@ class Cases:
             with suppress(WasmdockError):
                 cleanup()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def check_service(request: RunRequest) -> None:
+    """Raise UnavailableError for what no service is given: what was measured would be another thing than asked for."""
+    if request.mounts or request.stdin is not None:
+        flag = "--volume" if request.mounts else "--stdin"
+        doing = f"measuring a service with {flag}"
+        raise UnavailableError(f"{doing}: here it is given neither folders nor stdin", f"leave {flag} out")
 
 
 def volume_words(mounts: Sequence[Mount]) -> list[str]:

@@ -61,8 +61,8 @@ def _check_gate(options: argparse.Namespace) -> None:
         options.fail_above = CI_ALLOWANCE
     if options.fail_above is not None and options.baseline is None:
         raise UsageError("--fail-above has nothing to compare with", "give --baseline OLD.json")
-    if options.baseline is not None:
-        read_results(options.baseline)
+    # Read now: --export may write to that very file.
+    options.before = None if options.baseline is None else read_results(options.baseline)
     if options.claims is not None:
         claims.read_claims(options.claims)
 
@@ -112,9 +112,9 @@ def _rank(many: Sequence[Results], options: argparse.Namespace) -> None:
 
 
 def _hold_baseline(now: Results, options: argparse.Namespace, context: Context) -> int:
-    if options.baseline is None:
+    earlier: Results | None = options.before
+    if earlier is None:
         return 0
-    earlier = read_results(options.baseline)
     compared, worse = regressions(earlier, now, options.fail_above or 0.0)
     failed = failures(earlier, now)
     mark = "- " if _is_markdown(options) else ""

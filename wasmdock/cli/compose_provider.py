@@ -41,6 +41,9 @@ def provide(options: argparse.Namespace, context: Context) -> int:
     from wasmdock.compose_file import Sources
 
     (name,) = options.services
+    if unread := [each for each in options.port if ":" not in each]:
+        _tell("error", f'reading port "{unread[0]}": not HOST:GUEST; try: 8080:8080')
+        return 1
     state = _state(options.project_name, name, context)
     if not state.holder():  # asked again, compose wants the same answer and no second start
         _tell("info", f"starting {options.image} in-process")

@@ -1,7 +1,6 @@
 """wasmdock compose up, run, down: which road, then the road."""
 
 import argparse
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -156,6 +155,8 @@ def _has_containers(stack: "Stack", context: Context) -> bool:
 
 def _containers(stack: "Stack", context: Context) -> list[dict[str, Any]]:
     """What docker compose runs of this project; nothing where no engine answers."""
+    from wasmdock.compose_docker import listed
+
     try:
         docker = context.docker
     except WasmdockError:
@@ -163,7 +164,7 @@ def _containers(stack: "Stack", context: Context) -> list[dict[str, Any]]:
     done = docker.cli("compose", "-p", stack.name, "ps", "--all", "--format", "json", timeout=_ASK_TIME)
     if done.code != 0:
         return []
-    return [json.loads(line) for line in done.stdout.decode().splitlines() if line.startswith("{")]
+    return listed(done)
 
 
 def docker_rows(stack: "Stack", context: Context, known: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -84,7 +84,9 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help="containers answer HTTP on this port (default: 8080): measure to the first answer",
     )
-    parser.add_argument("--http-path", default="/", metavar="PATH", help="what is asked for (default: /)")
+    parser.add_argument(
+        "--http-path", type=checked(_parse_path), default="/", metavar="PATH", help="what is asked for (default: /)"
+    )
     parser.add_argument("--exit-code", type=int, default=0, metavar="N", help="the exit code that counts (default: 0)")
     parser.add_argument("--network", metavar="NAME", help="the containers' network, such as none (default: Docker's)")
 
@@ -194,6 +196,12 @@ def _parse_roads(text: str) -> tuple[str, ...]:
         if name not in _ROADS:
             raise UsageError(f'reading roads "{text}": there is no "{name}"', f"use {','.join(_ROADS)}")
     return names
+
+
+def _parse_path(text: str) -> str:
+    if not text.startswith("/"):
+        raise UsageError(f'reading path "{text}": it does not begin with a slash', f"write /{text}")
+    return text
 
 
 def _parse_count(text: str) -> int:

@@ -56,7 +56,9 @@ def hold_to_grant(image: Image, options: argparse.Namespace) -> None:
 
     if not image.platform.is_wasm:
         doing = "limiting the capabilities of a native program"
-        raise UsageError(f"{doing}: only Wasm has them", "leave --allow and --deny out")
+        by_user = options.allow is not None or options.deny
+        cure = "leave --allow and --deny out" if by_user else f"make it without the label {CAPABILITIES_LABEL}"
+        raise UsageError(f"{doing}: only Wasm has them", cure)
     grant = decide_grant(image.labels, options.allow, options.deny)
     if grant is not None:
         check_grant(parse(extract(image)), grant)
