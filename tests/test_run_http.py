@@ -141,6 +141,15 @@ def test_spoiled_code_is_compiled_again(line: CommandLine, tmp_path: Path) -> No
     assert compile_for_host(host, data, tmp_path / "cache").path.read_bytes() == data
 
 
+def test_code_is_neither_kept_nor_run_where_others_may_write(line: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "cache" / "host").mkdir(parents=True)
+    (tmp_path / "cache" / "host").chmod(0o777)
+    host = Path(line.environment["WASMDOCK_SHIM"]) / "wasmdock-host"
+    with pytest.raises(UnavailableError, match="others may write to it"):
+        compile_for_host(host, b"\0asm\x0d\0\x01\0", tmp_path / "cache")
+    assert list((tmp_path / "cache" / "host").iterdir()) == []
+
+
 def test_kept_code_that_goes_meanwhile_is_no_failure(line: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "cache" / "host").mkdir(mode=0o700, parents=True)
     (tmp_path / "cache" / "host" / "gone").symlink_to("nowhere")

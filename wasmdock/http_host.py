@@ -83,11 +83,9 @@ def compile_for_host(
 
 
 def _kept(folder: Path, key: str) -> Path | None:
-    """The file KEY.SHA256 whose content is what its name says; a spoiled one is thrown away. Native code is only as
-    safe as its folder: one that others may write to is not used."""
+    """The file KEY.SHA256 whose content is what its name says; a spoiled one is thrown away."""
     with suppress(OSError):
-        status = folder.stat()
-        if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        if not _is_ours(folder):
             return None
         for path in folder.glob(f"{key}.*"):
             if path.suffix == f".{hashlib.sha256(path.read_bytes()).hexdigest()}":
@@ -96,10 +94,18 @@ def _kept(folder: Path, key: str) -> Path | None:
     return None
 
 
+def _is_ours(folder: Path) -> bool:
+    """Native code is only as safe as its folder: one that others may write to is not used."""
+    status = folder.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & 0o022
+
+
 def _keep(folder: Path, key: str, code: bytes) -> Path:
     path = folder / f"{key}.{hashlib.sha256(code).hexdigest()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_ours(folder):
+            raise PermissionError(0, "others may write to it")
         write_aside(path, code)
     except OSError as error:
         raise UnavailableError(

@@ -82,7 +82,6 @@ def plan(stack: "Stack", images: "Mapping[str, Image]", docker: "Docker | None",
     """The members of all services, in the order they start."""
     state = state_of(stack, context)
     means = Means(state.folder, context.code_cache, lambda: find_host_program(context))
-    containers: dict[str, list[str]] = {}
     if len(stack.services) > 1 and sys.platform == "linux":
         from wasmdock.compose_wire import addresses, write_hosts  # sockets cost 5 ms of a start
 
@@ -94,17 +93,17 @@ def plan(stack: "Stack", images: "Mapping[str, Image]", docker: "Docker | None",
 
         ground = find_ground(docker, context.environment.get("WASMDOCK_ENGINE_ADDRESS", ""))
         means = replace(means, containers_find_us=ground.listen)
+    wasm = [each for each in stack.services if each.is_wasm]  # first: what is refused leaves no containers behind
+    found = {each.name: wasm_members(stack, each, images[each.name], means) for each in wasm}
+    if docker:
         file = write_override(state.folder, linux_document(stack, ground, state.folder), "linux.json")
         assert file
         containers = create(stack, docker, file, pass_on if context.is_terminal and not context.quiet else None)
-    found: list[Member] = []
-    for service in stack.services:
-        if service.is_wasm:
-            found += wasm_members(stack, service, images[service.name], means)
-        elif docker:
+        for service in (each for each in stack.services if not each.is_wasm):
             address = means.addresses.get(service.name, "")
-            found += linux_members(stack, service, containers.get(service.name, ()), docker, ground, address)
-    return found
+            names = containers.get(service.name, ())
+            found[service.name] = linux_members(stack, service, names, docker, ground, address)
+    return [member for service in stack.services for member in found.get(service.name, ())]
 
 
 def pass_on(chunk: bytes) -> None:
