@@ -105,6 +105,8 @@ def test_every_form_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
         (("--case", "a=true", "--ci", "--format", "json"), "printing json with --ci"),
         (("--case", "a=true", "--case", "b=true", "--base", "c"), "--base one of: a; b"),
         (("--case", "a=true", "--call", "add"), 'calling "add" of nothing'),
+        (("--case", "a=true", "--warmup", "-1"), 'reading number "-1": not a count from 0 to 1000000'),
+        (("--case", "a=true", "--http", "0"), 'reading number "0": not a count from 1 to 65535'),
         (("--case", "a=true", "--http-path", "slow"), 'reading path "slow": it does not begin with a slash'),
         ((str(guest("hello")), "--call", "add"), "it is a WASI preview 1 command, and only a library"),
         (("--case", "a=true", "--rounds", "0"), "not a count"),

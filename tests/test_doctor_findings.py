@@ -139,7 +139,8 @@ def test_page_of_a_machine_is_one_screen() -> None:
 
 
 def test_page_ends_with_the_roads_that_work() -> None:
-    assert render(judge(HEALTHY)).splitlines()[-1] == "Wasm guests run in this process and in Docker."
+    both = "Wasm guests run in this process and in Docker; `wasmdock run` takes Docker where --on names neither."
+    assert render(judge(HEALTHY)).splitlines()[-1] == both
     nothing = machine(process=Trial(False), docker=Trial(False))
     assert render(judge(nothing)).splitlines()[-1].startswith("Wasm guests run nowhere here yet")
 

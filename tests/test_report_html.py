@@ -139,6 +139,12 @@ def test_name_of_a_case_is_no_formula() -> None:
     assert draw_png(results)
 
 
+def test_name_of_a_case_may_begin_as_what_a_legend_hides() -> None:
+    density = (Density("_hidden", 100, ((1, 50, 0.1), (2, 100, 0.2)), 50),)
+    (drawn,) = (plot for plot in draw_all(replace(COMMANDS, density=density)) if plot.title == "Density")
+    assert "_hidden</text>" in drawn.svg
+
+
 def test_curve_of_nothing_is_not_drawn() -> None:
     nothing = (Density("a", 100, ((0, 0, 0.0), (1, 0, 0.1)), 0), Density("b", 100, (), 0))
     failed = (Throughput("a", 1, 0.0, None, None, None, 3),)

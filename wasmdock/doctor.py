@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from wasmdock.doctor_facts import Facts, works
+from wasmdock.doctor_facts import Facts, machine_of, works
 from wasmdock.doctor_findings import Finding, Severity, findings
 from wasmdock.doctor_probes import gather
 from wasmdock.errors import WasmdockError
+from wasmdock.launch import Nature, Road, plan_launch
 from wasmdock.process import Runner, run_command
 
+_ROADS = {Road.PROCESS: "this process", Road.DOCKER: "Docker"}
 _FIX_TIMEOUT = 3900.0  # seconds; the longest builds the Wasm runtime
 
 
@@ -50,10 +52,13 @@ def render(examination: Examination) -> str:
 
 def _summary(examination: Examination) -> str:
     facts = examination.facts
-    roads = [name for name, trial in (("in this process", facts.process), ("in Docker", facts.docker)) if trial.works]
+    trials = {Road.PROCESS: facts.process, Road.DOCKER: facts.docker}
+    roads = [f"in {name}" for road, name in _ROADS.items() if trials[road].works]
     if not roads or not examination.works:
         return "Wasm guests run nowhere here yet: cure the problems above, then call `wasmdock doctor` again."
-    return f"Wasm guests run {' and '.join(roads)}."
+    chosen = _ROADS[plan_launch(Nature.CORE_COMMAND, machine_of(facts)).road]
+    choice = f"; `wasmdock run` takes {chosen} where --on names neither" if len(roads) > 1 else ""
+    return f"Wasm guests run {' and '.join(roads)}{choice}."
 
 
 def to_json(examination: Examination) -> dict[str, Any]:

@@ -94,8 +94,8 @@ def fitting(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """A text that matplotlib takes for no formula, which it does between two dollar signs."""
-    return text.replace("$", r"\$")
+    """A text that matplotlib takes as it is: between dollar signs it sees a formula, and `_` hides a legend's entry."""
+    return text.replace("$", r"\$") if not text.startswith("_") else plain(f" {text}")
 
 
 def _few_ticks(axis: Any) -> None:

@@ -11,14 +11,13 @@ from wasmdock.bench import Case
 from wasmdock.bench_http import Service
 from wasmdock.bench_load import Crowd
 from wasmdock.errors import ImageError, UnavailableError, UsageError, WasmdockError
-from wasmdock.oci.compression import gzip_bytes
+from wasmdock.oci.compression import GZIP, ZSTD, gzip_bytes
 from wasmdock.oci.image import Image
 from wasmdock.pack import extract
 from wasmdock.results import LeftOut
 from wasmdock.runtime import Mount, RunRequest
 from wasmdock.wasm import parse
 
-_GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 NOT_COUNTED = "services without a container are not counted"
 
 
@@ -111,4 +110,4 @@ def image_parts(image: Image) -> dict[str, int]:
 
 
 def _is_compressed(data: bytes) -> bool:
-    return data.startswith((_GZIP_MAGIC, _ZSTD_MAGIC))
+    return data.startswith((GZIP, ZSTD))

@@ -80,7 +80,7 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
         "--http",
         nargs="?",
         const=8080,
-        type=int,
+        type=checked(_parse_port),
         metavar="PORT",
         help="containers answer HTTP on this port (default: 8080): measure to the first answer",
     )
@@ -122,7 +122,9 @@ def _add_length(parser: argparse.ArgumentParser) -> None:
         "30 tell one of 10%%, 100 one of 5%%)",
     )
     length.add_argument("--time", type=checked(parse_duration), metavar="TIME", help="measure for so long, such as 60s")
-    parser.add_argument("--warmup", type=int, default=1, metavar="N", help="rounds that do not count (default: 1)")
+    parser.add_argument(
+        "--warmup", type=checked(_parse_warmup), default=1, metavar="N", help="rounds that do not count (default: 1)"
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="of the order of the cases (default: by the clock)")
     parser.add_argument(
         "--resume",
@@ -204,8 +206,16 @@ def _parse_path(text: str) -> str:
     return text
 
 
-def _parse_count(text: str) -> int:
+def _parse_count(text: str, least: int = 1, most: int = 1_000_000, example: int = 20) -> int:
     count = read_digits(text)
-    if count is None or not 0 < count <= 1_000_000:
-        raise UsageError(f'reading number "{text}": not a count from 1 to 1000000', "write 20")
+    if count is None or not least <= count <= most:
+        raise UsageError(f'reading number "{text}": not a count from {least} to {most}', f"write {example}")
     return count
+
+
+def _parse_warmup(text: str) -> int:
+    return _parse_count(text, least=0, example=1)
+
+
+def _parse_port(text: str) -> int:
+    return _parse_count(text, most=65535, example=8080)
