@@ -1,5 +1,7 @@
 """Signatures by keys in PEM files: Ed25519 and ECDSA over P-256 with SHA-256, by the cryptography library, offline."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from wasmdock.errors import UnavailableError, UsageError
@@ -60,18 +62,13 @@ def public_key_of(private_key: bytes) -> bytes:
 
 def _private(pem: bytes) -> "Ed25519PrivateKey | EllipticCurvePrivateKey":
     _need_library()
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
     if b"ENCRYPTED" in pem[:100]:
         raise UsageError("reading the signing key: it has a password, as those that cosign makes", _MAKE)
-    try:
+    with _reading("the signing key", "not a private key in PEM without a password", _MAKE):
         key = serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError) as error:
-        raise UsageError("reading the signing key: not a private key in PEM without a password", _MAKE) from error
-    except UnsupportedAlgorithm as error:
-        raise UsageError("reading the signing key: of a kind or on a curve that is not known here", _MAKE) from error
     if not isinstance(key, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey):
         raise UsageError("reading the signing key: neither Ed25519 nor ECDSA", _MAKE)
     return key
@@ -79,19 +76,26 @@ def _private(pem: bytes) -> "Ed25519PrivateKey | EllipticCurvePrivateKey":
 
 def _public(pem: bytes) -> "Ed25519PublicKey | EllipticCurvePublicKey":
     _need_library()
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-    try:
+    with _reading("the key", "not a public key in PEM", _PUBLISH):
         key = serialization.load_pem_public_key(pem)
-    except (ValueError, TypeError) as error:
-        raise UsageError("reading the key: not a public key in PEM", _PUBLISH) from error
-    except UnsupportedAlgorithm as error:
-        raise UsageError("reading the key: of a kind or on a curve that is not known here", _MAKE) from error
     if not isinstance(key, ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey):
         raise UsageError("reading the key: neither Ed25519 nor ECDSA", _MAKE)
     return key
+
+
+@contextmanager
+def _reading(what: str, is_none: str, cure: str) -> Iterator[None]:
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"reading {what}: {is_none}", cure) from error
+    except UnsupportedAlgorithm as error:
+        raise UsageError(f"reading {what}: of a kind or on a curve that is not known here", _MAKE) from error
 
 
 def _need_library() -> None:
