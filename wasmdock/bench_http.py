@@ -158,12 +158,19 @@ def load_test(
 
 
 def parse_wrk(text: str) -> Throughput:
-    """What `wrk --latency` prints; it knows no 95th percentile."""
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    """What `wrk --latency` prints; it knows no 95th percentile. Only answers of success count per second."""
+    rate, answers = (re.search(words, text) for words in (r"Requests/sec:\s+([\d.]+)", r"(\d+) requests in"))
     failures = sum(int(count) for count in re.findall(r"(?:connect|read|write|timeout) (\d+)", text))
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     p50, p99 = (_duration(text, share) for share in (50, 99))
-    return Throughput("", 0, float(rate[1]) if rate else 0.0, p50, None, p99, failures + (int(bad[1]) if bad else 0))
+    refused = int(bad[1]) if bad else 0
+    per_second = float(rate[1]) * _share(refused, int(answers[1]) if answers else 0) if rate else 0.0
+    return Throughput("", 0, per_second, p50, None, p99, failures + refused)
+
+
+def _share(refused: int, answers: int) -> float:
+    """The part of the answers that were of success."""
+    return max(0.0, 1 - refused / answers) if answers else 1.0
 
 
 def _duration(text: str, share: int) -> float | None:
@@ -173,14 +180,15 @@ def _duration(text: str, share: int) -> float | None:
 
 
 def parse_oha(text: str) -> Throughput:
-    """What `oha --output-format json` prints."""
+    """What `oha --output-format json` prints; as above."""
     document = json.loads(text)
     quantiles = document["latencyPercentiles"]
     p50, p95, p99 = (_known(quantiles.get(name)) for name in ("p50", "p95", "p99"))
-    codes = document.get("statusCodeDistribution", {}).items()
-    failures = sum(int(count) for code, count in codes if not code.startswith(("2", "3")))
-    failures += sum(int(count) for count in document.get("errorDistribution", {}).values())
-    return Throughput("", 0, float(document["summary"]["requestsPerSec"]), p50, p95, p99, failures)
+    codes = {code: int(count) for code, count in document.get("statusCodeDistribution", {}).items()}
+    refused = sum(count for code, count in codes.items() if not code.startswith(("2", "3")))
+    failures = refused + sum(int(count) for count in document.get("errorDistribution", {}).values())
+    per_second = float(document["summary"]["requestsPerSec"]) * _share(refused, sum(codes.values()))
+    return Throughput("", 0, per_second, p50, p95, p99, failures)
 
 
 def _known(value: float | None) -> float | None:
