@@ -22,7 +22,7 @@ LAYERS = {
         oci oci.fields oci.reference oci.manifest oci.compression oci.fixed oci.image oci.image_index oci.tar
         oci.layer""",
     "2 one concern each": """
-        passing aside
+        passing aside ports
         runtime grants stack launch process lifeline attach relay guest guest_files guest_inputs results surroundings
         code_cache watch interrupts oci.*""",
     "3 the ends of the pipeline": """

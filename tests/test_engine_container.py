@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import stat
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -66,6 +67,15 @@ def test_second_time_it_is_only_started(tmp_path: Path, recipe: Recipe, inner: F
     assert [call[1] for call in runner.calls] == ["start"]
 
 
+def test_container_whose_port_was_taken_meanwhile_is_made_anew(tmp_path: Path, recipe: Recipe) -> None:
+    tls = replace(recipe, tls=True)
+    answers = {CONTAINER: {**RUNNING, "Config": {"Labels": {"dev.wasmdock.engine": tls.identity}}}}
+    runner = FakeRunner({("docker", "start"): Completed((), 1, b"", b"Error: port is already allocated\n")})
+    with pytest.raises(CommandError, match="already allocated"):
+        up(outer(tmp_path / "o", {**answers, "/images/": {"Id": "sha256:1"}}, runner), tls)
+    assert [call[1] for call in runner.calls] == ["start", "rm", "create", "cp", "start"]
+
+
 def test_container_of_an_older_recipe_is_made_anew(tmp_path: Path, recipe: Recipe, inner: FakeEngine) -> None:
     runner = FakeRunner()
     answers = {
@@ -117,7 +127,8 @@ def test_container_comes_back_with_its_engine_and_sees_the_users_folders(recipe:
 def test_tls_is_published_on_this_machine_alone(recipe: Recipe) -> None:
     tls = Recipe(recipe.folder, recipe.programs, recipe.state, tls=True)
     words = create_arguments(tls, {})
-    assert [word for word in words if "--publish" in word] == ["--publish=127.0.0.1::2376"]
+    (published,) = (word for word in words if "--publish" in word)
+    assert re.fullmatch(r"--publish=127\.0\.0\.1:\d{4,5}:2376", published)  # the same after a restart
     assert "--env=TLS=1" in words
 
 
@@ -236,6 +247,7 @@ def test_engine_runs_wasm_survives_a_restart_and_goes(way: str) -> None:
         inner.load(sample("hello"), "kept:latest")
         outer.cli("restart", NAME, timeout=60).check("restarting")
         assert run_cli(words) == 0
+        assert own_engine(os.environ) == host
         assert inner.find_image("kept:latest") is not None
         assert DockerRuntime(inner).run(sample("hello"), RunRequest()).exit_code == 0
     finally:

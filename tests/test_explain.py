@@ -113,7 +113,12 @@ def test_only_a_silent_end_is_replayed(ended: Container, log: str, needed: bool)
     ],
 )
 def test_only_known_wasm_runtimes_count_as_wasm(runtime: str, is_wasm: bool) -> None:
-    assert container(runtime=runtime).is_wasm is is_wasm
+    assert container(runtime=runtime, argv=("/hello",)).is_wasm is is_wasm
+
+
+@pytest.mark.parametrize("runtime, is_wasm", [("io.containerd.quiet.v1", True), ("runc", False), ("", False)])
+def test_runtime_of_another_name_counts_as_wasm_where_it_started_a_wasm_file(runtime: str, is_wasm: bool) -> None:
+    assert container(runtime=runtime, argv=("/hello.wasm",)).is_wasm is is_wasm
 
 
 def test_replay_can_change_nothing(tmp_path: Path) -> None:

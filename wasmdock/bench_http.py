@@ -4,7 +4,6 @@ import http.client
 import json
 import math
 import re
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -117,13 +116,6 @@ def ask(host: str, port: int, path: str = "/", timeout: float = 5.0) -> bool:
         return False
     finally:
         connection.close()
-
-
-def free_port() -> int:
-    """A TCP port of this machine that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)

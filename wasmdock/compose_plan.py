@@ -145,10 +145,10 @@ def _line_of_replicas(service: Service) -> str:
 
 def _serving(service: Service, job: Job, address: str) -> Job:
     """The job, once its port is found free: one line now says more than the program's own later."""
-    from wasmdock.compose_wire import free_port
+    from wasmdock.ports import is_free  # sockets cost 5 ms of a start
 
     host, _, port = address.rpartition(":")
-    if not free_port(host.strip("[]"), int(port)):
+    if not is_free(host.strip("[]"), int(port)):
         line = next((each.line for each in service.ports if each.published == port), service.node.line)
         raise UnavailableError(
             f'{service.node.file}:{line}: service "{service.name}": port {port} of {host} is in use',
@@ -212,16 +212,11 @@ def http_address(service: Service, port: int, means: Means) -> str:
         if each.target == port and each.published and "-" not in each.published:
             host = each.host or "0.0.0.0"
             return f"[{host}]:{each.published}" if ":" in host else f"{host}:{each.published}"
-    own = means.addresses.get(service.name)
-    return f"{own}:{port}" if own else f"127.0.0.1:{_free_port()}"
+    if own := means.addresses.get(service.name):
+        return f"{own}:{port}"
+    from wasmdock.ports import free_port
 
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return f"127.0.0.1:{free_port('127.0.0.1')}"
 
 
 def published(service: Service) -> tuple[Port, ...]:

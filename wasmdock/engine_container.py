@@ -15,6 +15,7 @@ from pathlib import Path
 from wasmdock.docker import Docker
 from wasmdock.docker_host import OWN_ENGINE, Host, own_engine, ping
 from wasmdock.errors import CommandError, UnavailableError, WasmdockError
+from wasmdock.ports import free_port
 from wasmdock.shim import FOLDER, LINKS, PROGRAMS
 
 NAME = "wasmdock-engine"
@@ -75,7 +76,7 @@ def up(outer: Docker, recipe: Recipe, progress: Callable[[bytes], None] | None =
         record = {}
     if not record:
         _create(outer, recipe)
-    _call(outer, "start", NAME)
+    _begin(outer, recipe, was_there=bool(record))
     note = _tls_note(outer, recipe) if recipe.tls else {"url": f"unix://{recipe.state / 'run' / 'docker.sock'}"}
     (recipe.state / OWN_ENGINE).write_text(json.dumps(note))
     return _wait(outer, recipe)
@@ -134,6 +135,17 @@ def _create(outer: Docker, recipe: Recipe) -> None:
         raise
 
 
+def _begin(outer: Docker, recipe: Recipe, *, was_there: bool) -> None:
+    try:
+        _call(outer, "start", NAME)
+    except CommandError:
+        if not (was_there and recipe.tls):
+            raise
+        _call(outer, "rm", "--force", NAME)  # the port that it had may be taken by now
+        _create(outer, recipe)
+        _call(outer, "start", NAME)
+
+
 def create_arguments(recipe: Recipe, environment: Mapping[str, str]) -> list[str]:
     """The words of `docker create`: it comes back with the outer engine, and sees the user's folders."""
     words = ["create", f"--name={NAME}", "--privileged", "--restart=unless-stopped", "--hostname=wasmdock-engine"]
@@ -141,7 +153,7 @@ def create_arguments(recipe: Recipe, environment: Mapping[str, str]) -> list[str
     words += [f"--publish={port}" for port in recipe.ports]
     words += [f"--env={name}" for name in sorted(environment) if name.upper() in _PROXIES]
     if recipe.tls:
-        words += ["--env=TLS=1", f"--publish=127.0.0.1::{_PORT}"]
+        words += ["--env=TLS=1", f"--publish=127.0.0.1:{free_port('127.0.0.1')}:{_PORT}"]  # the same after a restart
     else:
         words += ["--mount", f"type=bind,source={recipe.state / 'run'},target=/run/wasmdock"]
         words += [f"--env=OWNER={os.getuid()}:{os.getgid()}"]

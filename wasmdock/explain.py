@@ -13,6 +13,7 @@ from wasmdock.runtime import MIB, Limits, Mount, Outcome, RunRequest, RunResult
 REPLAY_TIME = 10.0  # seconds
 _SHIM_SAYS = "wasmdock: "
 _SETTINGS = "WASMDOCK_"  # of variables that are for our runtime, not for the guest
+_NATIVE = ("", "runc", "io.containerd.runc.v2", "crun")
 _KILLED, _TRAPPED = 137, 134
 _SIGNALS = {129: "SIGHUP", 130: "SIGINT", 131: "SIGQUIT", 143: "SIGTERM"}
 
@@ -35,8 +36,9 @@ class Container:
 
     @property
     def is_wasm(self) -> bool:
-        """Whether a Wasm runtime ran it."""
-        return runs_wasm(self.runtime)
+        """Whether a Wasm runtime ran it: one that is known, or one that started a Wasm file."""
+        starts_wasm = bool(self.argv) and self.argv[0].endswith((".wasm", ".wat"))
+        return runs_wasm(self.runtime) or (starts_wasm and self.runtime not in _NATIVE)
 
 
 @dataclass(frozen=True, slots=True)

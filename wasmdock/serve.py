@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 from wasmdock.errors import UnavailableError
 from wasmdock.http_host import DRAIN, SERVING, Launch
 from wasmdock.lifeline import die_with
+from wasmdock.ports import free_port
 
 _START_TIME = 30.0
 
@@ -99,7 +99,4 @@ def _with_port(address: str) -> str:
     host, _, port = address.rpartition(":")
     if port != "0":
         return address
-    bare = host.strip("[]")
-    with socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET) as probe:
-        probe.bind((bare, 0))
-        return f"{host}:{probe.getsockname()[1]}"
+    return f"{host}:{free_port(host.strip('[]'))}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from wasmdock.bench import Case
-from wasmdock.bench_http import answer_run, ask, free_port, weigh_service
+from wasmdock.bench_http import answer_run, ask, weigh_service
 from wasmdock.bench_memory import BY_PROCESS, resident
 from wasmdock.cli.bench_cold import Read, kept_in
 from wasmdock.cli.bench_list import Cases, image_parts, image_sizes
@@ -18,6 +18,7 @@ from wasmdock.cli.context import Context
 from wasmdock.http_host import Launch, compile_for_host
 from wasmdock.oci.image import Image
 from wasmdock.pack import extract
+from wasmdock.ports import free_port
 from wasmdock.process import starting
 from wasmdock.results import CaseResult, Weight
 from wasmdock.runtime import RunResult

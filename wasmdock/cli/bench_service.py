@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from wasmdock.bench_http import answer_run, ask, free_port
+from wasmdock.bench_http import answer_run, ask
 from wasmdock.bench_memory import cgroup_of, group_weight
 from wasmdock.cli.bench_fresh import held_as
 from wasmdock.cli.bench_phases import split_marks
@@ -14,6 +14,7 @@ from wasmdock.docker_call import phases_of
 from wasmdock.docker_run import DockerRuntime
 from wasmdock.errors import CommandError, WasmdockError
 from wasmdock.oci.image import Image
+from wasmdock.ports import free_port
 from wasmdock.results import Weight
 from wasmdock.runtime import RunRequest, RunResult
 
