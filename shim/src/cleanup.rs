@@ -7,12 +7,14 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Where containerd's shim lets runc and crun keep their state, below it the namespace and the container.
 const STATE: &str = "/run/containerd/runc";
 /// What is answered for a container that nobody knows any more: killed.
 const STATUS: u64 = 128 + libc::SIGKILL as u64;
+/// How often a shim is asked that may be about to end: half a second.
+const DYING: usize = 50;
 
 /// Answers `delete`; false, with nothing done, where something is left of the container.
 pub fn delete(call: &Call) -> bool {
@@ -20,8 +22,12 @@ pub fn delete(call: &Call) -> bool {
         return false;
     };
     let bundle = bundle.with_file_name(&call.id);
-    remove_dead_socket(&known_socket(&bundle).unwrap_or_else(|| socket_of(call)));
+    let socket = known_socket(&bundle).unwrap_or_else(|| socket_of(call));
+    let answers = remove_dead_socket(&socket);
     if is_left(call, &bundle) {
+        if answers {
+            wait_for_its_end(&socket);
+        }
         return false;
     }
     let process = fs::read_to_string(bundle.join("init.pid")).unwrap_or_default();
@@ -43,12 +49,26 @@ fn known_socket(bundle: &Path) -> Option<PathBuf> {
     Some(address.into())
 }
 
-/// Removes the task socket of a shim that was killed; containerd leaves it lying.
-fn remove_dead_socket(socket: &Path) {
-    let refused = UnixStream::connect(socket)
-        .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
-    if refused {
-        let _ = fs::remove_file(socket);
+/// Removes the task socket of a shim that was killed; containerd leaves it lying. Whether a shim still listens there.
+fn remove_dead_socket(socket: &Path) -> bool {
+    match UnixStream::connect(socket) {
+        Ok(_) => true,
+        Err(error) => {
+            if error.kind() == ErrorKind::ConnectionRefused {
+                let _ = fs::remove_file(socket);
+            }
+            false
+        }
+    }
+}
+
+/// The kernel closes a killed shim's socket a little after its connection to containerd, which calls us at once.
+fn wait_for_its_end(socket: &Path) {
+    for _ in 0..DYING {
+        std::thread::sleep(Duration::from_millis(10));
+        if !remove_dead_socket(socket) {
+            return;
+        }
     }
 }
 
@@ -113,11 +133,24 @@ mod tests {
     fn only_a_socket_without_a_server_is_removed() {
         let socket = std::env::temp_dir().join(format!("wasmdock-socket-{}", std::process::id()));
         let server = UnixListener::bind(&socket).unwrap();
-        remove_dead_socket(&socket);
+        assert!(remove_dead_socket(&socket));
         assert!(socket.exists());
         drop(server);
-        remove_dead_socket(&socket);
+        assert!(!remove_dead_socket(&socket));
         assert!(!socket.exists());
+    }
+
+    #[test]
+    fn a_shim_that_is_about_to_end_is_waited_for() {
+        let socket = std::env::temp_dir().join(format!("wasmdock-dying-{}", std::process::id()));
+        let server = UnixListener::bind(&socket).unwrap();
+        let dying = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(server);
+        });
+        wait_for_its_end(&socket);
+        assert!(!socket.exists());
+        dying.join().unwrap();
     }
 
     #[test]
