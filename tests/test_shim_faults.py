@@ -44,7 +44,8 @@ def _read(path: Path) -> bytes:
 
 
 def _count(folder: Path) -> int:
-    return len(list(folder.iterdir())) if folder.is_dir() else 0
+    """What lies there, but for what an OCI runtime keeps for all containers (crun's .cache)."""
+    return sum(not path.name.startswith(".") for path in folder.iterdir()) if folder.is_dir() else 0
 
 
 def settles(before: dict[str, int], patience: float = 20) -> dict[str, int]:
