@@ -128,7 +128,7 @@ def test_tls_is_published_on_this_machine_alone(recipe: Recipe) -> None:
     tls = Recipe(recipe.folder, recipe.programs, recipe.state, tls=True)
     words = create_arguments(tls, {})
     (published,) = (word for word in words if "--publish" in word)
-    assert re.fullmatch(r"--publish=127\.0\.0\.1:\d{4,5}:2376", published)  # the same after a restart
+    assert re.fullmatch(r"--publish=127\.0\.0\.1:2[34]\d{3}:2376", published)  # the same after a restart
     assert "--env=TLS=1" in words
 
 

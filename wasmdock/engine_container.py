@@ -15,7 +15,7 @@ from pathlib import Path
 from wasmdock.docker import Docker
 from wasmdock.docker_host import OWN_ENGINE, Host, own_engine, ping
 from wasmdock.errors import CommandError, UnavailableError, WasmdockError
-from wasmdock.ports import free_port
+from wasmdock.ports import is_free
 from wasmdock.shim import FOLDER, LINKS, PROGRAMS
 
 NAME = "wasmdock-engine"
@@ -23,6 +23,7 @@ VOLUME = "wasmdock-engine"
 _IMAGE = "wasmdock/engine"
 CONTEXT = "wasmdock"
 _PORT = "2376"
+_PORTS = range(23760, 24760)  # of this machine, for that
 _LABEL = "dev.wasmdock.engine"
 _FILES = ("Dockerfile", "container.sh", "certificates.sh")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -153,13 +154,18 @@ def create_arguments(recipe: Recipe, environment: Mapping[str, str]) -> list[str
     words += [f"--publish={port}" for port in recipe.ports]
     words += [f"--env={name}" for name in sorted(environment) if name.upper() in _PROXIES]
     if recipe.tls:
-        words += ["--env=TLS=1", f"--publish=127.0.0.1:{free_port('127.0.0.1')}:{_PORT}"]  # the same after a restart
+        words += ["--env=TLS=1", f"--publish=127.0.0.1:{_free_port()}:{_PORT}"]
     else:
         words += ["--mount", f"type=bind,source={recipe.state / 'run'},target=/run/wasmdock"]
         words += [f"--env=OWNER={os.getuid()}:{os.getgid()}"]
     shared = {environment.get("HOME", ""), "/tmp"} - {"", "/"}  # so that -v means the same as without this engine
     words += [word for path in sorted(shared) for word in ("--mount", f"type=bind,source={path},target={path}")]
     return [*words, recipe.reference]
+
+
+def _free_port() -> int:
+    """The port at which it stays, also after a restart; none of those that the kernel gives to connections."""
+    return next((port for port in _PORTS if is_free("127.0.0.1", port)), _PORTS[0])
 
 
 def pack_files(recipe: Recipe) -> bytes:
