@@ -251,9 +251,10 @@ def test_the_hosts_cargo_builds_what_it_has_the_target_for(guest: Guest, host: _
 
 
 def test_an_unchanged_guest_is_not_built_again(guest: Guest, host: _Host) -> None:
-    _build(guest, host)
+    first = _build(guest, host)
     again = _build(guest, host)
     assert (again.cached, again.artifact.data, host.builds) == (True, WASM, 1)
+    assert first.compiler == again.compiler == "rustc 1.95.0"
 
 
 def test_rustc_is_asked_what_it_is_only_once(guest: Guest, host: _Host) -> None:
@@ -389,7 +390,9 @@ class _Engine:
         self.calls: list[tuple[str, ...]] = []
         self.stdins: list[bytes | None] = []
         self.environments: list[dict[str, str]] = []
-        self.start = start or Completed((), 0, _lines(_artifact("my-guest", "bin", "/target/x/my-guest.wasm")))
+        said = b"rustc 1.85.1 (4eb161250 2025-03-15) (built from a source tarball)\n"
+        made = said + _lines(_artifact("my-guest", "bin", "/target/x/my-guest.wasm"))
+        self.start = start or Completed((), 0, made)
 
     def find_image(self, reference: str) -> object | None:
         return reference if self.has_image else None
@@ -447,6 +450,12 @@ def test_a_build_in_the_cache_needs_no_engine(guest: Guest) -> None:
     _build_in(_Engine(), guest)
     engine = _Engine()
     assert _build_in(engine, guest).cached and not engine.calls
+
+
+def test_the_builder_image_says_which_rustc_compiled_also_for_what_is_kept(guest: Guest) -> None:
+    engine = _Engine()
+    assert [_build_in(engine, guest).compiler for _ in range(2)] == ["rustc 1.85.1"] * 2
+    assert "rustc --version" in " ".join(engine.call("create"))
 
 
 def test_the_builder_image_is_built_where_the_engine_lacks_it(guest: Guest) -> None:

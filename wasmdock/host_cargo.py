@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from wasmdock.aside import write_aside
-from wasmdock.cargo import ARTIFACT_CAP, build_failure, cargo_arguments, find_output, lacks_network, rustup_cure
+from wasmdock.cargo import (
+    ARTIFACT_CAP,
+    build_failure,
+    cargo_arguments,
+    compiler_of,
+    find_output,
+    lacks_network,
+    rustup_cure,
+)
 from wasmdock.errors import BuildError, UnavailableError, WasmdockError
 from wasmdock.guest import Guest, Target
 from wasmdock.process import Runner
@@ -42,6 +50,11 @@ class Toolchain:
         """The target triple of the machine itself."""
         lines = (line.partition(": ") for line in self.version.splitlines())
         return next((value for key, _, value in lines if key == "host"), "")
+
+    @property
+    def compiler(self) -> str:
+        """Its name and version: `rustc 1.85.1`."""
+        return compiler_of(self.version)
 
     @property
     def identity(self) -> str:
