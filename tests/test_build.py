@@ -15,7 +15,7 @@ import pytest
 
 from tests.fakes import FakeRunner
 from tests.requirements import require_cargo, require_docker
-from wasmdock.build import Build, build_guest
+from wasmdock.build import Build, build_guest, is_first
 from wasmdock.builder import Builder, BuilderEngine, pack_sources, unpack_one
 from wasmdock.cargo import STATIC, build_failure, cargo_arguments, find_output, lacks_network
 from wasmdock.docker import Docker
@@ -251,7 +251,9 @@ def test_the_hosts_cargo_builds_what_it_has_the_target_for(guest: Guest, host: _
 
 
 def test_an_unchanged_guest_is_not_built_again(guest: Guest, host: _Host) -> None:
+    assert is_first(guest.folder.parent / "cache", guest)
     first = _build(guest, host)
+    assert not is_first(guest.folder.parent / "cache", guest)
     again = _build(guest, host)
     assert (again.cached, again.artifact.data, host.builds) == (True, WASM, 1)
     assert first.compiler == again.compiler == "rustc 1.95.0"

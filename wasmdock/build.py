@@ -165,16 +165,26 @@ def _place(cache: Path, guest: Guest) -> Path:
     return cache / "target" / f"{guest.name}-{name}"
 
 
+def is_first(cache: Path, guest: Guest) -> bool:
+    """Whether a guest was never compiled here, so that its crates have to be, too."""
+    return not _lock_of(cache, guest).exists()
+
+
+def _lock_of(cache: Path, guest: Guest) -> Path:
+    place = _place(cache, guest)
+    return place.with_name(f"{place.name}.lock")
+
+
 @contextmanager
 def _alone(cache: Path, guest: Guest) -> Iterator[None]:
     """Only one build of a guest at a time: two would compile the same thing, into the same folder."""
-    place = _place(cache, guest)
+    lock = _lock_of(cache, guest)
     doing = f'building "{guest.name}": keeping cargo\'s files in "{cache}"'
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        lock.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnavailableError(f"{doing}: {error.strerror}", "name another folder with WASMDOCK_CACHE") from error
-    with locked(place.with_name(f"{place.name}.lock"), _PATIENCE):
+    with locked(lock, _PATIENCE):
         yield
 
 

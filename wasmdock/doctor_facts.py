@@ -75,7 +75,8 @@ class Facts:
 
     crun is where the engine finds it, and its version where the engine's files are this machine's own.
     prefix is where `wasmdock engine install` has to put the shim for this engine: empty where this machine
-    cannot reach the engine's files. hidden_images counts images in the engine's other store.
+    cannot reach the engine's files; has_runtime: it finds or builds the shim by itself. hidden_images counts images in
+    the engine's other store.
     """
 
     system: str = ""
@@ -91,6 +92,7 @@ class Facts:
     crun: Tool = Tool()
     shim: Shim = Shim()
     prefix: str = ""
+    has_runtime: bool = True
     docker: Trial = Trial()
     hidden_images: int | None = None
     cargo: Cargo = Cargo()

@@ -27,6 +27,7 @@ from wasmdock.oci.image import Image
 from wasmdock.pack import pack
 from wasmdock.process import Runner, run_command
 from wasmdock.runtime import Limits, RunRequest
+from wasmdock.shim import are_at_hand
 
 # (module (memory (export "memory") 1) (func (export "_start"))), in bytes: no wasmtime is needed to have it.
 TINY = b"\0asm\1\0\0\0\1\4\1\x60\0\0\3\2\1\0\5\3\1\0\1\7\x13\2\6memory\2\0\6_start\0\0\x0a\4\1\2\0\x0b"
@@ -75,6 +76,7 @@ def gather(
             proxies=proxies(environment),
             ca_bundle=_bundle(ca_bundle),
             is_root=_is_root(),
+            has_runtime=are_at_hand(),
         )
 
 

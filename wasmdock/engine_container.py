@@ -23,6 +23,7 @@ VOLUME = "wasmdock-engine"
 _IMAGE = "wasmdock/engine"
 CONTEXT = "wasmdock"
 _PORT = "2376"
+BY_TLS = sys.platform != "linux"  # unless told otherwise: a Unix socket cannot be shared there
 _LABEL = "dev.wasmdock.engine"
 _FILES = ("Dockerfile", "container.sh", "certificates.sh")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -47,7 +48,7 @@ class Recipe:
     programs: Path
     state: Path
     ca_bundle: Path | None = None
-    tls: bool = sys.platform != "linux"
+    tls: bool = BY_TLS
     ports: tuple[str, ...] = ()
 
     @property

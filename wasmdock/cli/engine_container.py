@@ -7,26 +7,27 @@ import sys
 from pathlib import Path
 
 from wasmdock.cli.context import Context
-from wasmdock.cli.toolchain import ca_bundle
+from wasmdock.cli.toolchain import ca_bundle, telling
 from wasmdock.docker import Docker
 from wasmdock.docker_host import Host, own_engine
-from wasmdock.engine_container import CONTEXT, Recipe, address, status
+from wasmdock.engine_container import BY_TLS, CONTEXT, Recipe, address, status
 from wasmdock.engine_container import down as bring_down
 from wasmdock.engine_container import up as bring_up
 from wasmdock.errors import UnavailableError, WasmdockError
 from wasmdock.shim import find_programs
 
-_CHECKOUT = Path(__file__).resolve().parent.parent.parent
 _DOWN = 3  # the exit code of `status` where it does not run, as of scripts/engine
 
 
 def up(options: argparse.Namespace, context: Context) -> int:
     """Start it (the first time: build it), make a docker context for it, and say where it is."""
     outer = _outer(context)
+    progress = telling(context, "building the Wasm runtime")
+    programs = find_programs(options.source, command=_command(options), progress=progress)
     context.say("wasmdock: bringing the engine up (the first time takes some minutes)")
     recipe = Recipe(
         _folder(),
-        find_programs(options.source, _CHECKOUT),
+        programs,
         context.data / "engine",
         ca_bundle(context),
         tls=options.tls,
@@ -37,6 +38,14 @@ def up(options: argparse.Namespace, context: Context) -> int:
     print(f"DOCKER_HOST={host.url}")
     context.say(f"wasmdock: wasmdock run finds it; docker --context {CONTEXT} uses it")
     return 0
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What the user called, without --from."""
+    words = ["wasmdock", "engine", "up"]
+    if options.tls != BY_TLS:
+        words.append("--tls" if options.tls else "--no-tls")
+    return shlex.join([*words, *(f"--publish={port}" for port in options.publish)])
 
 
 def down(options: argparse.Namespace, context: Context) -> int:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from wasmdock.build import Build, build_guest
+from wasmdock.build import Build, build_guest, is_first
 from wasmdock.builder import Builder
 from wasmdock.cargo import STATIC
 from wasmdock.cli.context import Context
@@ -29,6 +29,7 @@ def build_folder(
     environment = dict(context.environment)
     if static and target is Target.NATIVE:
         environment["RUSTFLAGS"] = f"{environment.get('RUSTFLAGS', '')} {STATIC}".strip()
+    doing = f"building {guest.name} for {(target or guest.default_target).value}"
     made = build_guest(
         guest,
         target or guest.default_target,
@@ -36,15 +37,18 @@ def build_folder(
         environment=environment,
         engine=lambda: context.docker,
         builder=Builder(builder_folder(), environment, ca_bundle(context)),
-        progress=telling(context, f"building {guest.name} for {(target or guest.default_target).value}"),
+        progress=telling(context, doing, is_first(cache or context.cache, guest)),
     )
     for note in made.notes:
         context.say(f"wasmdock: {note}")
     return made
 
 
-def telling(context: Context, doing: str) -> Callable[[bytes], None]:
-    """What hears of the toolchain's output: a terminal gets it as it comes, others one line when it begins."""
+def telling(context: Context, doing: str, first: bool = True) -> Callable[[bytes], None]:
+    """What hears of the toolchain's output: a terminal gets it as it comes, others one line when it begins.
+
+    first: it was not done here before, and may take longer than ever after.
+    """
     if context.is_terminal and not context.quiet:
         return _pass_on
     told = False
@@ -52,7 +56,7 @@ def telling(context: Context, doing: str) -> Callable[[bytes], None]:
     def tell_once(_chunk: bytes) -> None:
         nonlocal told
         if not told:
-            context.say(f"wasmdock: {doing}: the first time this may take minutes")
+            context.say(f"wasmdock: {doing}{': the first time this may take minutes' if first else ''}")
         told = True
 
     return tell_once
