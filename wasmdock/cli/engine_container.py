@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from wasmdock.cli.context import Context
+from wasmdock.cli.signals import tidying_up
 from wasmdock.cli.toolchain import ca_bundle, telling
 from wasmdock.docker import Docker
 from wasmdock.docker_host import Host, own_engine
@@ -33,7 +34,8 @@ def up(options: argparse.Namespace, context: Context) -> int:
         tls=options.tls,
         ports=tuple(options.publish),
     )
-    host = bring_up(outer, recipe, _pass_on if context.is_terminal and not context.quiet else None)
+    with tidying_up():
+        host = bring_up(outer, recipe, _pass_on if context.is_terminal and not context.quiet else None)
     _make_context(outer, host)
     print(f"DOCKER_HOST={host.url}")
     context.say(f"wasmdock: wasmdock run finds it; docker --context {CONTEXT} uses it")
