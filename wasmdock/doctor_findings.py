@@ -172,6 +172,10 @@ def _runtimes(facts: Facts) -> Iterator[Finding]:
 def _client(facts: Facts) -> Iterator[Finding]:
     if facts.client.version:
         yield _ok("docker client", facts.client.version)
+    elif facts.client.fails:
+        severity = Severity.NOTE if facts.engine is None else Severity.PROBLEM
+        cure = "`type docker` says which one that is; mend it, or put another before it on PATH"
+        yield Finding("docker client", severity, facts.client.trouble, cure)
     elif facts.engine is not None:
         cure = "apt-get install docker-cli (Debian), or https://docs.docker.com/engine/install"
         yield Finding("docker client", Severity.PROBLEM, "there is no docker on PATH; the engine answers", cure)

@@ -197,7 +197,8 @@ def tool(argv: list[str], environment: Mapping[str, str], runner: Runner) -> Too
         return Tool(trouble=error.message, hint=error.hint)
     lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
     if done.code != 0 or done.timed_out or not lines:
-        return Tool(trouble=f"{' '.join(argv)}: exit code {done.code}")
+        said = done.stderr_text().splitlines() or [f"exit code {done.code}"]
+        return Tool(trouble=f"{' '.join(argv)}: {said[0]}", fails=True)
     return Tool(lines[0].removeprefix("crun version ").strip())
 
 
