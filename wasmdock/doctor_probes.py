@@ -155,9 +155,11 @@ def _crun(root: EngineRoot, environment: Mapping[str, str], runner: Runner) -> T
 
 
 def _docker_trial(docker: Docker, facts: Facts) -> Trial:
-    reason = reason_not_to_try(facts)
-    if reason is not None:
-        return reason
+    return reason_not_to_try(facts) or try_wasm(docker)
+
+
+def try_wasm(docker: Docker) -> Trial:
+    """Run a tiny module in the engine, which keeps nothing of it."""
     from wasmdock.docker_run import own_name, prove
 
     image = tiny_image()

@@ -83,20 +83,25 @@ def up(outer: Docker, recipe: Recipe, progress: Callable[[bytes], None] | None =
     return _wait(outer, recipe)
 
 
-def down(outer: Docker, state: Path, *, volumes: bool = False) -> bool:
-    """Remove the container, with volumes also all it held and the image it was made of; False where there was none."""
-    there = bool(outer.inspect_container(NAME))
-    if there:
+def down(outer: Docker, state: Path, *, volumes: bool = False) -> tuple[str, ...]:
+    """Remove the container, with volumes also all it held and the image it was made of; what of these there was."""
+    removed = []
+    if outer.inspect_container(NAME):
         _call(outer, "rm", "--force", NAME)
+        removed.append("container")
     if volumes:
         made = outer.cli("image", "ls", "--quiet", _IMAGE, timeout=_STEP).stdout.decode().split()
-        if made:
-            outer.cli("image", "rm", "--force", *sorted(set(made)), timeout=_STEP)
-        outer.cli("volume", "rm", "--force", VOLUME, timeout=_STEP)
+        if made and outer.cli("image", "rm", "--force", *sorted(set(made)), timeout=_STEP).code == 0:
+            removed.append("image")
+        if outer.cli("volume", "rm", VOLUME, timeout=_STEP).code == 0:  # --force would succeed without one, too
+            removed.append("volume")
     for path in (state / OWN_ENGINE, state / "run" / "docker.sock", *(state / "tls" / name for name in _CERTIFICATES)):
         with suppress(OSError):
             path.unlink()
-    return there
+    for folder in (state / "run", state / "tls", state):
+        with suppress(OSError):  # what is not ours stays, and the folder around it
+            folder.rmdir()
+    return tuple(removed)
 
 
 def status(outer: Docker, environment: Mapping[str, str]) -> tuple[str, Host | None]:
