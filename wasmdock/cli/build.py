@@ -182,7 +182,7 @@ def _listed(artifact: Artifact, text: str | None) -> dict[str, str]:
     if text == "auto":
         return {LABEL: label_text(capabilities(binary))}
     listed = parse_capabilities(text)
-    check_grant(binary, Grant(listed, "--capabilities"), "--capabilities")
+    check_grant(binary, Grant(listed, "--capabilities"), "--capabilities", "packing")
     return {LABEL: label_text(listed)}
 
 
