@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import CommandLine
+from tests.fakes import FakeEngine
 from wasmdock.cli import Terminated
 from wasmdock.cli.signals import tidying_up
 
@@ -43,6 +44,12 @@ def note(tmp_path: Path) -> Path:
     return tmp_path / "pid"
 
 
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_signal_ends_a_build_and_what_compiles(
     number: signal.Signals, guest: Path, note: Path, wasmdock: CommandLine
@@ -50,14 +57,39 @@ def test_signal_ends_a_build_and_what_compiles(
     path = f"{note.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
     slow = CommandLine({**wasmdock.environment, "PATH": path, "CARGO_HOME": str(note.parent)})
     with slow.start("build", guest) as process:
-        until = time.monotonic() + 30
-        while not note.exists() and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_for(note)
         pid = int(note.read_text())
         process.send_signal(number)
         assert process.wait(30) == 128 + number
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+DOCKER = """#!/bin/sh
+echo "$@" >> "{log}"
+[ "$1" != start ] || {{ : > "{note}"; exec /bin/sleep 60; }}
+[ "$1" != rm ] || echo removed
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_a_build_in_a_container_and_the_container(
+    number: signal.Signals, guest: Path, tmp_path: Path, wasmdock: CommandLine
+) -> None:
+    engine = FakeEngine(tmp_path, {"/images/": {"Id": "sha256:1"}})
+    (tmp_path / "bin").mkdir()
+    client = tmp_path / "bin" / "docker"
+    client.write_text(DOCKER.format(log=tmp_path / "log", note=tmp_path / "started"))
+    client.chmod(0o755)
+    address = {"DOCKER_HOST": engine.host.url, "PATH": str(client.parent)}
+    with CommandLine({**wasmdock.environment, **address}).start("build", guest) as process:
+        wait_for(tmp_path / "started")
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+    engine.close()
+    words = (tmp_path / "log").read_text().splitlines()
+    name = next(line.split()[-1] for line in words if line.startswith("start "))
+    assert words[-1] == f"rm --force --volumes {name}"
 
 
 def test_second_signal_does_not_stop_the_tidying_up() -> None:
