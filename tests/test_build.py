@@ -265,6 +265,18 @@ def test_rustc_is_asked_what_it_is_only_once(guest: Guest, host: _Host) -> None:
     assert sum(call[0] == "rustc" for call in host.runner.calls) == 2
 
 
+def test_the_compiler_named_is_the_one_that_cargo_is_told_to_take(guest: Guest, host: _Host) -> None:
+    other = host.path / "other-rustc"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    host.runner.answers |= {
+        (str(other), "-vV"): Completed((), 0, b"rustc 1.99.0\n"),
+        (str(other), "--print"): Completed((), 0, str(host.sysroot).encode()),
+    }
+    host.environment["RUSTC"] = str(other)
+    assert _build(guest, host).compiler == "rustc 1.99.0"
+
+
 def test_a_changed_guest_another_rustc_and_other_flags_are_built(guest: Guest, host: _Host) -> None:
     _build(guest, host)
     (guest.folder / "src" / "main.rs").write_text("fn main() { }\n")
