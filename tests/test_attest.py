@@ -21,7 +21,7 @@ MANIFEST = '[package]\nname = "hello"\nversion = "1.2.3"\n'
 @pytest.fixture
 def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     """Surroundings in which every guest has been compiled already."""
-    made = Build(HELLO, BUILDER_ROAD, True, 0.0)
+    made = Build(HELLO, BUILDER_ROAD, True, 0.0, compiler="rustc 1.85.1")
     monkeypatch.setattr(verb, "build_folder", lambda *_, **__: made)
     return Context({"WASMDOCK_HOME": str(tmp_path / "home"), "WASMDOCK_CACHE": str(tmp_path / "cache")}, quiet=True)
 
@@ -44,6 +44,10 @@ def build(context: Context, *argv: str | Path) -> dict[str, str]:
 
 def test_a_built_image_has_the_crates_of_its_lock(context: Context, tmp_path: Path) -> None:
     assert {"git-crate", "hex"} <= build(context, folder(tmp_path / "hello")).keys()
+
+
+def test_a_built_image_names_the_compiler_of_its_build(context: Context, tmp_path: Path) -> None:
+    assert build(context, folder(tmp_path / "hello"))["rustc"] == "1.85.1"
 
 
 def test_a_member_of_a_workspace_has_the_crates_of_the_workspaces_lock(context: Context, tmp_path: Path) -> None:

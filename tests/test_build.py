@@ -15,7 +15,7 @@ import pytest
 
 from tests.fakes import FakeRunner
 from tests.requirements import require_cargo, require_docker
-from wasmdock.build import Build, build_guest
+from wasmdock.build import Build, build_guest, is_first
 from wasmdock.builder import Builder, BuilderEngine, pack_sources, unpack_one
 from wasmdock.cargo import STATIC, build_failure, cargo_arguments, find_output, lacks_network
 from wasmdock.docker import Docker
@@ -251,15 +251,30 @@ def test_the_hosts_cargo_builds_what_it_has_the_target_for(guest: Guest, host: _
 
 
 def test_an_unchanged_guest_is_not_built_again(guest: Guest, host: _Host) -> None:
-    _build(guest, host)
+    assert is_first(guest.folder.parent / "cache", guest)
+    first = _build(guest, host)
+    assert not is_first(guest.folder.parent / "cache", guest)
     again = _build(guest, host)
     assert (again.cached, again.artifact.data, host.builds) == (True, WASM, 1)
+    assert first.compiler == again.compiler == "rustc 1.95.0"
 
 
 def test_rustc_is_asked_what_it_is_only_once(guest: Guest, host: _Host) -> None:
     for _ in range(3):
         _build(guest, host)
     assert sum(call[0] == "rustc" for call in host.runner.calls) == 2
+
+
+def test_the_compiler_named_is_the_one_that_cargo_is_told_to_take(guest: Guest, host: _Host) -> None:
+    other = host.path / "other-rustc"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    host.runner.answers |= {
+        (str(other), "-vV"): Completed((), 0, b"rustc 1.99.0\n"),
+        (str(other), "--print"): Completed((), 0, str(host.sysroot).encode()),
+    }
+    host.environment["RUSTC"] = str(other)
+    assert _build(guest, host).compiler == "rustc 1.99.0"
 
 
 def test_a_changed_guest_another_rustc_and_other_flags_are_built(guest: Guest, host: _Host) -> None:
@@ -389,7 +404,9 @@ class _Engine:
         self.calls: list[tuple[str, ...]] = []
         self.stdins: list[bytes | None] = []
         self.environments: list[dict[str, str]] = []
-        self.start = start or Completed((), 0, _lines(_artifact("my-guest", "bin", "/target/x/my-guest.wasm")))
+        said = b"rustc 1.85.1 (4eb161250 2025-03-15) (built from a source tarball)\n"
+        made = said + _lines(_artifact("my-guest", "bin", "/target/x/my-guest.wasm"))
+        self.start = start or Completed((), 0, made)
 
     def find_image(self, reference: str) -> object | None:
         return reference if self.has_image else None
@@ -447,6 +464,12 @@ def test_a_build_in_the_cache_needs_no_engine(guest: Guest) -> None:
     _build_in(_Engine(), guest)
     engine = _Engine()
     assert _build_in(engine, guest).cached and not engine.calls
+
+
+def test_the_builder_image_says_which_rustc_compiled_also_for_what_is_kept(guest: Guest) -> None:
+    engine = _Engine()
+    assert [_build_in(engine, guest).compiler for _ in range(2)] == ["rustc 1.85.1"] * 2
+    assert "rustc --version" in " ".join(engine.call("create"))
 
 
 def test_the_builder_image_is_built_where_the_engine_lacks_it(guest: Guest) -> None:

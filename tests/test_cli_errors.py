@@ -32,6 +32,12 @@ def complaint(done: Done) -> str:
         ("run junk", RUN_FAILED, 'reading "junk": neither Wasm, nor an image archive'),
         ("run empty.wasm", RUN_FAILED, 'reading "empty.wasm": not a Wasm binary: an empty file'),
         ("run text.wasm", RUN_FAILED, 'reading "text.wasm": not a Wasm binary: it is text'),
+        ("run elf", RUN_FAILED, 'reading "elf": an ELF file: a Linux program, not Wasm'),
+        (
+            "pack hello.wat --capabilities files",
+            FAILED,
+            "packing a guest that asks for stdio: not granted by --capabilities",
+        ),
         ("load hello.wasm", USAGE, 'loading "hello.wasm": a Wasm file, not an archive of images'),
         ("build ./nope", USAGE, 'reading guest "nope": there is no such folder'),
         ("build ws", FAILED, 'reading "ws/Cargo.toml": a workspace, not a crate'),
@@ -64,6 +70,7 @@ def complaint(done: Done) -> str:
 )
 def test_mistake_is_said_in_one_line(wasmdock: CommandLine, tmp_path: Path, args: str, code: int, said: str) -> None:
     (tmp_path / "junk").write_text("junk")
+    (tmp_path / "elf").write_bytes(b"\x7fELF\2\1\1\0")
     (tmp_path / "empty.wasm").touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "ws").mkdir()
@@ -107,6 +114,8 @@ def test_wrong_flag_is_a_usage_error_that_names_it(wasmdock: CommandLine, args: 
     "args, said",
     [
         ("biuld x", "wasmdock: argument VERB: invalid choice: 'biuld'; did you mean build?"),
+        ("--verson", "wasmdock: unrecognized arguments: --verson; did you mean --version?"),
+        ("load -i x.tar", "wasmdock load: unrecognized arguments: -i; name the file alone: wasmdock load FILE"),
         ("run --memroy 5m x", "wasmdock run: unrecognized arguments: --memroy; did you mean --memory?"),
         ("compose lnit", "wasmdock compose: argument ACTION: invalid choice: 'lnit'; did you mean lint?"),
         ("compose up --detatch", "wasmdock compose up: unrecognized arguments: --detatch; did you mean --detach?"),

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from docker.errors import DockerException
 
 from tests.conftest import sample
 from tests.fakes import FakeEngine, FakeRunner
@@ -46,6 +47,23 @@ def test_docker_host_with_tls_takes_the_certificates_folder() -> None:
 def test_a_senseless_docker_host_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match='reading DOCKER_HOST "pigeon://x"'):
         find_host({"DOCKER_HOST": "pigeon://x"})
+
+
+@pytest.mark.parametrize("address", ["foo:bar", "tcp://h:99999", "tcp://[::1"])
+def test_address_whose_port_is_none_is_a_usage_error(address: str) -> None:
+    with pytest.raises(UsageError, match="its port is no number") as caught:
+        find_host({"DOCKER_HOST": address})
+    assert address in caught.value.message and "tcp://host:2376" in caught.value.hint
+
+
+def test_ssh_without_paramiko_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise DockerException("Install paramiko package to enable ssh:// support")
+
+    monkeypatch.setattr("docker.DockerClient", refuse)
+    with pytest.raises(UnavailableError, match="needs the Python package paramiko") as caught:
+        _ = Docker(Host("ssh://x", "DOCKER_HOST"), {}, answer=Ping("1.45")).api
+    assert caught.value.hint == "pip install paramiko" and "went away" not in caught.value.message
 
 
 def _write_context(home: Path, name: str, url: str) -> None:

@@ -194,7 +194,8 @@ def test_tool_tells_the_first_line_of_its_version() -> None:
 
 def test_tool_that_fails_has_no_version() -> None:
     runner = FakeRunner({("docker",): Completed(("docker",), 1, b"", b"not a docker command")})
-    assert tool(["docker", "buildx", "version"], {}, runner).trouble == "docker buildx version: exit code 1"
+    found = Tool(trouble="docker buildx version: not a docker command", fails=True)
+    assert tool(["docker", "buildx", "version"], {}, runner) == found
 
 
 def test_folder_that_others_may_write_to_is_told(tmp_path: Path) -> None:
@@ -247,6 +248,10 @@ def test_only_safe_cures_are_run_and_each_once() -> None:
     assert cures == [(sys.executable, "-m", "wasmdock", "engine", "install", "--prefix", "/usr/local")]
 
 
+def test_cure_that_needs_a_clone_is_only_shown() -> None:
+    assert list(fixes(findings(machine(shim=Shim(ShimKind.ABSENT), has_runtime=False)))) == []
+
+
 def test_user_without_root_is_only_shown_the_cure() -> None:
     assert list(fixes(findings(machine(shim=Shim(ShimKind.ABSENT), is_root=False)))) == []
 
@@ -255,6 +260,12 @@ def test_cure_that_fails_says_its_last_line() -> None:
     runner = FakeRunner({("rustup",): Completed(("rustup",), 1, b"", b"info: x\nerror: no network\n")})
     assert fix(("rustup", "target", "add", "x"), {}, runner) == "error: no network"
     assert fix(("true",), {}, FakeRunner()) == ""
+
+
+def test_cure_of_ours_that_fails_says_why_and_not_what_to_try() -> None:
+    said = b"wasmdock: finding it: there is none\n    try: one\n         two\n"
+    runner = FakeRunner({("wasmdock",): Completed(("wasmdock",), 1, b"", said)})
+    assert fix(("wasmdock", "engine", "install"), {}, runner) == "finding it: there is none"
 
 
 # The verb

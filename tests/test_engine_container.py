@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 
 from tests.fakes import FakeEngine, FakeRunner
+from wasmdock.cli import engine_container as cli
 from wasmdock.cli import run_cli
 from wasmdock.cli.context import Context
 from wasmdock.cli.engine_container import _outer
+from wasmdock.cli.parser import build_parser
+from wasmdock.cli.proof import is_proven
 from wasmdock.docker import Docker
-from wasmdock.docker_host import find_host, own_engine
+from wasmdock.docker_host import Host, find_host, own_engine
+from wasmdock.doctor_facts import Trial
 from wasmdock.engine_container import NAME, Recipe, address, create_arguments, down, pack_files, status, up
 from wasmdock.errors import CommandError, UnavailableError
 from wasmdock.process import Completed
@@ -155,13 +159,41 @@ def test_wasm_runtime_and_ca_bundle_go_into_the_container(recipe: Recipe, tmp_pa
 def test_down_keeps_the_images_unless_told_otherwise(tmp_path: Path, recipe: Recipe) -> None:
     runner = FakeRunner()
     docker = outer(tmp_path / "o", {CONTAINER: RUNNING}, runner)
-    assert down(docker, recipe.state)
+    assert down(docker, recipe.state) == ("container",)
     assert runner.calls == [("docker", "rm", "--force", NAME)]
     assert down(docker, recipe.state, volumes=True)
     assert runner.calls[-2:] == [
         ("docker", "image", "ls", "--quiet", "wasmdock/engine"),
-        ("docker", "volume", "rm", "--force", "wasmdock-engine"),
+        ("docker", "volume", "rm", "wasmdock-engine"),
     ]
+
+
+def test_down_tells_what_it_removed_where_the_container_had_gone_before(tmp_path: Path, recipe: Recipe) -> None:
+    runner = FakeRunner({("docker", "image", "ls"): Completed((), 0, b"1234\n")})
+    assert down(outer(tmp_path / "o", {}, runner), recipe.state, volumes=True) == ("image", "volume")
+    runner = FakeRunner({("docker", "volume", "rm"): Completed((), 1, b"", b"no such volume")})
+    assert down(outer(tmp_path / "p", {}, runner), recipe.state, volumes=True) == ()
+
+
+def test_down_leaves_no_folder_of_its_own(tmp_path: Path, recipe: Recipe) -> None:
+    (recipe.state / "run").mkdir(parents=True)
+    (recipe.state / "run" / "docker.sock").touch()
+    down(outer(tmp_path / "o", {}, FakeRunner()), recipe.state)
+    assert not recipe.state.exists()
+
+
+@pytest.mark.parametrize("trial, said", [(Trial(True), "wasmdock run finds it"), (Trial(False, cause="no"), "yet: no")])
+def test_up_proves_that_the_engine_runs_wasm(
+    trial: Trial, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that plain `run`, which tries nothing, takes it."""
+    context = Context(note(tmp_path, '{"url": "unix:///inner"}') | {"WASMDOCK_CACHE": str(tmp_path / "cache")})
+    monkeypatch.setattr(cli, "_outer", lambda _context: outer(tmp_path / "o", {}, FakeRunner()))
+    monkeypatch.setattr(cli, "bring_up", lambda *_: Host("unix:///inner", "wasmdock engine"))
+    monkeypatch.setattr(cli, "find_programs", lambda *_, **__: tmp_path)
+    monkeypatch.setattr(cli, "try_wasm", lambda _docker: trial)
+    assert cli.up(build_parser().parse_args(["engine", "up"]), context) == 0
+    assert (is_proven(context), said in capsys.readouterr().err) == (trial.works, True)
 
 
 def test_down_forgets_where_it_was(tmp_path: Path, recipe: Recipe, inner: FakeEngine) -> None:

@@ -108,6 +108,19 @@ def test_status_of_an_engine_never_started_exits_with_3(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("left", ["", "4194305 pid:[1]\n"])
+def test_client_of_a_stopped_engine_says_what_starts_it(left: str, tmp_path: Path) -> None:
+    at = tmp_path / "engine" / "trixie-0123456789ab"
+    at.mkdir(parents=True)
+    if left:  # killed, not stopped
+        (at / "pid").write_text(left)
+    address = {"DOCKER_HOST": f"unix://{at}/root/run/docker.sock", "WASMDOCK_ENGINE_CLIENT": str(at)}
+    client = ROOT / "dockerfiles" / "engine" / "bin" / "docker"
+    done = subprocess.run([client, "ps"], capture_output=True, text=True, env={**os.environ, **address})
+    said = "docker: the engine of scripts/engine is stopped: scripts/engine start --suite trixie starts it\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
 def test_root_names_the_folder_of_the_suite(tmp_path: Path) -> None:
     root = Path(engine("root", "--suite=sid", cache=tmp_path).stdout.strip())
     assert root.name == "root"

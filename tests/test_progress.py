@@ -66,3 +66,8 @@ def test_toolchain_off_a_terminal_is_announced_in_one_line(capsys: pytest.Captur
     tell(b"   Compiling a\n")
     tell(b"   Compiling b\n")
     assert capsys.readouterr().err == "wasmdock: building x for wasip1: the first time this may take minutes\n"
+
+
+def test_later_builds_are_not_said_to_take_minutes(capsys: pytest.CaptureFixture[str]) -> None:
+    telling(Context({}), "building x for wasip1", first=False)(b"   Compiling a\n")
+    assert capsys.readouterr().err == "wasmdock: building x for wasip1\n"

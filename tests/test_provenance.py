@@ -131,8 +131,27 @@ def test_of_a_workspaces_lock_only_the_guests_crates_are_listed() -> None:
 
 
 def test_an_sbom_names_the_compiler() -> None:
-    tools = json.loads(make_sbom(HELLO, LOCK, CREATED, ["rustc 1.90.0"]))["packages"]
-    assert ("rustc", "1.90.0") in [(each["name"], each["versionInfo"]) for each in tools]
+    tools = json.loads(make_sbom(HELLO, LOCK, CREATED, "rustc 1.90.0"))["packages"]
+    assert ("rustc", "1.90.0", "compiled the guest") in [
+        (each["name"], each["versionInfo"], each.get("comment")) for each in tools
+    ]
+
+
+def test_what_the_producers_section_names_is_not_called_the_guests_compiler() -> None:
+    said = ["rustc 1.90.0 (abc 2025-09-14)", "rustc 1.80.0 (def 2024-07-21)", "clang 16.0.4"]
+    sbom = make_sbom(HELLO, LOCK, CREATED, "rustc 1.90.0", said)
+    packages = json.loads(sbom)["packages"]
+    assert [each["versionInfo"] for each in packages if each.get("comment") == "compiled the guest"] == ["1.90.0"]
+    assert crates_of(sbom)["rustc"] == "1.80.0 (def 2024-07-21) (of a part), 1.90.0"
+    related = {each["spdxElementId"]: each["relationshipType"] for each in json.loads(sbom)["relationships"]}
+    assert related["SPDXRef-tool-rustc-1.90.0"] == "BUILD_TOOL_OF"
+    assert related["SPDXRef-tool-clang-16.0.4"] == "OTHER"
+
+
+def test_provenance_names_the_compiler_among_the_builders_versions() -> None:
+    about = {"road": "builder image", "source": "0" * 64, "lock": LOCK, "compiler": "rustc 1.85.1"}
+    found = json.loads(make_statement(hello(), HELLO, **about))["predicate"]["runDetails"]["builder"]["version"]
+    assert found["rustc"] == "1.85.1"
 
 
 def test_the_same_guest_gives_the_same_sbom() -> None:

@@ -4,18 +4,47 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import CommandLine
 from tests.fakes import FakeRunner
+from wasmdock.cli import engine_container
+from wasmdock.cli.context import Context
+from wasmdock.cli.parser import build_parser
 from wasmdock.errors import UnavailableError
 from wasmdock.guest import Target
 from wasmdock.host_cargo import explain_missing, find_toolchain
 from wasmdock.process import Completed
-from wasmdock.shim import find_programs
+from wasmdock.shim import PROGRAMS, find_programs
 
 
 def test_outside_a_clone_the_cure_is_one_that_works_today(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="does not hold wasmdock-shim and wasmdock-host") as caught:
         find_programs(None, tmp_path)
     assert 'wasmdock engine install --from "$(scripts/shim)"' in caught.value.hint
+
+
+@pytest.mark.parametrize("words, kept", [
+    (["install", "--prefix", "/x y"], "engine install --prefix '/x y'"),
+    (["install"], "engine install"),
+])  # fmt: skip
+def test_the_cure_keeps_the_flags(words: list[str], kept: str, wasmdock: CommandLine, tmp_path: Path) -> None:
+    done = wasmdock("engine", *words, "--from", tmp_path)
+    assert (done.code, "wasmdock: finding the Wasm runtime: " in done.stderr) == (1, True)
+    assert done.stderr.endswith(f'with cargo: wasmdock {kept} --from "$(scripts/shim)"\n')
+
+
+def test_the_cure_of_up_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_container, "_outer", lambda _context: None)
+    options = build_parser().parse_args(["engine", "up", "--from", str(tmp_path), "-p", "80:80"])
+    with pytest.raises(UnavailableError) as caught:
+        engine_container.up(options, Context({}))
+    assert 'wasmdock engine up --publish=80:80 --from "$(scripts/shim)"' in caught.value.hint
+
+
+def test_nothing_is_said_to_be_built_where_nothing_is(wasmdock: CommandLine, tmp_path: Path) -> None:
+    for name in PROGRAMS:
+        (tmp_path / name).touch()
+    done = wasmdock("engine", "install", "--from", tmp_path, "--prefix", tmp_path / "prefix")
+    assert (done.code, "minutes" in done.stderr) == (0, False)
 
 
 @pytest.mark.parametrize("said, cause, cure", [

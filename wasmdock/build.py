@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wasmdock.aside import write_aside
 from wasmdock.builder import Builder, BuilderEngine
-from wasmdock.cargo import artifact_of, check_target, needs_triple
+from wasmdock.cargo import Compiled, artifact_of, check_target, needs_triple
 from wasmdock.errors import UnavailableError, WasmdockError
 from wasmdock.guest import Artifact, Guest, Target
 from wasmdock.guest_files import SourceFile, read_sources
@@ -22,7 +22,7 @@ from wasmdock.process import Runner, run_command
 HOST_ROAD = "host cargo"
 BUILDER_ROAD = "builder image"
 # Part of every key: a change in how we build makes old artifacts strangers.
-_GENERATION = "3"
+_GENERATION = "4"
 _PATIENCE = 3600.0
 
 Progress = Callable[[bytes], None]
@@ -30,13 +30,17 @@ Progress = Callable[[bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A compiled guest and how it came about: the road, whether it was in the cache, seconds, notes for the user."""
+    """A compiled guest and how it came about: the road, whether it was in the cache, seconds, notes for the user.
+
+    compiler names the one that compiled it, by name and version: `rustc 1.85.1`.
+    """
 
     artifact: Artifact
     road: str
     cached: bool
     seconds: float
     notes: tuple[str, ...] = ()
+    compiler: str = ""
 
 
 def build_guest(
@@ -66,19 +70,24 @@ def build_guest(
     road, identity = roads.choose()
     before = find_inputs(guest.folder, sources, environment)
     key = _key(guest, target, before, identity)
-    data = read_artifact(cache, key)
-    if data is not None:
-        return Build(artifact_of(guest, target, data), road, True, time.monotonic() - began)
+
+    def done(made: Compiled, cached: bool) -> Build:
+        artifact = artifact_of(guest, target, made.data)
+        return Build(artifact, road, cached, time.monotonic() - began, made.notes, made.compiler)
+
+    kept = read_artifact(cache, key)
+    if kept is not None:
+        return done(kept, True)
     with _alone(cache, guest):
-        data = read_artifact(cache, key)  # whoever held the lock may have built just this
-        if data is not None:
-            return Build(artifact_of(guest, target, data), road, True, time.monotonic() - began)
-        data, notes = roads.build(road, sources)
-        artifact = artifact_of(guest, target, data)
+        kept = read_artifact(cache, key)  # whoever held the lock may have built just this
+        if kept is not None:
+            return done(kept, True)
+        made = roads.build(road, sources)
+        build = done(made, False)
         after = find_inputs(guest.folder, read_sources(guest.folder), environment)
         if is_unchanged(before, after):  # else nobody knows which of the two was compiled
-            write_artifact(cache, _key(guest, target, after, identity), data)
-    return Build(artifact, road, False, time.monotonic() - began, notes)
+            write_artifact(cache, _key(guest, target, after, identity), made)
+    return build
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +112,11 @@ class _Roads:
             return BUILDER_ROAD, self.builder.identity
         raise self._no_road(toolchain, "no Docker engine was given")
 
-    def build(self, road: str, sources: tuple[SourceFile, ...]) -> tuple[bytes, tuple[str, ...]]:
-        """Take the road: the artifact's bytes and notes."""
+    def build(self, road: str, sources: tuple[SourceFile, ...]) -> Compiled:
+        """Take the road."""
         if road == HOST_ROAD:
-            return build_on_host(
+            toolchain = self._toolchain()
+            data, notes = build_on_host(
                 self.guest,
                 self.target,
                 target_folder=_place(self.cache, self.guest),
@@ -114,6 +124,7 @@ class _Roads:
                 runner=self.runner,
                 progress=self.progress,
             )
+            return Compiled(data, toolchain.compiler if isinstance(toolchain, Toolchain) else "", notes)
         assert self.builder and self.engine
         try:
             return self.builder.build(self.engine(), self.guest, self.target, sources, self.progress)
@@ -154,32 +165,49 @@ def _place(cache: Path, guest: Guest) -> Path:
     return cache / "target" / f"{guest.name}-{name}"
 
 
+def is_first(cache: Path, guest: Guest) -> bool:
+    """Whether a guest was never compiled here, so that its crates have to be, too."""
+    return not _lock_of(cache, guest).exists()
+
+
+def _lock_of(cache: Path, guest: Guest) -> Path:
+    place = _place(cache, guest)
+    return place.with_name(f"{place.name}.lock")
+
+
 @contextmanager
 def _alone(cache: Path, guest: Guest) -> Iterator[None]:
     """Only one build of a guest at a time: two would compile the same thing, into the same folder."""
-    place = _place(cache, guest)
+    lock = _lock_of(cache, guest)
     doing = f'building "{guest.name}": keeping cargo\'s files in "{cache}"'
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        lock.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnavailableError(f"{doing}: {error.strerror}", "name another folder with WASMDOCK_CACHE") from error
-    with locked(place.with_name(f"{place.name}.lock"), _PATIENCE):
+    with locked(lock, _PATIENCE):
         yield
 
 
-def read_artifact(cache: Path, key: str) -> bytes | None:
+def read_artifact(cache: Path, key: str) -> Compiled | None:
     """A kept artifact, or None where there is none or it is spoiled, which is as good as none."""
     try:
         kept = (cache / "build" / key).read_bytes()
     except OSError:
         return None
-    digest, _, data = kept.partition(b"\n")
-    return data if hashlib.sha256(data).hexdigest().encode() == digest else None
+    digest, _, rest = kept.partition(b"\n")
+    if hashlib.sha256(rest).hexdigest().encode() != digest:
+        return None
+    compiler, _, data = rest.partition(b"\n")
+    return Compiled(data, compiler.decode("utf-8", "replace"))
 
 
-def write_artifact(cache: Path, key: str, data: bytes) -> None:
-    """Keep an artifact under its sha256, written aside and renamed. A cache that cannot be written keeps nothing."""
+def write_artifact(cache: Path, key: str, made: Compiled) -> None:
+    """Keep an artifact and its compiler's name under the sha256 of both, written aside and renamed.
+
+    A cache that cannot be written keeps nothing.
+    """
     folder = cache / "build"
+    rest = made.compiler.encode() + b"\n" + made.data
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        write_aside(folder / key, hashlib.sha256(data).hexdigest().encode(), b"\n", data)
+        write_aside(folder / key, hashlib.sha256(rest).hexdigest().encode(), b"\n", rest)

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from wasmdock.cargo import ARTIFACT_CAP, build_failure, cargo_arguments, find_output, lacks_network, needs_triple
+from wasmdock.cargo import (
+    ARTIFACT_CAP,
+    Compiled,
+    build_failure,
+    cargo_arguments,
+    compiler_of,
+    find_output,
+    lacks_network,
+    needs_triple,
+)
 from wasmdock.docker_causes import client_lines, find_cause
 from wasmdock.errors import BuildError, GuestError, UnavailableError, WasmdockError
 from wasmdock.guest import Guest, Target
@@ -27,8 +36,9 @@ _LABEL = "wasmdock=build"
 # Where the image looks for certificates (its CARGO_HTTP_CAINFO).
 _CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 _SOURCE = "src"
-# Run as `sh -c _WITH_TRIPLE cargo ARGUMENTS...`.
-_WITH_TRIPLE = """CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p') exec "$0" "$@\""""
+# Run as `sh -c SCRIPT cargo ARGUMENTS...`: only in there is known which rustc compiles, so the first line says it.
+_PLAIN = """rustc --version; exec "$0" "$@\""""
+_WITH_TRIPLE = """rustc --version; CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p') exec "$0" "$@\""""
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 _CARGO_FAILED, _DOCKER_FAILED = 101, 125
 _STEERING = ("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS")
@@ -93,8 +103,8 @@ class Builder:
         target: Target,
         sources: tuple[SourceFile, ...],
         progress: Callable[[bytes], None] | None = None,
-    ) -> tuple[bytes, tuple[str, ...]]:
-        """Compile a guest in a container that is gone afterwards; the artifact's bytes, and notes for the user.
+    ) -> Compiled:
+        """Compile a guest in a container that is gone afterwards.
 
         No folder of the host is mounted: the engine may be on another machine. Crates and intermediate files
         stay in two volumes. Raises BuildError, GuestError, UnavailableError, CommandError.
@@ -114,7 +124,7 @@ class Builder:
                 done, notes = again, (*notes, "no registry answered: built offline with the crates already here")
         if done.code != 0 or done.timed_out:
             raise build_failure(guest, target, "the builder image", done)
-        return data, notes
+        return Compiled(data, compiler_of(done.stdout.decode("utf-8", "replace")), notes)
 
     def _ensure_image(self, engine: BuilderEngine, progress: Callable[[bytes], None] | None) -> tuple[str, ...]:
         # Containers of builds that were killed, or lost their engine; not those of builds that run.
@@ -166,9 +176,8 @@ class Builder:
         # Without a value: it comes from the client's environment and is on no command line.
         words += [f"--env={key}" for key in sorted(self._all_handed())]
         cargo = ["cargo", *cargo_arguments(guest, target, locked=locked, offline=offline)]
-        if needs_triple(target, self.environment):
-            cargo = ["sh", "-c", _WITH_TRIPLE, *cargo]
-        return [*words, self.reference, *cargo]
+        script = _WITH_TRIPLE if needs_triple(target, self.environment) else _PLAIN
+        return [*words, self.reference, "sh", "-c", script, *cargo]
 
     def _all_handed(self) -> dict[str, str]:
         return {**self._handed(_PROXIES), **self._handed(_STEERING, _STEERING_PREFIXES)}

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from wasmdock.errors import BuildError, GuestError
 from wasmdock.guest import Artifact, Guest, Target
@@ -17,6 +17,20 @@ _NO_NETWORK = re.compile(
     r"|download of config\.json failed|you may want to enable --offline"
 )
 _TLS = re.compile(r"(?i)ssl peer certificate|certificate (?:verify|is not trusted)|SSL certificate problem")
+
+
+class Compiled(NamedTuple):
+    """What came out of cargo: the artifact's bytes, the compiler of them (`rustc 1.85.1`), notes for the user."""
+
+    data: bytes
+    compiler: str
+    notes: tuple[str, ...] = ()
+
+
+def compiler_of(said: str) -> str:
+    """`rustc 1.85.1 (4eb161250 2025-03-15)`, the first line of what rustc says it is -> `rustc 1.85.1`; else empty."""
+    words = said.partition("\n")[0].split()
+    return " ".join(words[:2]) if words[:1] == ["rustc"] else ""
 
 
 def cargo_arguments(guest: Guest, target: Target, *, locked: bool, offline: bool = False) -> list[str]:

@@ -310,8 +310,10 @@ class Docker:
             cause = f"no answer within {self.timeout:g} s"
             raise UnavailableError(f"{where}: {cause}", "restart Docker: its engine hangs") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, DockerException) as error:
-            cure = "pip install paramiko" if "paramiko" in str(error) else START_HINT  # docker-py wants it for ssh
-            raise UnavailableError(f"{where}: the engine went away ({error})", cure) from error
+            if "paramiko" in str(error):  # docker-py wants it for ssh
+                cause = "an address of ssh needs the Python package paramiko, which is not here"
+                raise UnavailableError(f"{where}: {cause}", "pip install paramiko") from error
+            raise UnavailableError(f"{where}: the engine went away ({error})", START_HINT) from error
 
 
 def parse_image(reference: str, answer: Mapping[str, Any]) -> EngineImage:

@@ -107,11 +107,14 @@ def own_engine(environment: Mapping[str, str]) -> Host | None:
 
 def _host_of_environment(url: str, environment: Mapping[str, str]) -> Host:
     url = f"tcp://{url}" if "://" not in url else url
-    if url.split("://")[0] not in ("unix", "tcp", "ssh", "http", "https"):
-        raise UsageError(
-            f'reading DOCKER_HOST "{url}": no such kind of address',
-            "use unix:///path/to/docker.sock, tcp://host:2376 or ssh://user@host",
-        )
+    cause = "" if url.split("://")[0] in ("unix", "tcp", "ssh", "http", "https") else "no such kind of address"
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        cause = cause or "its port is no number up to 65535, or its host cannot be one"
+    if cause:
+        cure = "use unix:///path/to/docker.sock, tcp://host:2376 or ssh://user@host"
+        raise UsageError(f'reading DOCKER_HOST "{url}": {cause}', cure)
     verify = bool(environment.get("DOCKER_TLS_VERIFY"))
     folder = environment.get("DOCKER_CERT_PATH", "")
     default = Path(environment.get("HOME", "/")) / ".docker"

@@ -89,4 +89,5 @@ def fix(argv: tuple[str, ...], environment: Mapping[str, str], runner: Runner = 
     if done.code == 0 and not done.timed_out:
         return ""
     said = done.stderr_text().splitlines()
-    return said[-1] if said else f"exit code {done.code}"
+    reasons = [line for line in said if line.strip() and not line[0].isspace()]  # without the cures of our own commands
+    return (reasons or said or [f"exit code {done.code}"])[-1].removeprefix("wasmdock: ")

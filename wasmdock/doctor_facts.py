@@ -14,11 +14,15 @@ SHIMS_FROM = (1, 43)  # Docker 24: takes any containerd shim by name
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program or a package: its version, or why it cannot be used; hint is the command that cures that."""
+    """A program or a package: its version, or why it cannot be used; hint is the command that cures that.
+
+    fails: it is there, and was asked for its version in vain.
+    """
 
     version: str = ""
     trouble: str = ""
     hint: str = ""
+    fails: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ class Facts:
 
     crun is where the engine finds it, and its version where the engine's files are this machine's own.
     prefix is where `wasmdock engine install` has to put the shim for this engine: empty where this machine
-    cannot reach the engine's files. hidden_images counts images in the engine's other store.
+    cannot reach the engine's files; has_runtime: it finds or builds the shim by itself. hidden_images counts images in
+    the engine's other store.
     """
 
     system: str = ""
@@ -91,6 +96,7 @@ class Facts:
     crun: Tool = Tool()
     shim: Shim = Shim()
     prefix: str = ""
+    has_runtime: bool = True
     docker: Trial = Trial()
     hidden_images: int | None = None
     cargo: Cargo = Cargo()
@@ -123,7 +129,7 @@ def reason_not_to_try(facts: Facts) -> Trial | None:
     if engine is None:
         return Trial(cause="no engine answers")
     if not facts.client.version:
-        return Trial(cause="there is no docker client")
+        return Trial(cause=facts.client.trouble if facts.client.fails else "there is no docker client")
     if engine.os and engine.os != "linux":
         return Trial(cause=f"the engine runs {engine.os} containers")
     if not engine.containerd_store:

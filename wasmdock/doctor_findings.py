@@ -9,6 +9,7 @@ from wasmdock.docker_host import NO_DOCKER_HINT
 from wasmdock.docker_plugins import plugin_cure
 from wasmdock.doctor_facts import Disk, Facts, ShimKind, may_hang, takes_shims
 from wasmdock.launch import WASM_RUNTIME
+from wasmdock.shim import FROM_CLONE, PREFIX
 
 LOW_DISK = 2 << 30  # bytes; the builder image and one build fit into this
 LEAST_WASMTIME = (50, 0, 1)  # of the Python package: older wheels miss security fixes
@@ -99,7 +100,7 @@ def _engine(facts: Facts) -> Iterator[Finding]:
         yield Finding(subject, Severity.PROBLEM, f"{where} runs {engine.os} containers, Wasm needs Linux ones", cure)
     elif not takes_shims(engine):
         text = f"{where} does not take containerd shims by name; 24 and later do"
-        yield Finding(subject, Severity.PROBLEM, text, f"update Docker, or `{_UP}` gives you a current engine")
+        yield Finding(subject, Severity.PROBLEM, text, f"update Docker, or {_up(facts)} gives you a current engine")
     else:
         runc = f"runc {engine.runc[:12] or 'unknown'}"
         told = ", ".join(filter(None, (runc, engine.cgroup, "rootless" if engine.rootless else "")))
@@ -141,7 +142,7 @@ def _shim(facts: Facts) -> Iterator[Finding]:
         yield Finding("Wasm runtime", severity, text, _install_cure(facts), _install_fix(facts))
     else:
         text = "this machine cannot see which Wasm runtime the engine has"
-        hint = f"`{_UP}` gives you an engine that has ours; or try yours: wasmdock run --on docker hello-world"
+        hint = f"{_up(facts)} gives you an engine that has ours; or try yours: wasmdock run --on docker hello-world"
         yield Finding("Wasm runtime", Severity.NOTE, text, hint)
 
 
@@ -171,11 +172,16 @@ def _runtimes(facts: Facts) -> Iterator[Finding]:
 def _client(facts: Facts) -> Iterator[Finding]:
     if facts.client.version:
         yield _ok("docker client", facts.client.version)
+    elif facts.client.fails:
+        severity = Severity.NOTE if facts.engine is None else Severity.PROBLEM
+        cure = "`type docker` says which one that is; mend it, or put another before it on PATH"
+        yield Finding("docker client", severity, facts.client.trouble, cure)
     elif facts.engine is not None:
         cure = "apt-get install docker-cli (Debian), or https://docs.docker.com/engine/install"
         yield Finding("docker client", Severity.PROBLEM, "there is no docker on PATH; the engine answers", cure)
     else:
-        yield Finding("docker client", Severity.NOTE, "there is no docker on PATH", f"install Docker, then `{_UP}`")
+        cure = f"install Docker, then {_up(facts)}"
+        yield Finding("docker client", Severity.NOTE, "there is no docker on PATH", cure)
 
 
 def _buildx(facts: Facts) -> Iterator[Finding]:
@@ -253,15 +259,20 @@ def _proxies(facts: Facts) -> Iterator[Finding]:
 
 def _install_cure(facts: Facts) -> str:
     if is_desktop(facts) or not facts.prefix:
-        return f"`{_UP}` gives you an engine that has ours"
-    prefix = "" if facts.prefix == "/usr/local" else f" --prefix {facts.prefix}"
+        return f"{_up(facts)} gives you an engine that has ours"
+    prefix = "" if facts.prefix == str(PREFIX) else f" --prefix {facts.prefix}"
     sudo = "" if facts.is_root else "sudo "
-    return f"{sudo}{_INSTALL}{prefix}"
+    command = f"{sudo}{_INSTALL}{prefix}"
+    return command if facts.has_runtime else f"in a clone of wasmdock, with cargo: {command} {FROM_CLONE}"
+
+
+def _up(facts: Facts) -> str:
+    return f"`{_UP}`" if facts.has_runtime else f"`{_UP} {FROM_CLONE}` (in a clone of wasmdock, with cargo)"
 
 
 def _install_fix(facts: Facts) -> tuple[str, ...]:
     """Files are added below the prefix and nothing is restarted, which is safe; but only root may."""
-    if not facts.is_root or not facts.prefix or is_desktop(facts):
+    if not facts.is_root or not facts.prefix or is_desktop(facts) or not facts.has_runtime:
         return ()
     return ("{python}", "-m", "wasmdock", "engine", "install", "--prefix", facts.prefix)
 

@@ -27,6 +27,7 @@ from wasmdock.oci.image import Image
 from wasmdock.pack import pack
 from wasmdock.process import Runner, run_command
 from wasmdock.runtime import Limits, RunRequest
+from wasmdock.shim import are_at_hand
 
 # (module (memory (export "memory") 1) (func (export "_start"))), in bytes: no wasmtime is needed to have it.
 TINY = b"\0asm\1\0\0\0\1\4\1\x60\0\0\3\2\1\0\5\3\1\0\1\7\x13\2\6memory\2\0\6_start\0\0\x0a\4\1\2\0\x0b"
@@ -75,6 +76,7 @@ def gather(
             proxies=proxies(environment),
             ca_bundle=_bundle(ca_bundle),
             is_root=_is_root(),
+            has_runtime=are_at_hand(),
         )
 
 
@@ -153,9 +155,11 @@ def _crun(root: EngineRoot, environment: Mapping[str, str], runner: Runner) -> T
 
 
 def _docker_trial(docker: Docker, facts: Facts) -> Trial:
-    reason = reason_not_to_try(facts)
-    if reason is not None:
-        return reason
+    return reason_not_to_try(facts) or try_wasm(docker)
+
+
+def try_wasm(docker: Docker) -> Trial:
+    """Run a tiny module in the engine, which keeps nothing of it."""
     from wasmdock.docker_run import own_name, prove
 
     image = tiny_image()
@@ -195,7 +199,8 @@ def tool(argv: list[str], environment: Mapping[str, str], runner: Runner) -> Too
         return Tool(trouble=error.message, hint=error.hint)
     lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
     if done.code != 0 or done.timed_out or not lines:
-        return Tool(trouble=f"{' '.join(argv)}: exit code {done.code}")
+        said = done.stderr_text().splitlines() or [f"exit code {done.code}"]
+        return Tool(trouble=f"{' '.join(argv)}: {said[0]}", fails=True)
     return Tool(lines[0].removeprefix("crun version ").strip())
 
 

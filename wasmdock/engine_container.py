@@ -24,6 +24,7 @@ _IMAGE = "wasmdock/engine"
 CONTEXT = "wasmdock"
 _PORT = "2376"
 _PORTS = range(23760, 24760)  # of this machine, for that
+BY_TLS = sys.platform != "linux"  # unless told otherwise: a Unix socket cannot be shared there
 _LABEL = "dev.wasmdock.engine"
 _FILES = ("Dockerfile", "container.sh", "certificates.sh")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -48,7 +49,7 @@ class Recipe:
     programs: Path
     state: Path
     ca_bundle: Path | None = None
-    tls: bool = sys.platform != "linux"
+    tls: bool = BY_TLS
     ports: tuple[str, ...] = ()
 
     @property
@@ -83,20 +84,25 @@ def up(outer: Docker, recipe: Recipe, progress: Callable[[bytes], None] | None =
     return _wait(outer, recipe)
 
 
-def down(outer: Docker, state: Path, *, volumes: bool = False) -> bool:
-    """Remove the container, with volumes also all it held and the image it was made of; False where there was none."""
-    there = bool(outer.inspect_container(NAME))
-    if there:
+def down(outer: Docker, state: Path, *, volumes: bool = False) -> tuple[str, ...]:
+    """Remove the container, with volumes also all it held and the image it was made of; what of these there was."""
+    removed = []
+    if outer.inspect_container(NAME):
         _call(outer, "rm", "--force", NAME)
+        removed.append("container")
     if volumes:
         made = outer.cli("image", "ls", "--quiet", _IMAGE, timeout=_STEP).stdout.decode().split()
-        if made:
-            outer.cli("image", "rm", "--force", *sorted(set(made)), timeout=_STEP)
-        outer.cli("volume", "rm", "--force", VOLUME, timeout=_STEP)
+        if made and outer.cli("image", "rm", "--force", *sorted(set(made)), timeout=_STEP).code == 0:
+            removed.append("image")
+        if outer.cli("volume", "rm", VOLUME, timeout=_STEP).code == 0:  # --force would succeed without one, too
+            removed.append("volume")
     for path in (state / OWN_ENGINE, state / "run" / "docker.sock", *(state / "tls" / name for name in _CERTIFICATES)):
         with suppress(OSError):
             path.unlink()
-    return there
+    for folder in (state / "run", state / "tls", state):
+        with suppress(OSError):  # what is not ours stays, and the folder around it
+            folder.rmdir()
+    return tuple(removed)
 
 
 def status(outer: Docker, environment: Mapping[str, str]) -> tuple[str, Host | None]:

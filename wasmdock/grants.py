@@ -60,10 +60,10 @@ def decide_grant(
     return Grant(_EVERYTHING, "--deny", deny) if deny else None
 
 
-def check_grant(binary: WasmBinary, grant: Grant, flag: str = "--allow") -> None:
+def check_grant(binary: WasmBinary, grant: Grant, flag: str = "--allow", doing: str = "running") -> None:
     """Raise GuestError where the binary can ask for more than is granted: what is missing, and who imports it.
 
-    flag is what grants more, for the hint.
+    flag is what grants more, for the hint; doing is what is refused.
     """
     asked = capabilities(binary)
     missing = [each for each in asked if each not in grant.capabilities]
@@ -74,8 +74,8 @@ def check_grant(binary: WasmBinary, grant: Grant, flag: str = "--allow") -> None
     without = "without --deny " if grant.denied.intersection(missing) else ""
     more = label_text({*asked, *grant.capabilities})
     cure = f"{flag} {more} {without}grants it" if unlisted else f"{without}it runs"
-    doing = f"running a guest that asks for {', '.join(missing)}"
-    raise GuestError(f"{doing}: not granted by {_refuser(grant, unlisted, missing)}", "\n".join([cure, *lines]))
+    attempt = f"{doing} a guest that asks for {', '.join(missing)}"
+    raise GuestError(f"{attempt}: not granted by {_refuser(grant, unlisted, missing)}", "\n".join([cure, *lines]))
 
 
 def _refuser(grant: Grant, unlisted: Sequence[Capability], missing: Sequence[Capability]) -> str:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from wasmdock.aside import write_aside
-from wasmdock.cargo import ARTIFACT_CAP, build_failure, cargo_arguments, find_output, lacks_network, rustup_cure
+from wasmdock.cargo import (
+    ARTIFACT_CAP,
+    build_failure,
+    cargo_arguments,
+    compiler_of,
+    find_output,
+    lacks_network,
+    rustup_cure,
+)
 from wasmdock.errors import BuildError, UnavailableError, WasmdockError
 from wasmdock.guest import Guest, Target
 from wasmdock.process import Runner
@@ -44,6 +52,11 @@ class Toolchain:
         return next((value for key, _, value in lines if key == "host"), "")
 
     @property
+    def compiler(self) -> str:
+        """Its name and version: `rustc 1.85.1`."""
+        return compiler_of(self.version)
+
+    @property
     def identity(self) -> str:
         """What makes its output differ from another's."""
         return json.dumps([self.version, str(self.sysroot), self.steering])
@@ -61,15 +74,16 @@ def find_toolchain(folder: Path, cache: Path, environment: Mapping[str, str], ru
     settings stay the same. Raises UnavailableError where there is no cargo, no rustc, or a broken one.
     """
     path = environment.get("PATH", "")
-    for program in ("cargo", "rustc"):
+    compiler = environment.get("RUSTC") or "rustc"  # as cargo chooses it
+    for program in ("cargo", compiler):
         if not shutil.which(program, path=path):
             raise UnavailableError(f"there is no {program} on PATH")
-    rustc = Path(shutil.which("rustc", path=path) or "rustc")
+    rustc = Path(shutil.which(compiler, path=path) or compiler)
     steering = tuple(sorted((key, value) for key, value in environment.items() if _steers(key)))
     stamp = _stamp(rustc, folder, environment, steering)
     kept = _read_kept(cache, stamp)
     if kept is None:
-        kept = _ask(folder, environment, runner)
+        kept = _ask(compiler, folder, environment, runner)
         _keep(cache, stamp, kept)
     return Toolchain(kept["version"], Path(kept["sysroot"]), steering)
 
@@ -78,10 +92,10 @@ def _steers(variable: str) -> bool:
     return variable in _STEERING or variable.startswith(_STEERING_PREFIXES)
 
 
-def _ask(folder: Path, environment: Mapping[str, str], runner: Runner) -> dict[str, str]:
+def _ask(compiler: str, folder: Path, environment: Mapping[str, str], runner: Runner) -> dict[str, str]:
     answers = []
     for words in (("-vV",), ("--print", "sysroot")):
-        done = runner(["rustc", *words], timeout=_ASK_TIMEOUT, env=environment, cwd=folder)
+        done = runner([compiler, *words], timeout=_ASK_TIMEOUT, env=environment, cwd=folder)
         if done.code != 0 or done.timed_out:
             said = done.stderr_text().splitlines() or [f"exit code {done.code}"]
             told = next((line for line in said if line.startswith("error")), said[-1])  # rustup adds a backtrace

@@ -74,7 +74,9 @@ def plan_launch(nature: Nature, machine: Machine, wanted: Road | None = None) ->
     if not machine.engine:
         return _in_process(nature, machine.trouble or "no Docker engine answers")
     if not machine.wasm_proven:
-        return _in_process(nature, f"{machine.engine} has not run a Wasm container yet (--on docker tries it)")
+        return _in_process(
+            nature, f"{machine.engine} has not been seen to run Wasm with this runtime (--on docker tries it)"
+        )
     return _in_docker(nature, machine, f"{machine.engine} runs Wasm containers")
 
 

@@ -46,12 +46,12 @@ class Attestation:
 
 
 def make_statement(
-    image: Image, artifact: Artifact, *, road: str, source: str, lock: str, optimized: str = ""
+    image: Image, artifact: Artifact, *, road: str, source: str, lock: str, compiler: str = "", optimized: str = ""
 ) -> bytes:
     """The statement about an image built from a guest.
 
     road is how it was compiled, source the sha256 (hex) of the guest's source files, lock the text of Cargo.lock,
-    optimized what made the program smaller afterwards.
+    compiler what compiled it (`rustc 1.85.1`), optimized what made the program smaller afterwards.
     """
     crates = [crate for crate in crates_in(lock, artifact.name) if crate.purl]
     parameters = {"guest": artifact.name, "target": artifact.target.value, "road": road}
@@ -64,7 +64,9 @@ def make_statement(
             *({"uri": crate.purl, "digest": {"sha256": crate.checksum}} for crate in crates if crate.checksum),
         ],
     }
-    builder = {"id": "https://wasmdock.dev/builder", "version": {"wasmdock": __version__}}
+    name, _, version = compiler.partition(" ")
+    versions = {"wasmdock": __version__, **({name: version} if compiler else {})}
+    builder = {"id": "https://wasmdock.dev/builder", "version": versions}
     document = {
         "_type": STATEMENT,
         "subject": [

@@ -16,6 +16,8 @@ from wasmdock.wasm import parse
 _CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
 _NOT_AN_ID = re.compile(r"[^A-Za-z0-9.-]+")
 _ROOT = "SPDXRef-guest"
+_COMPILER = "compiled the guest"
+_OF_A_PART = "named in the program's producers sections: it made a part of it, which may be an adapter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +83,17 @@ def _crate(package: Mapping[str, Any]) -> Crate:
     return Crate(str(package["name"]), str(package["version"]), source, checksum, dependencies)
 
 
-def make_sbom(artifact: Artifact, lock: str, created: str, toolchain: Sequence[str] = ()) -> bytes:
+def make_sbom(artifact: Artifact, lock: str, created: str, compiler: str = "", said: Iterable[str] = ()) -> bytes:
     """The SPDX 2.3 document (JSON) of an artifact: the guest, its crates and what compiled them.
 
-    created is RFC 3339 text. toolchain adds to what the binary's producers section names. Raises GuestError.
+    created is RFC 3339 text, compiler the one that compiled the guest (`rustc 1.85.1`). said adds to what the producers
+    sections of the binary name, which may be what made something linked into it: an adapter. Raises GuestError.
     """
     crates = crates_in(lock, artifact.name)
     ids = _ids(crates)
-    tools = sorted({*toolchain, *producers_of(artifact)})
+    others = {each for each in (*said, *producers_of(artifact)) if not _is(each, compiler)}
+    tools = [_tool(compiler, _COMPILER)] if compiler else []
+    tools += [_tool(each, _OF_A_PART) for each in sorted(others)]
     document = {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
@@ -99,7 +104,7 @@ def make_sbom(artifact: Artifact, lock: str, created: str, toolchain: Sequence[s
         "packages": [
             _guest(artifact),
             *(_package(each, name, artifact.name) for each, name in ids.items()),
-            *map(_tool, tools),
+            *tools,
         ],
         "relationships": _relationships(artifact, ids, tools),
     }
@@ -107,14 +112,19 @@ def make_sbom(artifact: Artifact, lock: str, created: str, toolchain: Sequence[s
 
 
 def crates_of(sbom: bytes) -> dict[str, str]:
-    """Package name -> versions, of what an SPDX document lists beside the guest itself. Raises ImageError."""
+    """Package name -> versions, of what an SPDX document lists beside the guest itself. Raises ImageError.
+
+    A tool that made only a part of the program, as far as is known, has `(of a part)` after its version.
+    """
     fields = parse_object(sbom, "the SBOM")
     if not fields.text("spdxVersion").startswith("SPDX-2"):
         raise ImageError("reading the SBOM: not an SPDX 2 document in JSON")
     found: dict[str, list[str]] = {}
     for each in fields.children("packages"):
         if each.text("SPDXID") != _ROOT:
-            found.setdefault(each.text("name", required=True), []).append(each.text("versionInfo"))
+            of_a_part = " (of a part)" if each.text("comment") == _OF_A_PART else ""
+            version = f"{each.text('versionInfo')}{of_a_part}"
+            found.setdefault(each.text("name", required=True), []).append(version)
     return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
 
 
@@ -168,27 +178,31 @@ def _location(crate: Crate) -> str:
     return crate.source.removeprefix("registry+") if crate.source.startswith("git+") else "NOASSERTION"
 
 
-def _tool(text: str) -> dict[str, Any]:
+def _is(tool: str, compiler: str) -> bool:
+    """Whether a producers section's `rustc 1.85.1 (4eb161250 2025-03-15)` is the compiler `rustc 1.85.1`."""
+    return bool(compiler) and tool.split()[:2] == compiler.split()
+
+
+def _tool(text: str, comment: str) -> dict[str, Any]:
     name, _, version = text.partition(" ")
     return {
-        "SPDXID": _tool_id(text),
+        "SPDXID": f"SPDXRef-tool-{_NOT_AN_ID.sub('-', text)}",
         "name": name,
         "versionInfo": version or "NOASSERTION",
         "downloadLocation": "NOASSERTION",
-        "comment": "compiled the guest",
+        "comment": comment,
     }
 
 
-def _tool_id(text: str) -> str:
-    return f"SPDXRef-tool-{_NOT_AN_ID.sub('-', text)}"
-
-
-def _relationships(artifact: Artifact, ids: Mapping[Crate, str], tools: Sequence[str]) -> list[dict[str, str]]:
+def _relationships(
+    artifact: Artifact, ids: Mapping[Crate, str], tools: Sequence[Mapping[str, Any]]
+) -> list[dict[str, str]]:
     by_name = _by_name(ids)
     own = [crate for crate in by_name.get(artifact.name, []) if not crate.source]
     found = [_related("SPDXRef-DOCUMENT", "DESCRIBES", _ROOT)]
     found += [_related(_ROOT, "GENERATED_FROM", ids[crate]) for crate in own]
-    found += [_related(_tool_id(tool), "BUILD_TOOL_OF", _ROOT) for tool in tools]
+    found += [_related(tool["SPDXID"], "BUILD_TOOL_OF", _ROOT) for tool in tools if tool["comment"] == _COMPILER]
+    found += [_related(tool["SPDXID"], "OTHER", _ROOT) for tool in tools if tool["comment"] == _OF_A_PART]
     for crate, identifier in ids.items():
         for text in crate.dependencies:
             meant = _meant(text, by_name)

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,28 +20,51 @@ LINKS = {
     "bin/containerd-shim-wasmtime-v1": "../libexec/wasmdock/wasmdock-shim",
 }
 FOLDER = "libexec/wasmdock"
+PREFIX = Path("/usr/local")  # where it goes unless another is named
 BUILD_TIMEOUT = 3600.0  # seconds; a cold build compiles wasmtime
+FROM_CLONE = '--from "$(scripts/shim)"'  # what finds the programs where nothing else does, in a clone with cargo
+CHECKOUT = Path(__file__).resolve().parent.parent
 
 
-def find_programs(given: Path | None, checkout: Path, runner: Runner = run_command) -> Path:
+def find_programs(
+    given: Path | None,
+    checkout: Path = CHECKOUT,
+    runner: Runner = run_command,
+    *,
+    command: str = "wasmdock engine install",
+    progress: Callable[[bytes], None] | None = None,
+) -> Path:
     """The folder with the runtime's programs: the one given, this environment's, or built from the checkout.
 
-    Raises UnavailableError that names every way there is.
+    command is what the user called, without --from; progress sees what a build says. Raises UnavailableError that
+    names every way there is.
     """
-    for folder in [given] if given else [Path(sys.executable).parent]:
-        if all((folder / name).is_file() for name in PROGRAMS):
-            return folder
-    script = checkout / "scripts" / "shim"
+    looked = given or Path(sys.executable).parent
+    if _holds_programs(looked):
+        return looked
+    script = _script(checkout)
     if given or not script.is_file():
-        looked = given or Path(sys.executable).parent
         raise UnavailableError(
-            f'installing the Wasm runtime: "{looked}" does not hold {" and ".join(PROGRAMS)}',
-            'in a clone of wasmdock, with cargo: wasmdock engine install --from "$(scripts/shim)"',
+            f'finding the Wasm runtime: "{looked}" does not hold {" and ".join(PROGRAMS)}',
+            f"in a clone of wasmdock, with cargo: {command} {FROM_CLONE}",
         )
-    done = runner([str(script)], timeout=BUILD_TIMEOUT)
+    done = runner([str(script)], timeout=BUILD_TIMEOUT, on_stderr=progress)
     if done.code != 0:
         raise _build_failure(done, script)
     return Path(done.stdout.decode().strip().splitlines()[-1])
+
+
+def are_at_hand(checkout: Path = CHECKOUT) -> bool:
+    """Whether `find_programs` finds or builds them without being told where."""
+    return _holds_programs(Path(sys.executable).parent) or _script(checkout).is_file()
+
+
+def _holds_programs(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in PROGRAMS)
+
+
+def _script(checkout: Path) -> Path:
+    return checkout / "scripts" / "shim"
 
 
 def _build_failure(done: Completed, script: Path) -> UnavailableError:

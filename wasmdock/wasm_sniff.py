@@ -9,12 +9,13 @@ from wasmdock.errors import GuestError
 from wasmdock.wasm_reader import CUT_SHORT, Reader
 
 MAGIC = b"\0asm"
+ELF = b"\x7fELF"
 CORE_SECTIONS = 13
 COMPONENT_SECTIONS = 12
 _CORE_MODULE, _COMPONENT = 1, 4  # section codes of component-model/design/mvp/Binary.md
 
 _OTHER = (
-    (b"\x7fELF", "an ELF file: a Linux program, not Wasm", ""),
+    (ELF, "an ELF file: a Linux program, not Wasm", ""),
     (b"#!", "a script, not Wasm", ""),
     (b"\x1f\x8b", "compressed with gzip", "unpack it first"),
     (b"PK\x03\x04", "a zip archive", "unpack it first"),
@@ -99,7 +100,7 @@ def recognise(data: bytes) -> tuple[str, str]:
     """What bytes that are not Wasm seem to be, and what to do about it (may be empty)."""
     if not data:
         return "an empty file", ""
-    if data[:4] == b"\x7fELF" and data[7:8] == bytes([_OSABI_WASMTIME]):
+    if data[:4] == ELF and data[7:8] == bytes([_OSABI_WASMTIME]):
         return "already compiled by wasmtime (.cwasm)", "give the .wasm file it was compiled from"
     for magic, what, hint in _OTHER:
         if data.startswith(magic):

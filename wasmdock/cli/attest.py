@@ -2,22 +2,16 @@
 
 from pathlib import Path
 
-from wasmdock.build import HOST_ROAD, Build
-from wasmdock.cli.context import Context
-from wasmdock.errors import WasmdockError
+from wasmdock.build import Build
 from wasmdock.guest_files import read_sources
 from wasmdock.guest_inputs import digest_sources, find_lock
-from wasmdock.host_cargo import find_toolchain
 from wasmdock.oci.image import Image
 from wasmdock.oci.referrer import IN_TOTO, SPDX, Referrer
-from wasmdock.process import run_command
 from wasmdock.provenance import make_statement, sign
 from wasmdock.sbom import make_sbom, producers_of
 
 
-def documents_of(
-    image: Image, plain: Build, made: Build, optimized: str, key: bytes, folder: Path, context: Context
-) -> list[Referrer]:
+def documents_of(image: Image, plain: Build, made: Build, optimized: str, key: bytes, folder: Path) -> list[Referrer]:
     """SBOM and provenance of an image that was just built, made before the image takes its name.
 
     optimized says what made the program smaller, from plain to made, if anything did; that took the binary's own
@@ -25,9 +19,17 @@ def documents_of(
     """
     lock = _lock(folder)
     told = producers_of(plain.artifact) if optimized else ()
-    sbom = make_sbom(made.artifact, lock, image.created, (*_toolchain(made, folder, context), *told))
+    sbom = make_sbom(made.artifact, lock, image.created, made.compiler, told)
     source = digest_sources(folder, read_sources(folder))
-    statement = make_statement(image, made.artifact, road=made.road, source=source, lock=lock, optimized=optimized)
+    statement = make_statement(
+        image,
+        made.artifact,
+        road=made.road,
+        source=source,
+        lock=lock,
+        compiler=made.compiler,
+        optimized=optimized,
+    )
     if key:
         statement = sign(statement, key)
     return [Referrer.of(image.descriptor, kind, data) for kind, data in ((SPDX, sbom), (IN_TOTO, statement))]
@@ -39,14 +41,3 @@ def _lock(folder: Path) -> str:
         return find_lock(folder).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-def _toolchain(made: Build, folder: Path, context: Context) -> tuple[str, ...]:
-    """The compiler by name and version, as far as it is known without starting anything new."""
-    if made.road != HOST_ROAD:
-        return ("wasmdock-builder",)
-    try:
-        toolchain = find_toolchain(folder, context.cache, context.environment, run_command)
-    except WasmdockError:
-        return ()
-    return (" ".join(toolchain.version.splitlines()[0].split()[:2]),)

@@ -36,7 +36,7 @@ def build(options: argparse.Namespace, context: Context) -> int:
     plain = build_folder(options.folder, target, context, static=True)
     made, optimized = _optimized(plain, options, context)
     image = _packed(made.artifact, options, context)
-    about = documents_of(image, plain, made, optimized, key, options.folder, context)
+    about = documents_of(image, plain, made, optimized, key, options.folder)
     reference = Reference.parse(options.tag or made.artifact.name)
     context.store.put(image, reference)
     _attach(about, context)
@@ -64,7 +64,7 @@ def _build_for(
     about = [
         each
         for image, plain, (done, optimized) in parts
-        for each in documents_of(image, plain, done, optimized, key, options.folder, context)
+        for each in documents_of(image, plain, done, optimized, key, options.folder)
     ]
     reference = Reference.parse(options.tag or made[0].artifact.name)
     if len(images) == 1:
@@ -182,7 +182,7 @@ def _listed(artifact: Artifact, text: str | None) -> dict[str, str]:
     if text == "auto":
         return {LABEL: label_text(capabilities(binary))}
     listed = parse_capabilities(text)
-    check_grant(binary, Grant(listed, "--capabilities"), "--capabilities")
+    check_grant(binary, Grant(listed, "--capabilities"), "--capabilities", "packing")
     return {LABEL: label_text(listed)}
 
 

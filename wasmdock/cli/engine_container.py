@@ -4,47 +4,67 @@ import argparse
 import json
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from wasmdock.cli.context import Context
-from wasmdock.cli.toolchain import ca_bundle
+from wasmdock.cli.proof import record_proof
+from wasmdock.cli.signals import tidying_up
+from wasmdock.cli.toolchain import ca_bundle, telling
 from wasmdock.docker import Docker
 from wasmdock.docker_host import Host, own_engine
-from wasmdock.engine_container import CONTEXT, Recipe, address, status
+from wasmdock.doctor_probes import try_wasm
+from wasmdock.engine_container import BY_TLS, CONTEXT, Recipe, address, status
 from wasmdock.engine_container import down as bring_down
 from wasmdock.engine_container import up as bring_up
-from wasmdock.errors import UnavailableError, WasmdockError
+from wasmdock.errors import UnavailableError, UsageError, WasmdockError
 from wasmdock.shim import find_programs
 
-_CHECKOUT = Path(__file__).resolve().parent.parent.parent
 _DOWN = 3  # the exit code of `status` where it does not run, as of scripts/engine
 
 
 def up(options: argparse.Namespace, context: Context) -> int:
-    """Start it (the first time: build it), make a docker context for it, and say where it is."""
+    """Start it (the first time: build it), make a docker context for it, prove that it runs Wasm, say where it is."""
     outer = _outer(context)
+    progress = telling(context, "building the Wasm runtime")
+    programs = find_programs(options.source, command=_command(options), progress=progress)
     context.say("wasmdock: bringing the engine up (the first time takes some minutes)")
     recipe = Recipe(
         _folder(),
-        find_programs(options.source, _CHECKOUT),
+        programs,
         context.data / "engine",
         ca_bundle(context),
         tls=options.tls,
         ports=tuple(options.publish),
     )
-    host = bring_up(outer, recipe, _pass_on if context.is_terminal and not context.quiet else None)
+    with tidying_up():
+        host = bring_up(outer, recipe, _pass_on if context.is_terminal and not context.quiet else None)
     _make_context(outer, host)
+    trial = try_wasm(Docker(host, context.environment))
+    with suppress(UsageError):  # without a folder there is nothing to remember it in
+        if trial.works:
+            record_proof(context, host.url)
     print(f"DOCKER_HOST={host.url}")
-    context.say(f"wasmdock: wasmdock run finds it; docker --context {CONTEXT} uses it")
+    found = "wasmdock run finds it" if trial.works else f"it does not run Wasm yet: {trial.cause}"
+    context.say(f"wasmdock: {found}; docker --context {CONTEXT} uses it")
     return 0
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What the user called, without --from."""
+    words = ["wasmdock", "engine", "up"]
+    if options.tls != BY_TLS:
+        words.append("--tls" if options.tls else "--no-tls")
+    return shlex.join([*words, *(f"--publish={port}" for port in options.publish)])
 
 
 def down(options: argparse.Namespace, context: Context) -> int:
     """End it; its images stay for the next time, unless --volumes."""
     outer = _outer(context)
-    there = bring_down(outer, context.data / "engine", volumes=options.volumes)
+    removed = bring_down(outer, context.data / "engine", volumes=options.volumes)
     outer.cli("context", "rm", "--force", CONTEXT)
-    context.say("wasmdock: the engine is gone" if there else "wasmdock: there was no engine")
+    what = f"removed the engine's {', '.join(removed)}" if removed else "there was no engine"
+    context.say(f"wasmdock: {what}")
     return 0
 
 

@@ -2,17 +2,25 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 
 class Grammar(argparse.ArgumentParser):
-    """argparse's parser, whose usage comes only where nothing better is known."""
+    """argparse's parser, whose usage comes only where nothing better is known.
+
+    elsewhere holds flags that other tools have for the same, and what to write instead.
+    """
+
+    elsewhere: Mapping[str, str] = MappingProxyType({})
+    _words: Sequence[str] = ()
 
     def parse_args(  # type: ignore[override]  # its overloads tell namespaces apart, which we never give
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> Any:
         """Parse all of them; what is left over is the fault of the verb at hand."""
+        self._words = tuple(sys.argv[1:] if args is None else args)
         options, left = self.parse_known_args(args, namespace)
         if left:
             at_hand: Grammar = getattr(options, "grammar", self)
@@ -22,15 +30,22 @@ class Grammar(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line and end with 2; what is missing needs the usage to be understood."""
         if "required" in message:
+            first = next(iter(self._words), "")  # before a verb, argparse only says that the verb is missing
+            if first.startswith("-") and first not in self._option_string_actions:
+                self._refuse([first])
             self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: {message}\n    see: {self.prog} --help\n")
 
     def _refuse(self, words: Sequence[str]) -> NoReturn:
         flags = [word.partition("=")[0] for word in words if word.startswith("-")]
-        meant = _suggestion(flags[0], self._option_string_actions) if flags else ""
+        meant = self._meant(flags[0]) if flags else ""
         if not meant:
             self.print_usage(sys.stderr)
         self.error(f"unrecognized arguments: {' '.join(words)}{meant}")
+
+    def _meant(self, flag: str) -> str:
+        instead = self.elsewhere.get(flag, "")
+        return f"; {instead}" if instead else _suggestion(flag, self._option_string_actions)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """As argparse, with what was perhaps meant in place of the whole list."""

@@ -68,9 +68,9 @@ def formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.HelpFormatter(prog, width=max(width - 2, 40))
 
 
-def verb(verbs: Verbs, name: str, where: str, summary: str, example: str) -> argparse.ArgumentParser:
+def verb(verbs: Verbs, name: str, where: str, summary: str, example: str) -> Grammar:
     """Add a verb; `where` is `module:function` under wasmdock.cli, imported when the verb runs."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Grammar = verbs.add_parser(
         name,
         help=summary,
         description=summary[:1].upper() + summary[1:] + ".",

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from wasmdock.cli.parser import Verbs, add_format, verb
+from wasmdock.shim import PREFIX
 
 
 def add_engine(verbs: Verbs) -> None:
@@ -35,7 +36,7 @@ def add_engine(verbs: Verbs) -> None:
     )
     _add_container(actions)
     for action in (install, uninstall):
-        action.add_argument("--prefix", type=Path, default=Path("/usr/local"), help="where (default: /usr/local)")
+        action.add_argument("--prefix", type=Path, default=PREFIX, help="where (default: /usr/local)")
 
 
 def _add_container(actions: Verbs) -> None:

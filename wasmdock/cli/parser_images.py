@@ -123,6 +123,7 @@ def _add_store(verbs: Verbs) -> None:
         "put an archive or a layout into the store",
         "wasmdock load hello-world.tar",
     )
+    parser.elsewhere = dict.fromkeys(("-i", "--input"), "name the file alone: wasmdock load FILE")
     parser.add_argument("input", type=Path, help="an archive (docker save), an OCI layout, or - for stdin")
     parser.add_argument("-t", "--tag", metavar="NAME[:TAG]", help="a name for the image")
     parser = verb(

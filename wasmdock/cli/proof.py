@@ -16,10 +16,10 @@ def is_proven(context: Context) -> bool:
     return False
 
 
-def record_proof(context: Context) -> None:
-    """Remember that it has. A folder that cannot be written to is no error."""
+def record_proof(context: Context, address: str = "") -> None:
+    """Remember that it has, or the one at another address. A folder that cannot be written to is no error."""
     with suppress(OSError):
-        mark = _mark(context)
+        mark = _mark(context, address)
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
 
@@ -30,6 +30,6 @@ def forget_proof(context: Context) -> None:
         _mark(context).unlink()
 
 
-def _mark(context: Context) -> Path:
-    address = find_host(context.environment).url
+def _mark(context: Context, address: str = "") -> Path:
+    address = address or find_host(context.environment).url
     return context.cache / "proven-engines" / hashlib.sha256(address.encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ from wasmdock.cli.values import expanded
 from wasmdock.errors import GuestError, ImageError, UsageError, WasmdockError
 from wasmdock.oci.compression import GZIP, ZSTD
 from wasmdock.oci.image import Digest, Image, Platform, Reference
-from wasmdock.wasm_sniff import Form, check_whole, form_of
+from wasmdock.wasm_sniff import ELF, Form, check_whole, form_of, recognise
 
 if TYPE_CHECKING:
     from wasmdock.guest import Target
@@ -132,8 +132,9 @@ def _from_path(path: Path, context: Context) -> Source:
         return _packed(path.stem, read_wasm(path), f"file {path}")
     if head[257:262] == _TAR_MAGIC or head.startswith((GZIP, ZSTD)):
         return _from_archive(path)
+    what = recognise(head)[0] if head.startswith(ELF) else "neither Wasm, nor an image archive"
     raise UsageError(
-        f'reading "{path}": neither Wasm, nor an image archive',
+        f'reading "{path}": {what}',
         "name an image, an archive (docker save), an OCI layout, a .wasm or .wat file, or a guest's folder",
     )
 

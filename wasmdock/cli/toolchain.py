@@ -4,10 +4,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from wasmdock.build import Build, build_guest
+from wasmdock.build import Build, build_guest, is_first
 from wasmdock.builder import Builder
 from wasmdock.cargo import STATIC
 from wasmdock.cli.context import Context
+from wasmdock.cli.signals import tidying_up
 from wasmdock.digits import read_digits
 from wasmdock.errors import UnavailableError, UsageError
 from wasmdock.guest import Target, load_guest
@@ -29,22 +30,27 @@ def build_folder(
     environment = dict(context.environment)
     if static and target is Target.NATIVE:
         environment["RUSTFLAGS"] = f"{environment.get('RUSTFLAGS', '')} {STATIC}".strip()
-    made = build_guest(
-        guest,
-        target or guest.default_target,
-        cache=cache or context.cache,
-        environment=environment,
-        engine=lambda: context.docker,
-        builder=Builder(builder_folder(), environment, ca_bundle(context)),
-        progress=telling(context, f"building {guest.name} for {(target or guest.default_target).value}"),
-    )
+    doing = f"building {guest.name} for {(target or guest.default_target).value}"
+    with tidying_up():
+        made = build_guest(
+            guest,
+            target or guest.default_target,
+            cache=cache or context.cache,
+            environment=environment,
+            engine=lambda: context.docker,
+            builder=Builder(builder_folder(), environment, ca_bundle(context)),
+            progress=telling(context, doing, is_first(cache or context.cache, guest)),
+        )
     for note in made.notes:
         context.say(f"wasmdock: {note}")
     return made
 
 
-def telling(context: Context, doing: str) -> Callable[[bytes], None]:
-    """What hears of the toolchain's output: a terminal gets it as it comes, others one line when it begins."""
+def telling(context: Context, doing: str, first: bool = True) -> Callable[[bytes], None]:
+    """What hears of the toolchain's output: a terminal gets it as it comes, others one line when it begins.
+
+    first: it was not done here before, and may take longer than ever after.
+    """
     if context.is_terminal and not context.quiet:
         return _pass_on
     told = False
@@ -52,7 +58,7 @@ def telling(context: Context, doing: str) -> Callable[[bytes], None]:
     def tell_once(_chunk: bytes) -> None:
         nonlocal told
         if not told:
-            context.say(f"wasmdock: {doing}: the first time this may take minutes")
+            context.say(f"wasmdock: {doing}{': the first time this may take minutes' if first else ''}")
         told = True
 
     return tell_once

@@ -1,0 +1,111 @@
+"""SIGTERM and SIGHUP end a build as Ctrl-C does: nothing it started goes on, and the exit code names the signal."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import CommandLine
+from tests.fakes import FakeEngine
+from wasmdock.cli import Terminated
+from wasmdock.cli.signals import tidying_up
+
+RUSTC = """#!/bin/sh
+case $1 in -vV) echo "rustc 1.95.0" ;; *) echo "{sysroot}" ;; esac
+"""
+CARGO = """#!/bin/sh
+echo $$ > "{note}.new" && mv "{note}.new" "{note}"
+exec sleep 60
+"""
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Path:
+    folder = tmp_path / "hello"
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "main.rs").write_text("fn main() {}")
+    (folder / "Cargo.toml").write_text('[package]\nname = "hello"\nversion = "1.0.0"\n')
+    return folder
+
+
+@pytest.fixture
+def note(tmp_path: Path) -> Path:
+    """Where a cargo that compiles for a minute writes its pid; it is first on the PATH of `slow`."""
+    library = tmp_path / "sysroot" / "lib" / "rustlib" / "wasm32-wasip1" / "lib"
+    library.mkdir(parents=True)
+    (library / "libcore-1.rlib").touch()
+    (tmp_path / "bin").mkdir()
+    for name, text in (("rustc", RUSTC), ("cargo", CARGO)):
+        program = tmp_path / "bin" / name
+        program.write_text(text.format(sysroot=tmp_path / "sysroot", note=tmp_path / "pid"))
+        program.chmod(0o755)
+    return tmp_path / "pid"
+
+
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signal_ends_a_build_and_what_compiles(
+    number: signal.Signals, guest: Path, note: Path, wasmdock: CommandLine
+) -> None:
+    path = f"{note.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    slow = CommandLine({**wasmdock.environment, "PATH": path, "CARGO_HOME": str(note.parent)})
+    with slow.start("build", guest) as process:
+        wait_for(note)
+        pid = int(note.read_text())
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+DOCKER = """#!/bin/sh
+echo "$@" >> "{log}"
+[ "$1" != start ] || {{ : > "{note}"; exec /bin/sleep 60; }}
+[ "$1" != rm ] || echo removed
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_a_build_in_a_container_and_the_container(
+    number: signal.Signals, guest: Path, tmp_path: Path, wasmdock: CommandLine
+) -> None:
+    engine = FakeEngine(tmp_path, {"/images/": {"Id": "sha256:1"}})
+    (tmp_path / "bin").mkdir()
+    client = tmp_path / "bin" / "docker"
+    client.write_text(DOCKER.format(log=tmp_path / "log", note=tmp_path / "started"))
+    client.chmod(0o755)
+    address = {"DOCKER_HOST": engine.host.url, "PATH": str(client.parent)}
+    with CommandLine({**wasmdock.environment, **address}).start("build", guest) as process:
+        wait_for(tmp_path / "started")
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+    engine.close()
+    words = (tmp_path / "log").read_text().splitlines()
+    name = next(line.split()[-1] for line in words if line.startswith("start "))
+    assert words[-1] == f"rm --force --volumes {name}"
+
+
+def test_second_signal_does_not_stop_the_tidying_up() -> None:
+    with pytest.raises(Terminated) as caught, tidying_up():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert caught.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with tidying_up():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
