@@ -60,6 +60,15 @@ def test_bars_leave_out_what_took_no_time(wasmdock: CommandLine, tmp_path: Path)
     assert [line.split()[0] for line in done.text.partition("\n\n")[0].splitlines()] == ["Medians,", "b"]
 
 
+def test_full_disk_leaves_the_file_that_was_there(wasmdock: CommandLine, tmp_path: Path, old: Path) -> None:
+    target = tmp_path / "t.csv"
+    target.write_text("as before")
+    done = wasmdock.shell(f"ulimit -f 0; wasmdock report {old} --export {target}")
+    assert (done.code, target.read_text()) == (1, "as before")
+    assert f'wasmdock: writing "{target}": File too large' in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["old.json", "t.csv"]
+
+
 def test_results_of_before_programs_had_a_digest_are_read(old: Path) -> None:
     document = json.loads(old.read_text())
     for case in document["cases"]:
