@@ -173,15 +173,20 @@ def test_benchmark_exported_elsewhere_leaves_the_file_it_was_resumed_from(
     assert json.loads(path.read_text()) == before
 
 
-def test_ctrl_c_in_the_warm_up_makes_no_case_a_failure(wasmdock: CommandLine) -> None:
-    process = wasmdock.start("bench", "--case", "a=sleep 30")
+def test_ctrl_c_in_the_warm_up_makes_no_case_a_failure(wasmdock: CommandLine, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install '.[bench]'")
+    files = [tmp_path / "r.png", tmp_path / "r.html"]
+    process = wasmdock.start("bench", "--case", "a=sleep 30", "--export", ",".join(map(str, files)))
     assert process.stderr
     process.stderr.readline()  # it begins
     time.sleep(0.5)
     os.kill(process.pid, signal.SIGINT)
-    stdout, _ = process.communicate(timeout=30)
-    assert (process.returncode, b"failed" in stdout) == (130, False)
+    stdout, stderr = process.communicate(timeout=30)
+    page = files[1].read_bytes()
+    assert (process.returncode, b"failed" in stdout + page) == (130, False)
     assert b"not measured" in stdout
+    assert b"not measured" in page
+    assert b"drawing the start-up plot: nothing was measured" in stderr
 
 
 def test_full_disk_costs_the_file_and_not_the_table(wasmdock: CommandLine, tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ from wasmdock.bench_http import Service, load_test
 from wasmdock.bench_load import CONCURRENCY, Crowd, density, throughput
 from wasmdock.bench_load import INTERRUPTED as BY_CTRL_C
 from wasmdock.bench_memory import weigh
+from wasmdock.cli import complain
 from wasmdock.cli.bench_cases import find_cases
 from wasmdock.cli.bench_list import Cases, volume_words
 from wasmdock.cli.bench_output import cannot_write, check_base, check_exports, deliver, export
 from wasmdock.cli.context import Context
-from wasmdock.errors import UsageError, WasmdockError
+from wasmdock.errors import UnavailableError, UsageError, WasmdockError
 from wasmdock.report_tables import size
 from wasmdock.results import CaseResult, LeftOut, Results, Throughput, read_results, to_json
 from wasmdock.surroundings import surroundings
@@ -60,8 +61,13 @@ def bench(options: argparse.Namespace, context: Context) -> int:
     finally:
         cases.close()
     code = deliver([results], options, context)
-    export([results], options, context)
-    keeper.conclude(context)
+    try:
+        export([results], options, context)
+        keeper.conclude(context)
+    except UnavailableError as error:
+        if not results.interrupted:
+            raise
+        complain(error)
     if results.interrupted:
         return INTERRUPTED
     if not any(case.summary for case in results.cases):

@@ -8,8 +8,9 @@ from pathlib import Path
 from wasmdock import claims
 from wasmdock.aside import write_aside
 from wasmdock.budget import judge, render
+from wasmdock.cli import complain
 from wasmdock.cli.context import Context
-from wasmdock.errors import UnavailableError, UsageError, cure_of
+from wasmdock.errors import UnavailableError, UsageError, WasmdockError, cure_of
 from wasmdock.report import (
     failures,
     markdown_table,
@@ -85,14 +86,25 @@ def _check_gate(options: argparse.Namespace) -> None:
 
 def export(many: Sequence[Results], options: argparse.Namespace, context: Context) -> None:
     """Write every file asked for, each whole or not at all. Raises UnavailableError."""
-    for name in options.export:
-        path = Path(name)
-        data = _bytes(path.suffix, many, options)
+    failed: list[WasmdockError] = []
+    for path in map(Path, options.export):
         try:
-            write_aside(path, data, mode=0o666)
-        except OSError as error:
-            raise cannot_write(path, error) from error
-        context.say(f"wasmdock: wrote {path}")
+            _write(path, _bytes(path.suffix, many, options))
+        except WasmdockError as error:  # the others are written all the same
+            failed.append(error)
+        else:
+            context.say(f"wasmdock: wrote {path}")
+    for earlier in failed[:-1]:
+        complain(earlier)
+    if failed:
+        raise failed[-1]
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_aside(path, data, mode=0o666)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def cannot_write(path: Path, error: OSError) -> UnavailableError:
