@@ -208,7 +208,7 @@ class Service:
 
 def loaded(tmp_path: Path, cases: Cases) -> Results:
     """What `bench` finds of many at once, as it was written last."""
-    options = argparse.Namespace(throughput=True, density=100, load_time=1.0, export=[])
+    options = argparse.Namespace(throughput=True, density=100, load_time=1.0, export=[], resume=None)
     results, last = Results("x", "2026-01-01T00:00:00+00:00", 0, ()), tmp_path / "last.json"
     found = bench._load(results, cases, options, bench._Keeper(results, options, last), Context({}, quiet=True))
     assert replace(found, interrupted=False) == read_results(last)

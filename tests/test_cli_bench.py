@@ -1,5 +1,6 @@
 """wasmdock bench as users meet it: what is printed, exported, resumed, and when it fails."""
 
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from tests.requirements import require_docker
 from wasmdock.bench import Case, Plan
 from wasmdock.cli.bench import COLD_ROUNDS, rarely
 from wasmdock.cli.bench_cases import HOT_RUNS
+from wasmdock.cli.bench_output import cannot_write
 from wasmdock.docker import Docker
 from wasmdock.results import CaseResult
 from wasmdock.runtime import Outcome, RunResult
@@ -111,6 +113,11 @@ def test_every_form_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
         ((str(guest("hello")), "--call", "add"), "it is a WASI preview 1 command, and only a library"),
         (("--case", "a=true", "--rounds", "0"), "not a count"),
         (("--case", "a=true", "--roads", "moon"), 'there is no "moon"'),
+        ((str(guest("hello")), "--against", "slim,bogus"), 'there is no "bogus"'),
+        ((str(guest("hello")), "--against", "bogus"), "use slim, debian, distroless, scratch, alpine"),
+        (("--case", "a=true", "--plot", "--format", "json"), "printing json with --plot"),
+        (("--case", "a=true", "--plot", "--ci"), "printing md with --plot"),
+        (("--case", "a=true", "--full", "--format", "csv"), "printing csv with --full"),
         (("--case", "a=true", "--budget", "a is fast"), "reading budget"),
         (("--resume", "nowhere.json"), "no such file"),
     ],
@@ -146,6 +153,62 @@ def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(wasmdock: CommandLine
     after = bench(wasmdock, path, "--resume", path, "--rounds", str(done + 2))
     assert [each["round"] for each in after["cases"][0]["samples"]] == list(range(done + 2))
     assert after["cases"][0]["samples"][:done] == before["cases"][0]["samples"]
+
+
+def test_benchmark_resumed_from_a_file_is_finished_in_it(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps({**bench(wasmdock, path, *QUICK, "--rounds", "2"), "interrupted": True}))
+    done = wasmdock("bench", "--resume", path, "--rounds", "4")
+    after = json.loads(path.read_text())
+    assert (done.code, after["interrupted"], len(after["cases"][0]["samples"])) == (0, False, 4)
+    assert done.stderr.count(f"wasmdock: wrote the results back to {path}\n") == 1
+
+
+def test_benchmark_exported_elsewhere_leaves_the_file_it_was_resumed_from(
+    wasmdock: CommandLine, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.json"
+    before = bench(wasmdock, path, *QUICK, "--rounds", "2")
+    bench(wasmdock, tmp_path / "other.json", "--resume", path, "--rounds", "3")
+    assert json.loads(path.read_text()) == before
+
+
+def test_ctrl_c_in_the_warm_up_makes_no_case_a_failure(wasmdock: CommandLine, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install '.[bench]'")
+    files = [tmp_path / "r.png", tmp_path / "r.html"]
+    process = wasmdock.start("bench", "--case", "a=sleep 30", "--export", ",".join(map(str, files)))
+    assert process.stderr
+    process.stderr.readline()  # it begins
+    time.sleep(0.5)
+    os.kill(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    page = files[1].read_bytes()
+    assert (process.returncode, b"failed" in stdout + page) == (130, False)
+    assert b"not measured" in stdout
+    assert b"not measured" in page
+    assert b"drawing the start-up plot: nothing was measured" in stderr
+
+
+def test_full_disk_costs_the_file_and_not_the_table(wasmdock: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    case = "a=sh -c 'exit 0'"
+    done = wasmdock.shell(f'ulimit -f 1; wasmdock bench --case "{case}" --rounds 9 --export {path}')
+    assert (done.code, done.text.startswith("commands: medians")) == (1, True)
+    assert f'wasmdock: writing "{path}": File too large' in done.stderr
+    assert list(tmp_path.glob("*r.json*")) == []
+
+
+def test_results_that_cannot_be_kept_are_said_with_a_cure(tmp_path: Path) -> None:
+    error = cannot_write(tmp_path / "r.json", OSError(errno.ENOSPC, "No space left on device"))
+    assert (error.exit_code, error.hint) == (1, "make room there, or choose another folder")
+
+
+def test_bases_of_what_has_no_source_are_left_out_with_the_reason(wasmdock: CommandLine, tmp_path: Path) -> None:
+    args = (guest("hello"), "--roads", "process", "--rounds", "1", "--no-cold")
+    assert bench(wasmdock, tmp_path / "r.json", *args)["left_out"] == []
+    (found,) = bench(wasmdock, tmp_path / "r.json", *args, "--against", "slim,process")["left_out"]
+    assert found["what"] == "native"
+    assert "has no source to build natively (try: name the guest's folder, or --case mine=image:" in found["why"]
 
 
 def test_interrupted_benchmark_is_resumed_without_naming_it(wasmdock: CommandLine) -> None:

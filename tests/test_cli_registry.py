@@ -191,7 +191,14 @@ def test_registry_of_this_machine_that_is_not_there_is_said_at_once(wasmdock: Co
     assert time.monotonic() - began < 3
 
 
+def test_repository_without_tags_is_not_told_to_list_them(wasmdock: CommandLine, registry: FaultyRegistry) -> None:
+    registry.faults.append(on("GET", "tags/list", answering(404)))
+    done = wasmdock("tags", f"{registry.name}/nobody/has-it")
+    assert (done.code, "wasmdock tags" in done.stderr) == (1, False)
+    assert "    try: check the repository's name; a private one needs wasmdock login" in done.stderr
+
+
 def test_what_is_tried_again_is_told(wasmdock: CommandLine, name: str, registry: FaultyRegistry) -> None:
     registry.faults.append(on("GET", "/v2/$", answering(503), 1))
     registry.faults.append(on("POST", "uploads", answering(503), 1))
-    assert "the registry answered 503: trying again in 0.5 s\n" in ok(wasmdock("push", name)).stderr
+    assert "the registry answered 503: trying again in 0.5 s (2 of 4)\n" in ok(wasmdock("push", name)).stderr

@@ -60,6 +60,23 @@ def test_bars_leave_out_what_took_no_time(wasmdock: CommandLine, tmp_path: Path)
     assert [line.split()[0] for line in done.text.partition("\n\n")[0].splitlines()] == ["Medians,", "b"]
 
 
+def test_full_disk_leaves_the_file_that_was_there(wasmdock: CommandLine, tmp_path: Path, old: Path) -> None:
+    target = tmp_path / "t.csv"
+    target.write_text("as before")
+    done = wasmdock.shell(f"ulimit -f 0; wasmdock report {old} --export {target}")
+    assert (done.code, target.read_text()) == (1, "as before")
+    assert f'wasmdock: writing "{target}": File too large' in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["old.json", "t.csv"]
+
+
+def test_file_that_cannot_be_made_does_not_cost_the_others(wasmdock: CommandLine, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install '.[bench]'")
+    found = written(tmp_path / "r.json", OLD)
+    found.write_text(found.read_text().replace('"failure": ""', '"failure": "exit code 1"'))
+    done = wasmdock("report", found, "--export", f"{tmp_path}/r.png,{tmp_path}/r.md")
+    assert (done.code, "no case succeeded" in done.stderr, (tmp_path / "r.md").is_file()) == (1, True, True)
+
+
 def test_results_of_before_programs_had_a_digest_are_read(old: Path) -> None:
     document = json.loads(old.read_text())
     for case in document["cases"]:

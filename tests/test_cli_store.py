@@ -8,7 +8,10 @@ import zstandard
 
 from tests.command_line import CommandLine, Done, guest
 from tests.conftest import sample
-from tests.images import WASM, image_with, tar_of
+from tests.images import WASM, hello, image_with, tar_of
+from wasmdock.oci.archive import write_archive
+from wasmdock.oci.image import Reference
+from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.layout import write_layout
 from wasmdock.pack import extract
 
@@ -131,6 +134,55 @@ def test_quiet_says_nothing_but_errors(packed: CommandLine, tmp_path: Path) -> N
 def test_removed_image_is_gone(packed: CommandLine) -> None:
     assert ok(packed("rmi", "hello:v1")).text == "hello:v1\n"
     assert packed("run", "hello:v1").code == 125
+
+
+def test_others_are_removed_where_one_is_missing(packed: CommandLine) -> None:
+    ok(packed("pack", guest("hello"), "-t", "hello:v2"))
+    done = packed("rmi", "hello:v1", "missing", "neither", "hello:v2")
+    assert (done.code, done.text) == (1, "hello:v1\nhello:v2\n")
+    assert done.stderr.count("not in the store") == 2
+
+
+@pytest.mark.parametrize("target", ["image.tar", "layout"])
+def test_loaded_index_keeps_all_of_its_images(wasmdock: CommandLine, tmp_path: Path, target: str) -> None:
+    index = ImageIndex.of([hello(), image_with(tar_of({"hello": b"\x7fELF"}), os="linux", architecture="s390x")])
+    write = write_archive if target.endswith(".tar") else write_layout
+    write(index, tmp_path / target, Reference.parse("several:v1"))
+    done = ok(wasmdock("load", tmp_path / target, "-t", "ml:1"))
+    assert done.text == f"ml:1  {index.digest.short}  wasi/wasm, linux/s390x\n"
+    [line] = json.loads(ok(wasmdock("images", "--format", "json")).text)
+    assert line["platforms"] == ["wasi/wasm", "linux/s390x"]
+
+
+def test_what_load_leaves_out_is_said(wasmdock: CommandLine, tmp_path: Path) -> None:
+    index = ImageIndex.of([hello(), image_with(tar_of({"hello": b"\x7fELF"}), os="linux", architecture="s390x")])
+    write_layout(index, tmp_path / "layout")
+    (tmp_path / "layout" / "blobs" / "sha256" / index.images[1].digest.hex).unlink()
+    done = wasmdock("load", tmp_path / "layout", "-t", "ml:1")
+    assert (done.code, done.text) == (0, f"ml:1  {hello().digest.short}  wasi/wasm\n")
+    assert done.stderr.startswith('wasmdock: left out of "ml:1": linux/s390x: ')
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive at all", 600 * b"x"])
+def test_damaged_archive_is_refused_with_a_cure(wasmdock: CommandLine, tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "cut.tar").write_bytes(data)
+    done = wasmdock("load", tmp_path / "cut.tar")
+    assert done.code == 1
+    assert "\n    try: write it anew, with docker save or wasmdock save\n" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["gone.tar", "gone.wasm", "gone/gone.wat"])
+@pytest.mark.parametrize("verb", ["inspect", "load", "pack"])
+def test_file_that_is_not_there_is_a_mistake_of_the_caller(
+    wasmdock: CommandLine, tmp_path: Path, verb: str, name: str
+) -> None:
+    assert wasmdock(verb, tmp_path / name).code == 2
+
+
+@pytest.mark.parametrize("verb", ["inspect", "load", "pack"])
+def test_file_that_cannot_be_read_is_a_failure(wasmdock: CommandLine, verb: str) -> None:
+    done = wasmdock(verb, "/proc/self/mem")  # whose first byte nobody may read
+    assert (done.code, "Input/output error" in done.stderr) == (1, True)
 
 
 def test_layout_without_a_name_is_loaded_under_one_that_is_given(packed: CommandLine, tmp_path: Path) -> None:

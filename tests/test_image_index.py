@@ -8,10 +8,10 @@ import pytest
 
 from tests.images import hello, image_with, tar_of
 from wasmdock.errors import ImageError
-from wasmdock.oci.archive import read_archive, write_archive
-from wasmdock.oci.image import Image, Platform, Reference
+from wasmdock.oci.archive import read_archive, read_archive_whole, write_archive
+from wasmdock.oci.image import Digest, Image, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
-from wasmdock.oci.layout import read_layout, usual_platforms, write_layout
+from wasmdock.oci.layout import read_layout, read_layout_whole, usual_platforms, write_layout
 from wasmdock.oci.store import Store
 
 NAME = Reference.parse("hello:v1")
@@ -56,6 +56,13 @@ def test_a_stored_index_is_one_line_with_its_platforms(store: Store) -> None:
     assert store.images() == [put]
     assert (put.digest, put.platform, put.platforms) == (INDEX.digest, hello().platform, INDEX.platforms)
     assert put.packed_size == INDEX.packed_size
+
+
+def test_an_index_with_an_image_for_no_platform_does_not_spoil_the_store(store: Store) -> None:
+    store.put(hello(), Reference.parse("other"))
+    with pytest.raises(ImageError, match='reading platform "linux"'):
+        store.put_index(ImageIndex.of([hello(), image_with(tar_of({"hello": b""}), os="linux", architecture="")]), NAME)
+    assert [str(line.reference.familiar) for line in store.images()] == ["other:latest"]
 
 
 def test_of_a_stored_index_the_wasm_image_is_used(store: Store) -> None:
@@ -115,6 +122,46 @@ def test_an_index_is_written_whole_and_read_by_platform(ending: str, tmp_path: P
         write_layout(INDEX, path, NAME)
         images = [read_layout(path, NAME, [platform]) for platform in INDEX.platforms]
     assert images == list(INDEX.images)
+
+
+def without(path: Path, left_out: str) -> Path:
+    """The archive once more, without one of its blobs."""
+    cut = path.with_name("cut.tar")
+    with tarfile.open(path) as before, tarfile.open(cut, "w") as after:
+        for member in before:
+            if not member.name.endswith(left_out):
+                after.addfile(member, before.extractfile(member))
+    return cut
+
+
+def test_all_of_an_index_is_read_from_a_folder_and_from_an_archive(tmp_path: Path) -> None:
+    write_layout(INDEX, tmp_path / "folder", NAME)
+    write_archive(INDEX, tmp_path / "file.tar", NAME)
+    assert read_layout_whole(tmp_path / "folder") == (INDEX, ())
+    assert read_archive_whole(tmp_path / "file.tar") == [(NAME, (INDEX, ()))]
+
+
+@pytest.mark.parametrize("blob", [native().digest, native().layers[0].descriptor.digest], ids=["manifest", "layer"])
+def test_of_an_index_that_is_not_all_there_the_usual_image_is_read_and_the_others_named(
+    blob: Digest, tmp_path: Path
+) -> None:
+    write_archive(INDEX, tmp_path / "file.tar", NAME)
+    cut = without(tmp_path / "file.tar", blob.hex)
+    assert read_archive_whole(cut) == [(NAME, (hello(), (native().platform,)))]
+
+
+def test_an_index_that_holds_one_image_is_read_as_that(tmp_path: Path) -> None:
+    write_archive(ImageIndex.of([hello()]), tmp_path / "file.tar", NAME)
+    assert read_archive_whole(tmp_path / "file.tar") == [(NAME, (hello(), ()))]
+
+
+def test_platform_that_a_name_lacks_is_said_by_that_name_with_those_there_are(store: Store) -> None:
+    store.put(hello(), Reference.parse("another"))
+    store.put(hello(), NAME)
+    with pytest.raises(ImageError) as caught:
+        store.resolve("hello:v1", [_HERE])
+    assert caught.value.message == f'choosing an image for "{_HERE}": "hello:v1" has only wasi/wasm'
+    assert caught.value.hint == ""
 
 
 def test_an_engine_that_knows_no_index_is_given_the_native_image(tmp_path: Path) -> None:

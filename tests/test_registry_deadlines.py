@@ -114,6 +114,21 @@ def test_what_cosign_keeps_is_documents_too(kind: str, media_type: str, registry
         is_signed(*asked, b"") if kind == "sig" else attestations(*asked)
 
 
+def test_each_try_that_was_not_answered_is_told_with_how_long_and_how_often(
+    registry: FaultyRegistry, store: Store
+) -> None:
+    told: list[str] = []
+    registry.faults.append(on("GET", MANIFEST, lambda _call: registry.stop.wait(30)))
+    with pytest.raises(RegistryError):
+        pull(
+            registry.client(head=1, idle=1, tries=3, tell=told.append),
+            Reference(registry.name, REPOSITORY, "v1"),
+            store,
+        )
+    assert [line.rpartition(" (")[2] for line in told] == ["2 of 3)", "3 of 3)"]
+    assert f"/v2/{REPOSITORY}/manifests/v1 within 1 s: nothing came in time: trying again in" in told[0]
+
+
 def test_a_layer_has_none_while_it_comes_steadily(registry: FaultyRegistry, store: Store) -> None:
     data, digest = IMAGE.layers[0].data, IMAGE.layers[0].descriptor.digest.hex
 

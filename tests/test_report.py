@@ -105,6 +105,24 @@ def test_image_as_large_as_the_base_is_said_to_be_the_same() -> None:
     assert [row[2] for row in tables(replace(RESULTS, cases=cases))[0].rows] == ["-", "the same"]
 
 
+def test_one_image_on_two_roads_is_not_compared_with_itself() -> None:
+    roads = (case("wasm, in-process", "hot", 1.0, 1000), case("wasm, docker", "warm", 1.0, 1000))
+    cases = tuple(replace(each, digest="ab") for each in roads)
+    assert [row[2] for row in tables(replace(RESULTS, cases=cases))[0].rows] == ["-", "-"]
+
+
+def test_case_without_a_run_has_not_failed() -> None:
+    cases = (case("a", "warm", 1.0, rounds=0), replace(case("b", "warm", 1.0, rounds=0), dropped="no such program"))
+    assert [row[1] for row in tables(replace(RESULTS, cases=cases))[0].rows] == ["not measured", "failed"]
+
+
+def test_text_has_the_tables_that_were_asked_for() -> None:
+    text = render_text(RESULTS)
+    titles = ("hello-world: medians", "Density", "Throughput", "wasm, in-process (hot) is 4,310 times faster")
+    assert [block for block in text.split("\n\n") if block.startswith(titles)] == text.split("\n\n")[:4]
+    assert "wasm, in-process, 8 at once    12,345.6" in text
+
+
 def test_text_says_machine_seed_overhead_and_how_to_repeat_it() -> None:
     text = render_text(RESULTS)
     for part in ("Abacus 3000", "seed 42", "20 rounds", "adds 70 ns", "wasmdock bench 'my folder'"):

@@ -244,7 +244,7 @@ def test_png_is_one() -> None:
 
 
 def test_png_of_nothing_that_succeeded_is_refused_in_a_line() -> None:
-    failed = replace(case("broken", "warm", 1.0), samples=())
+    failed = replace(case("broken", "warm", 1.0), samples=(), dropped="no such program")
     with pytest.raises(UnavailableError, match="no case succeeded, so there is nothing to draw"):
         draw_png(replace(RESULTS, cases=(failed,)))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from wasmdock.errors import GuestError, UsageError
 
+_CURE = "name a folder that holds a Rust crate, such as dockerfiles/hello-world"
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 
 
@@ -79,12 +80,11 @@ def load_guest(folder: Path) -> Guest:
         text = manifest.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         if not folder.exists():
-            raise UsageError(f'reading guest "{folder}": there is no such folder') from error
+            raise UsageError(f'reading guest "{folder}": there is no such folder', _CURE) from error
+        if not folder.is_dir():
+            raise UsageError(f'reading guest "{folder}": that is no folder', _CURE) from error
         cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise GuestError(
-            f'reading guest "{folder}": no readable Cargo.toml ({cause})',
-            "name a folder that holds a Rust crate, such as dockerfiles/hello-world",
-        ) from error
+        raise GuestError(f'reading guest "{folder}": no readable Cargo.toml ({cause})', _CURE) from error
     return parse_guest(text, folder)
 
 

@@ -53,8 +53,10 @@ def draw_png(results: Results) -> bytes:
     Raises UnavailableError where no case succeeded, or matplotlib is missing.
     """
     if not _measured(results):
-        hint = "to see why each failed, --export a FILE.json and show it by wasmdock report"
-        raise UnavailableError("drawing the start-up plot: no case succeeded, so there is nothing to draw", hint)
+        has_run = any(case.samples or case.dropped for case in results.cases)
+        hint = "to see why each failed, --export a FILE.json and show it by wasmdock report" if has_run else ""
+        cause = "no case succeeded" if has_run else "nothing was measured"
+        raise UnavailableError(f"drawing the start-up plot: {cause}, so there is nothing to draw", hint)
     warm = results.with_cases([case for case in results.cases if case.start != "cold"])
     title = textwrap.fill(f"{results.subject}: start-up", _TITLE, break_on_hyphens=False)
     with drawing() as new:

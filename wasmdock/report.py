@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from wasmdock.report_tables import Table, base_name, label, phase_names, seconds, tables, times
+from wasmdock.report_tables import Table, asked_tables, base_name, label, phase_names, seconds, tables, times
 from wasmdock.results import CaseResult, Results
 from wasmdock.stats import CONFIDENCE, Comparison, Verdict, compare
 
@@ -142,8 +142,8 @@ def footing(results: Results) -> list[str]:
 
 
 def render_text(results: Results, base: str = "", *, full: bool = False) -> str:
-    """What a terminal shows: the overview, what it means, what it rests on; with `full` every table."""
-    chosen = tables(results, base) if full else tables(results, base)[:1]
+    """What a terminal shows: the overview, what was asked for, what it means and rests on; with `full` every table."""
+    chosen = tables(results, base) if full else [*tables(results, base)[:1], *asked_tables(results)]
     blocks = [text_table(table) for table in chosen]
     blocks += ["\n".join(lines) for lines in (sentences(results, base), footing(results))]
     return "\n\n".join(block for block in blocks if block)

@@ -78,22 +78,27 @@ def tables(results: Results, base: str = "") -> list[Table]:
         _sizes(results),
         _parts(results),
         _memory(results),
-        _density(results),
-        _throughput(results),
     ]
-    return [table for table in made if table.rows]
+    return [*(table for table in made if table.rows), *asked_tables(results)]
+
+
+def asked_tables(results: Results) -> list[Table]:
+    """The tables of what is measured only where it was asked for."""
+    return [table for table in (_density(results), _throughput(results)) if table.rows]
 
 
 def _overview(results: Results, wanted: str) -> Table:
     """One row per case with size and median of each start."""
     starts = [start for start in STARTS if any(case.start == start for case in results.cases)]
     subjects = {case.name: case.subject for case in results.cases}
+    digests = {case.name: case.digest for case in results.cases}
     rows = []
     for name in _names(results):
         base = base_name(results, wanted, subjects[name])
         against = _first_size(results, base, "packed")
         packed = _first_size(results, name, "packed")
-        smaller = _share(packed, against) if against and packed and name != base else _NONE
+        is_base = name == base or (packed == against and digests[name] and digests[name] == digests.get(base))
+        smaller = _share(packed, against) if against and packed and not is_base else _NONE
         cells = [_median(results.case(name, start)) for start in starts]
         rows.append((name, size(packed), smaller, *cells))
     only_commands = all(case.road == "command" for case in results.cases)
@@ -131,7 +136,9 @@ def _first_size(results: Results, name: str, what: str) -> int | None:
 def _median(case: CaseResult | None) -> str:
     if case is None:
         return _NONE
-    return seconds(case.summary.median) if case.summary else "failed"
+    if case.summary:
+        return seconds(case.summary.median)
+    return "failed" if case.samples or case.dropped else "not measured"
 
 
 def _details(results: Results) -> Table:

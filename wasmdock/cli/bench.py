@@ -14,11 +14,12 @@ from wasmdock.bench_http import Service, load_test
 from wasmdock.bench_load import CONCURRENCY, Crowd, density, throughput
 from wasmdock.bench_load import INTERRUPTED as BY_CTRL_C
 from wasmdock.bench_memory import weigh
+from wasmdock.cli import complain
 from wasmdock.cli.bench_cases import find_cases
 from wasmdock.cli.bench_list import Cases, volume_words
-from wasmdock.cli.bench_output import check_base, check_exports, deliver, export
+from wasmdock.cli.bench_output import cannot_write, check_base, check_exports, deliver, export
 from wasmdock.cli.context import Context
-from wasmdock.errors import UsageError, WasmdockError
+from wasmdock.errors import UnavailableError, UsageError, WasmdockError
 from wasmdock.report_tables import size
 from wasmdock.results import CaseResult, LeftOut, Results, Throughput, read_results, to_json
 from wasmdock.surroundings import surroundings
@@ -60,7 +61,13 @@ def bench(options: argparse.Namespace, context: Context) -> int:
     finally:
         cases.close()
     code = deliver([results], options, context)
-    export([results], options, context)
+    try:
+        export([results], options, context)
+        keeper.conclude(context)
+    except UnavailableError as error:
+        if not results.interrupted:
+            raise
+        complain(error)
     if results.interrupted:
         return INTERRUPTED
     if not any(case.summary for case in results.cases):
@@ -162,7 +169,8 @@ def _command(options: argparse.Namespace, seed: int) -> tuple[str, ...]:
     words = ["wasmdock", "bench", *options.subjects]
     words += [f"--case={each}" for each in options.case]
     if options.subjects:
-        words += ["--against", ",".join(options.against), "--roads", ",".join(options.roads) or "none"]
+        words += ["--against", ",".join(options.against)] if options.against else []
+        words += ["--roads", ",".join(options.roads) or "none"]
     words += _granted(options)
     words += ["--no-cold"] if options.no_cold else []
     words += ["--throughput", "--load-time", _seconds(options.load_time)] if options.throughput else []
@@ -320,8 +328,12 @@ class _Keeper:
     """Writes the results after every round, so that nothing is lost whatever happens."""
 
     def __init__(self, results: Results, options: argparse.Namespace, last: Path) -> None:
-        self.results, self._last, self._written = results, last, 0.0
-        self._files = [Path(name) for name in options.export if name.endswith(".json")]
+        self.results, self._written = results, 0.0
+        exported = [Path(name) for name in options.export if name.endswith(".json")]
+        # An interrupted benchmark is finished in its own file, where no other is named.
+        self._resumed: Path | None = None if exported or options.resume in (None, Path()) else options.resume
+        self._files = [last, *exported, *([self._resumed] if self._resumed else [])]
+        self._failure: WasmdockError | None = None
 
     def keep(self, _round: int, cases: Sequence[CaseResult]) -> None:
         """Write what there is, at most once a second; it counts as interrupted until it is whole."""
@@ -336,12 +348,21 @@ class _Keeper:
         )
 
     def write(self, results: Results) -> Results:
-        """Write to the last-results file and to every JSON file asked for."""
+        """Write to the last-results file and to every JSON file; a full disk is no reason to stop measuring."""
         text = to_json(results).encode()
-        self._last.parent.mkdir(parents=True, exist_ok=True)
-        for path in (self._last, *self._files):
+        self._failure = None
+        for path in self._files:
             try:
+                if path is self._files[0]:
+                    path.parent.mkdir(parents=True, exist_ok=True)
                 write_aside(path, text, mode=0o666)
             except OSError as error:
-                raise UsageError(f'writing "{path}": {error.strerror}') from error
+                self._failure = cannot_write(path, error)
         return results
+
+    def conclude(self, context: Context) -> None:
+        """Say which file has the results now. Raises UnavailableError where the last of them could not be kept."""
+        if self._failure:
+            raise self._failure
+        if self._resumed:
+            context.say(f"wasmdock: wrote the results back to {self._resumed}")

@@ -85,10 +85,10 @@ def _add_roads(
     if options.call and nature is not Nature.LIBRARY:
         doing = f'calling "{options.call}" of "{source.reference}"'
         raise UsageError(f"{doing}: it is {nature.value}, and only a library has exports to call", "leave --call out")
+    native = _native_source(f"{prefix}native", subject, nature, cases, options)
     if nature is Nature.NATIVE:
         docker.add_native(source, request)
         return
-    native = getattr(options, "native", None) if nature is Nature.HTTP else Path(subject)
     if nature in _COMMANDS:
         _add_process(prefix, source, request, cases, options, context)
     elif nature is Nature.LIBRARY and options.call:
@@ -103,8 +103,24 @@ def _add_roads(
         cases.left_out.append(LeftOut(f"{prefix}wasm, in-process", f"{source.reference} is {nature.value}"))
     if "docker" in options.roads and nature is not Nature.LIBRARY:
         docker.add_wasm(prefix, source, request, serves=nature is Nature.HTTP)
-    if "docker" in options.roads and native and (native / "Cargo.toml").is_file():
+    if "docker" in options.roads and native:
         docker.add_bases(prefix, native, request, serves=nature is Nature.HTTP)
+
+
+def _native_source(name: str, subject: str, nature: Nature, cases: Cases, options: argparse.Namespace) -> Path | None:
+    """The crate that is built natively; without one, bases that were asked for are left out with the reason."""
+    folder = Path(subject)
+    native: Path | None = getattr(options, "native", None) if nature is Nature.HTTP else folder
+    if native and (native / "Cargo.toml").is_file():
+        return native
+    cause = f'"{subject}" has no source to build natively'
+    hint = "name the guest's folder, or --case mine=image:REFERENCE for a native image"
+    if nature is Nature.HTTP and (folder / "Cargo.toml").is_file():
+        cause = f'"{subject}" names no native counterpart'
+        hint = 'native = "FOLDER" under [package.metadata.wasmdock.bench] in its Cargo.toml'
+    if options.against:
+        cases.leave_out(name, UsageError(cause, hint))
+    return None
 
 
 def _add_host(

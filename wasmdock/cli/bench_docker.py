@@ -42,6 +42,7 @@ BASES: Mapping[str, tuple[str, bool]] = {
     "alpine-like": ("alpine:3", True),
 }
 PROCESS = "process"
+_USUAL = ("slim",)
 _STATIC = "-C target-feature=+crt-static"
 _HTTP_PORT = 8080
 _STAYS = "a cold start loads it again, but its layers stay in the engine"
@@ -84,7 +85,7 @@ class DockerCases:
 
     def add_bases(self, prefix: str, folder: Path, request: RunRequest, *, serves: bool = False) -> None:
         """The same crate, native, in every base asked for; `serves`: it answers HTTP."""
-        for base in self._options.against:
+        for base in self._options.against or _USUAL:
             with self._leaving_out(f"{prefix}native, {base}"):
                 if base == PROCESS:
                     self._add_program(prefix, folder, request, serves)

@@ -1,13 +1,16 @@
 """Results -> stdout, files and the exit code, for bench and report alike."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from wasmdock import claims
+from wasmdock.aside import write_aside
 from wasmdock.budget import judge, render
+from wasmdock.cli import complain
 from wasmdock.cli.context import Context
-from wasmdock.errors import UsageError
+from wasmdock.errors import UnavailableError, UsageError, WasmdockError, cure_of
 from wasmdock.report import (
     failures,
     markdown_table,
@@ -39,11 +42,25 @@ def check_exports(options: argparse.Namespace) -> None:
             raise UsageError(f'exporting "{name}": that is a folder', f'write "{name}/results{path.suffix}"')
         if not path.absolute().parent.is_dir():
             raise UsageError(f'exporting "{name}": there is no folder "{path.parent}"')
+        if not os.access(path.absolute().parent, os.W_OK):
+            raise UsageError(f'exporting "{name}": its folder cannot be written to', "choose another folder")
         if path.suffix in _DRAWN:
             import wasmdock.plots  # is matplotlib there?
 
             wasmdock.plots.check_library()
+    _check_form(options)
     _check_gate(options)
+
+
+def _check_form(options: argparse.Namespace) -> None:
+    """Bars are for a terminal; Markdown and JSON have every table anyway, CSV none."""
+    form = "md" if _is_markdown(options) else options.format
+    for flag, is_given, forms in (
+        ("--plot", options.plot, ("text",)),
+        ("--full", options.full, ("text", "md", "json")),
+    ):
+        if is_given and form not in forms:
+            raise UsageError(f"printing {form} with {flag}: it has none of that", f"leave {flag} out")
 
 
 def check_base(base: str, results: Results) -> None:
@@ -68,15 +85,31 @@ def _check_gate(options: argparse.Namespace) -> None:
 
 
 def export(many: Sequence[Results], options: argparse.Namespace, context: Context) -> None:
-    """Write every file asked for. Raises UsageError."""
-    for name in options.export:
-        path = Path(name)
-        data = _bytes(path.suffix, many, options)
+    """Write every file asked for, each whole or not at all. Raises UnavailableError."""
+    failed: list[WasmdockError] = []
+    for path in map(Path, options.export):
         try:
-            path.write_bytes(data)
-        except OSError as error:
-            raise UsageError(f'writing "{path}": {error.strerror}') from error
-        context.say(f"wasmdock: wrote {path}")
+            _write(path, _bytes(path.suffix, many, options))
+        except WasmdockError as error:  # the others are written all the same
+            failed.append(error)
+        else:
+            context.say(f"wasmdock: wrote {path}")
+    for earlier in failed[:-1]:
+        complain(earlier)
+    if failed:
+        raise failed[-1]
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_aside(path, data, mode=0o666)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> UnavailableError:
+    """What to say where results cannot be kept."""
+    return UnavailableError(f'writing "{path}": {error.strerror or error}', cure_of(error))
 
 
 def _bytes(ending: str, many: Sequence[Results], options: argparse.Namespace) -> bytes:

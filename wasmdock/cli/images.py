@@ -7,12 +7,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from wasmdock.cli import complain
 from wasmdock.cli.build import write_out
 from wasmdock.cli.context import Context
-from wasmdock.errors import UsageError
-from wasmdock.oci.archive import read_archive
-from wasmdock.oci.image import Image, Reference
-from wasmdock.oci.layout import read_layout
+from wasmdock.errors import ImageError, UsageError
+from wasmdock.oci.archive import read_archive_whole
+from wasmdock.oci.fields import shown
+from wasmdock.oci.image import Reference
+from wasmdock.oci.image_index import ImageIndex
+from wasmdock.oci.layout import Whole, read_layout_whole
 from wasmdock.oci.store import StoredImage
 
 _COLUMNS = ("IMAGE", "DIGEST", "PLATFORM", "PACKED", "STORED")
@@ -34,19 +37,32 @@ def images(options: argparse.Namespace, context: Context) -> int:
 
 def rmi(options: argparse.Namespace, context: Context) -> int:
     """Remove names from the store."""
+    code = 0
     for name in options.images:
-        print(context.store.remove(name).reference.familiar)
-    return 0
+        try:
+            print(context.store.remove(name).reference.familiar, flush=True)
+        except ImageError as error:
+            complain(error)
+            code = error.exit_code
+    return code
 
 
 def load(options: argparse.Namespace, context: Context) -> int:
-    """Put an archive's images, or a layout's, into the store."""
-    for reference, image in _read(options.input):
+    """Put an archive's images, or a layout's, into the store; an index with all of its images."""
+    for reference, (content, left_out) in _read(options.input):
         name = Reference.parse(options.tag) if options.tag else reference
         if name is None:
             raise UsageError(f'loading "{options.input}": the image in it has no name', "give one with -t NAME")
-        context.store.put(image, name)
-        print(f"{name.familiar}  {image.digest.short}  {image.platform}")
+        if isinstance(content, ImageIndex):
+            line = context.store.put_index(content, name)
+        else:
+            line = context.store.put(content, name)
+        print(f"{name.familiar}  {line.digest.short}  {', '.join(map(str, line.platforms or (line.platform,)))}")
+        if left_out:
+            others = ", ".join(map(shown, left_out))
+            context.say(
+                f'wasmdock: left out of "{name.familiar}": {others}: "{options.input}" has no whole index of it'
+            )
     return 0
 
 
@@ -57,21 +73,21 @@ def save(options: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _read(path: Path) -> list[tuple[Reference | None, Image]]:
+def _read(path: Path) -> list[tuple[Reference | None, Whole]]:
     if str(path) == "-":
         # Not closed here: the images read their layers from it when they are used.
         file = tempfile.TemporaryFile()  # noqa: SIM115
         while chunk := sys.stdin.buffer.read(_CHUNK):
             file.write(chunk)
         file.seek(0)
-        return read_archive(file)
+        return read_archive_whole(file)
     if path.is_dir():
-        return [(None, read_layout(path))]
+        return [(None, read_layout_whole(path))]
     if not path.exists():
         raise UsageError(f'loading "{path}": no such file', "name an archive (docker save) or an OCI layout")
     if path.suffix in (".wasm", ".wat"):
         raise UsageError(f'loading "{path}": a Wasm file, not an archive of images', f"wasmdock pack {path}")
-    return read_archive(path)
+    return read_archive_whole(path)
 
 
 def _row(line: StoredImage) -> tuple[str, ...]:

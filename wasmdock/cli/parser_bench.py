@@ -43,10 +43,11 @@ def add_bench(verbs: Any) -> None:
 def _add_cases(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against",
-        type=checked(parse_names),
-        default=("slim",),
+        type=checked(_parse_bases),
+        default=(),
         metavar="BASES",
-        help="bases for the native program: slim, debian, distroless, scratch, alpine, or any image (default: slim)",
+        help="bases for the native program: slim, debian, distroless, scratch, alpine, process (none), or any image, "
+        "with its tag (default: slim)",
     )
     parser.add_argument(
         "--roads",
@@ -190,6 +191,17 @@ def parse_share(text: str) -> float:
     if not 0 <= value < 100:
         raise UsageError(f'reading percentage "{text}": out of range', "write 10%")
     return value
+
+
+def _parse_bases(text: str) -> tuple[str, ...]:
+    from wasmdock.cli.bench_docker import BASES, PROCESS  # loaded by a benchmark anyway, but not by --help
+
+    names = parse_names(text)
+    for name in names:
+        if name not in (*BASES, PROCESS) and not set(name) & set("/:@"):
+            hint = f"use {', '.join((*BASES, PROCESS))}, or an image with its tag: {name}:latest"
+            raise UsageError(f'reading bases "{text}": there is no "{name}"', hint)
+    return names
 
 
 def _parse_roads(text: str) -> tuple[str, ...]:

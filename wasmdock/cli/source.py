@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wasmdock.cli.context import Context
 from wasmdock.cli.values import expanded
-from wasmdock.errors import GuestError, ImageError, UsageError, WasmdockError
+from wasmdock.errors import GuestError, ImageError, UnavailableError, UsageError, WasmdockError
 from wasmdock.oci.compression import GZIP, ZSTD
 from wasmdock.oci.image import Digest, Image, Platform, Reference
 from wasmdock.wasm_sniff import ELF, Form, check_whole, form_of, recognise
@@ -183,7 +183,7 @@ def read_wasm(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(_MOST + 1)
     except OSError as error:
-        raise UsageError(f'reading "{path}": {error.strerror}') from error
+        raise _unread(path, error) from error
     if len(data) > _MOST:
         raise UsageError(f'reading "{path}": larger than {_MOST} bytes')
     if path.suffix == ".wat" and not data.startswith(_WASM_MAGIC):
@@ -202,7 +202,13 @@ def _head(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(512)
     except OSError as error:
-        raise UsageError(f'reading "{path}": {error.strerror}') from error
+        raise _unread(path, error) from error
+
+
+def _unread(path: Path, error: OSError) -> WasmdockError:
+    """A file that is not there is the caller's mistake; one that cannot be read is the machine's."""
+    kind = UsageError if isinstance(error, FileNotFoundError | NotADirectoryError) else UnavailableError
+    return kind(f'reading "{path}": {error.strerror or error}')
 
 
 def build_and_pack(folder: Path, target: "Target | None", context: Context) -> Source:

@@ -7,7 +7,8 @@ import os
 import posixpath
 import tarfile
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -18,11 +19,13 @@ from wasmdock.oci.image import Descriptor, Digest, Image, Index, Layer, Platform
 from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.layout import (
     LAYOUT_FILE,
+    Whole,
     blobs_of,
     check_layout_version,
     index_document,
     index_entry,
     load_image,
+    load_whole,
     name_of,
     verify,
 )
@@ -45,6 +48,7 @@ _DOCUMENTS_CAP = 64 << 20  # bytes of the manifests and configs of all images to
 _LAYERS_SUM = 16 << 30  # bytes of the layers of `docker save` together
 _PIECE = 1 << 20
 _LINKS = 8
+_CURE = "write it anew, with docker save or wasmdock save"
 
 Named = tuple[Reference | None, Image]
 
@@ -75,10 +79,22 @@ def read_archive(source: Path | BinaryIO, platforms: Sequence[Platform] | None =
     kept in an unnamed temporary file. Of an index the image for the first of `platforms` is
     taken (default: Wasm, then this machine's). Raises ImageError.
     """
+    with _opened(source) as archive:
+        return archive.images(platforms)
+
+
+def read_archive_whole(source: Path | BinaryIO) -> list[tuple[Reference | None, Whole]]:
+    """Read and verify as `read_archive` does, and keep an index with all of its images. Raises ImageError."""
+    with _opened(source) as archive:
+        return archive.whole()
+
+
+@contextmanager
+def _opened(source: Path | BinaryIO) -> Iterator["_Archive"]:
     what = f'archive "{source if isinstance(source, Path) else getattr(source, "name", "stream")}"'
     try:
         file = source.open("rb") if isinstance(source, Path) else source
-        return _Archive(file, what, owned=isinstance(source, Path)).images(platforms)
+        yield _Archive(file, what, owned=isinstance(source, Path))
     except OSError as error:
         raise ImageError(f"reading {what}: {error.strerror or error}") from error
 
@@ -158,14 +174,14 @@ class _Archive:
         self._file = file
         self._what = what
         self._lock = threading.Lock()  # a seek and the read after it belong together
-        self._make_plain()
         self._layers: dict[str, Layer] = {}
         self._documents = 0
         self._members: dict[str, Member] = {}
-        for count, member in enumerate(members(FileSource(self._file), what)):
-            if count >= _MEMBERS_CAP:
-                raise ImageError(f"reading {what}: it has more than {_MEMBERS_CAP} members")
-            self._members[member.name] = member
+        try:
+            self._make_plain()
+            self._list_members()
+        except ImageError as error:
+            raise ImageError(error.message, error.hint or _CURE) from error
 
     def __del__(self) -> None:
         for file in self._owned:
@@ -182,17 +198,45 @@ class _Archive:
         if magic.startswith((GZIP, ZSTD)):
             self._go_on_with(unpack(self._file.read(_PACKED_CAP), self._what, _SPOOL_CAP))
 
+    def _list_members(self) -> None:
+        for count, member in enumerate(members(FileSource(self._file), self._what)):
+            if count >= _MEMBERS_CAP:
+                raise ImageError(f"reading {self._what}: it has more than {_MEMBERS_CAP} members")
+            self._members[member.name] = member
+
     def _go_on_with(self, pieces: Iterable[bytes]) -> None:
         self._file = _spool(pieces, self._what)
         self._owned.append(self._file)
 
     def images(self, platforms: Sequence[Platform] | None) -> list[Named]:
-        if "index.json" in self._members and "oci-layout" in self._members:
-            return self._from_index(platforms)
-        if "manifest.json" in self._members:
+        if not self._is_layout():
             return self._from_docker()
-        hint = "write one with docker save, or wasmdock save" if self._members else "the file is empty"
-        raise ImageError(f"reading {self._what}: it has neither index.json nor manifest.json", hint)
+        seen: set[Digest] = set()
+        found = ((name_of(entries[0]), load_image(self, entries, platforms)) for entries in self._named())
+        return [(name, verify(self._bounded(image), seen)) for name, image in found]
+
+    def whole(self) -> list[tuple[Reference | None, Whole]]:
+        if not self._is_layout():
+            return [(name, Whole(image)) for name, image in self._from_docker()]
+        seen: set[Digest] = set()
+        found = [(name_of(entries[0]), load_whole(self, entries, self._count)) for entries in self._named()]
+        for _, (content, _) in found:
+            for image in content.images if isinstance(content, ImageIndex) else (content,):
+                verify(image, seen)
+        return found
+
+    def _is_layout(self) -> bool:
+        """Whether it is an OCI layout, and not an older `docker save`. Raises ImageError where it is neither."""
+        if "index.json" in self._members and "oci-layout" in self._members:
+            return True
+        if "manifest.json" in self._members:
+            return False
+        empty = "" if self._members else ": it is empty"
+        raise ImageError(f"reading {self._what}: it has neither index.json nor manifest.json{empty}", _CURE)
+
+    def has(self, digest: Digest) -> bool:
+        """As `layout.Blobs` wants it."""
+        return _blob_path(digest) in self._members
 
     def read(self, descriptor: Descriptor) -> bytes:
         """A blob by its digest, as `layout.Blobs` wants it."""
@@ -202,7 +246,8 @@ class _Archive:
             raise ImageError(f'reading "{path}" in {self._what}: {size} bytes instead of {descriptor.size}')
         return self._content(path, descriptor.size)
 
-    def _from_index(self, platforms: Sequence[Platform] | None) -> list[Named]:
+    def _named(self) -> Iterable[list[Descriptor]]:
+        """The entries of each name, and of each that has none."""
         version = parse_object(self._content("oci-layout", DOCUMENT_CAP), self._what)
         check_layout_version(version.text("imageLayoutVersion"), self._what)
         index = Index.parse(self._content("index.json", DOCUMENT_CAP))
@@ -213,9 +258,7 @@ class _Archive:
                 named.setdefault(name_of(entry) or tag, []).append(entry)
         if not named:
             raise ImageError(f"reading {self._what}: its index has no image")
-        seen: set[Digest] = set()
-        found = ((name_of(entries[0]), load_image(self, entries, platforms)) for entries in named.values())
-        return [(name, verify(self._bounded(image), seen)) for name, image in found]
+        return named.values()
 
     def _from_docker(self) -> list[Named]:
         """`docker save` before version 25: manifest.json, a config and a layer.tar for each layer."""
@@ -241,11 +284,14 @@ class _Archive:
 
     def _bounded(self, image: Image) -> Image:
         """Many small entries may lead to the same large documents, and each image holds its own."""
-        self._documents += len(image.manifest) + len(image.config)
+        self._count(len(image.manifest) + len(image.config))
+        return image
+
+    def _count(self, size: int) -> None:
+        self._documents += size
         if self._documents > _DOCUMENTS_CAP:
             cause = f"the manifests and configs of its images take more than the {_DOCUMENTS_CAP} bytes allowed"
             raise ImageError(f"reading {self._what}: {cause}")
-        return image
 
     def _docker_layer(self, path: str) -> Layer:
         """One layer for each file, however often it is named; its bytes stay where they are."""

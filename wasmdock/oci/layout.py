@@ -3,12 +3,12 @@
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 from wasmdock.errors import ImageError, UnavailableError, UsageError, cure_of
 from wasmdock.oci.fields import DOCUMENT_CAP, parse_object, shown
@@ -26,6 +26,9 @@ class Blobs(Protocol):
 
     def read(self, descriptor: Descriptor) -> bytes:
         """The blob's bytes, not yet verified. Raises ImageError when it is not there or not a file."""
+
+    def has(self, digest: Digest) -> bool:
+        """Whether there is something of that name."""
 
 
 def usual_platforms() -> tuple[Platform, ...]:
@@ -49,9 +52,20 @@ def write_layout(image: Image | ImageIndex, folder: Path, ref: Reference | None 
 
 def read_layout(folder: Path, ref: Reference | str | None = None, platforms: Sequence[Platform] | None = None) -> Image:
     """Read the image named `ref` (or the only one) from a layout, verifying all of it. Raises ImageError."""
-    index = read_index(folder)
-    named = select(index.manifests, ref, f'layout "{folder}"')
-    return verify(load_image(FolderBlobs(folder), named, platforms))
+    return verify(load_image(FolderBlobs(folder), _named(folder, ref), platforms))
+
+
+def read_layout_whole(folder: Path, ref: Reference | str | None = None) -> "Whole":
+    """All that `ref` (or the only name) means in a layout, verifying all of it. Raises ImageError."""
+    found = load_whole(FolderBlobs(folder), _named(folder, ref))
+    seen: set[Digest] = set()
+    for image in found.content.images if isinstance(found.content, ImageIndex) else (found.content,):
+        verify(image, seen)
+    return found
+
+
+def _named(folder: Path, ref: Reference | str | None) -> tuple[Descriptor, ...]:
+    return select(read_index(folder).manifests, ref, f'layout "{folder}"')
 
 
 def read_index(folder: Path) -> Index:
@@ -106,6 +120,10 @@ class FolderBlobs:
         """The blob's bytes; a file of another size is refused before it is read."""
         parts = ("blobs", "sha256", descriptor.digest.hex)
         return read_regular(self._folder, parts, descriptor.size, exact=True)
+
+    def has(self, digest: Digest) -> bool:
+        """Whether there is something of that name."""
+        return (self._folder / "blobs" / "sha256" / digest.hex).exists()
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """The blob as a stream, not verified. Raises ImageError when it is not there or not a file."""
@@ -216,18 +234,63 @@ def load_image(blobs: Blobs, entries: Sequence[Descriptor], platforms: Sequence[
     return image
 
 
-def load_index(blobs: "FolderBlobs", data: bytes) -> ImageIndex:
-    """An index with the images and attestations it lists. Raises ImageError."""
+def load_index(blobs: Blobs, data: bytes, count: Callable[[int], None] = lambda _bytes: None) -> ImageIndex:
+    """An index with the images and attestations it lists; `count` hears of the bytes kept. Raises ImageError."""
     entries = Index.parse(data).manifests
-    images = tuple(load_image(blobs, (entry,), None) for entry in entries if not entry.is_attestation)
-    return ImageIndex(data, images, tuple(_attestation(blobs, entry) for entry in entries if entry.is_attestation))
+    images = tuple(_counted(load_image(blobs, (entry,), None), count) for entry in entries if not entry.is_attestation)
+    about = tuple(_attestation(blobs, entry, count) for entry in entries if entry.is_attestation)
+    return ImageIndex(data, images, about)
 
 
-def _attestation(blobs: "FolderBlobs", entry: Descriptor) -> Attestation:
+class Whole(NamedTuple):
+    """All that one name means: an image, or an index with its images; left_out are those that are not kept."""
+
+    content: Image | ImageIndex
+    left_out: tuple[Platform, ...] = ()
+
+
+def load_whole(
+    blobs: Blobs, entries: Sequence[Descriptor], count: Callable[[int], None] = lambda _bytes: None
+) -> Whole:
+    """The index that a name means, where it lists several images and all are here; else the usual image of these.
+
+    `docker save` writes the index even where the engine has some of its images only. Raises ImageError.
+    """
+    data = read_document(blobs, entries[0]) if len(entries) == 1 and entries[0].media_type in INDEXES else b""
+    listed = Index.parse(data).manifests if data else tuple(entries)
+    images = [entry for entry in listed if not entry.is_attestation]
+    if data and len(images) > 1 and _are_here(blobs, listed):
+        return Whole(load_index(blobs, data, count))
+    image = _counted(load_image(blobs, entries, None), count)
+    others = (entry.platform for entry in images if entry.digest != image.digest)
+    return Whole(image, tuple(platform for platform in others if platform and platform != image.platform))
+
+
+def _are_here(blobs: Blobs, listed: Sequence[Descriptor]) -> bool:
+    """Whether each is a manifest that is here with all of its blobs; one that is listed twice is none of ours."""
+    return len({entry.digest for entry in listed}) == len(listed) and all(
+        entry.media_type in MANIFESTS
+        and blobs.has(entry.digest)
+        and all(blobs.has(blob.digest) for blob in blobs_named(read_document(blobs, entry)))
+        for entry in listed
+    )
+
+
+def _counted(image: Image, count: Callable[[int], None]) -> Image:
+    count(len(image.manifest) + len(image.config))
+    return image
+
+
+def _attestation(blobs: Blobs, entry: Descriptor, count: Callable[[int], None]) -> Attestation:
     manifest = read_document(blobs, entry)
+    count(len(manifest))
+    opener = blobs.open if isinstance(blobs, FolderBlobs) else None
     return Attestation(
         manifest,
-        tuple(Layer(each, partial(blobs.read, each), partial(blobs.open, each)) for each in blobs_named(manifest)),
+        tuple(
+            Layer(each, partial(blobs.read, each), partial(opener, each) if opener else None)
+            for each in blobs_named(manifest)
+        ),
     )
 
 

@@ -131,11 +131,16 @@ class Registry:
         """Every tag of a repository, sorted."""
         doing = f'listing the tags of "{self.name}/{repository}"'
         found: set[str] = set()
-        for page in self._pages(f"/v2/{repository}/tags/list?n=1000", doing, pulling(repository)):
-            with stating(doing):
-                found.update(page.texts("tags"))
-            if len(found) > _TAGS_CAP:
-                raise RegistryError(f"{doing}: more than the {_TAGS_CAP} tags allowed")
+        try:
+            for page in self._pages(f"/v2/{repository}/tags/list?n=1000", doing, pulling(repository)):
+                with stating(doing):
+                    found.update(page.texts("tags"))
+                if len(found) > _TAGS_CAP:
+                    raise RegistryError(f"{doing}: more than the {_TAGS_CAP} tags allowed")
+        except RegistryError as error:
+            if error.status == 404:  # the usual cure is this very list
+                error.hint = f"check the repository's name; a private one needs wasmdock login {self.name}"
+            raise
         return sorted(found)
 
     def referrers_by_tag(self, repository: str, digest: Digest, doing: str) -> list[Mapping[str, Any]]:
@@ -205,7 +210,7 @@ class Registry:
             except RegistryError as error:
                 if number + 1 == patience.tries or not may_pass(error):
                     raise
-                self.pause(error, number)
+                self.pause(error, number, f" ({number + 2} of {patience.tries})")
         raise AssertionError("a loop that returns or raises")
 
     @contextmanager
@@ -218,15 +223,18 @@ class Registry:
             error.args = (error.message,)
             raise
 
-    def pause(self, error: RegistryError, number: int) -> None:
-        """Wait before the next try. Raises the error where the registry asks for more than is bearable."""
+    def pause(self, error: RegistryError, number: int, which: str = "") -> None:
+        """Say that there is another try, `which` of them, and wait before it.
+
+        Raises the error where the registry asks for more than is bearable.
+        """
         patience = self._transport.patience
         asked = error.retry_after
         if asked is not None and asked > patience.longest_pause:
             hint = f"it asks to wait {asked:.0f} s: try again then"
             raise RegistryError(error.message, hint, error.status, error.code) from error
         pause = asked if asked is not None else min(patience.longest_pause, patience.pause * 2**number)
-        patience.tell(f"{error.message}: trying again in {pause:g} s")
+        patience.tell(f"{error.message}: trying again in {pause:g} s{which}")
         patience.sleep(pause)
 
     def resolve(self, answer: Answer, doing: str) -> str:

@@ -179,10 +179,12 @@ class Transport:
     ) -> Answer:
         own = {"User-Agent": "wasmdock", **headers}
         proxy = proxy_for(url, self._environment)
+        began = time.monotonic()
         try:
             raw = self._wires.send(method, url, own, body, proxy.url)
         except (HTTPException, OSError, ValueError) as error:
-            raise interrupted(f"{doing}: no answer from {shown_url(url)}", error, proxy) from error
+            waited = f" within {time.monotonic() - began:.0f} s" if isinstance(error, TimeoutError) else ""
+            raise interrupted(f"{doing}: no answer from {shown_url(url)}{waited}", error, proxy) from error
         return Answer(raw, url, doing, self.patience)
 
 

@@ -39,6 +39,8 @@ from wasmdock.oci.store_entries import (
     matching,
     named,
     noted,
+    platforms_of,
+    serves,
     usual,
 )
 
@@ -242,7 +244,11 @@ class Store:
         if unique and len(found) > 1:
             names = ", ".join(sorted(str(name_of(entry)) for entry in found))
             raise ImageError(f'removing "{shown(name)}": it has several names', f"name one of {names}")
-        return usual(found, platforms)
+        entry = usual(found, platforms)
+        if platforms and not serves(entry, platforms):
+            wanted, there = " or ".join(map(str, platforms)), ", ".join(map(str, platforms_of(entry)))
+            raise ImageError(f'choosing an image for "{wanted}": "{shown(name)}" has only {there}')
+        return entry
 
     def _put_blob(self, digest: Digest, data: bytes) -> None:
         path = self.root / "blobs" / "sha256" / digest.hex

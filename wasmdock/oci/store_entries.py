@@ -54,6 +54,18 @@ def noted(entry: Descriptor) -> StoredImage | None:
     return StoredImage(name, entry.digest, _usual(platforms), size, "", stored, platforms)
 
 
+def platforms_of(entry: Descriptor) -> tuple[Platform, ...]:
+    """What an entry has images for; empty where it does not say."""
+    line = noted(entry)
+    return (line.platforms or (line.platform,)) if line else ()
+
+
+def serves(entry: Descriptor, wanted: Sequence[Platform]) -> bool:
+    """Whether it may have an image for one of these."""
+    there = platforms_of(entry)
+    return not there or any(each.matches(platform) for each in there for platform in wanted)
+
+
 def named(entry: Descriptor) -> Reference:
     """The entry's name, or one that says it has none."""
     return name_of(entry) or Reference("localhost", "unnamed", "", entry.digest)
@@ -94,8 +106,11 @@ def usual(lines: Sequence[Descriptor], platforms: Sequence[Platform] | None) -> 
 
 
 def index_line(index: ImageIndex, reference: Reference, stored: int) -> dict[str, Any]:
-    """The entry of an index; stored is seconds since 1970."""
-    platforms = ",".join(map(str, index.platforms))
+    """The entry of an index; stored is seconds since 1970. Raises ImageError for a platform that is none."""
+    texts = [str(platform) for platform in index.platforms]
+    for text in texts:
+        Platform.parse(text)  # later, it would spoil the whole store
+    platforms = ",".join(texts)
     notes = {_SIZE: str(index.packed_size), _STORED: str(stored), _PLATFORMS: platforms}
     names = {CONTAINERD_NAME: reference.canonical, REF_NAME: reference.tag or str(reference.digest)}
     return {**index.descriptor.document(), "annotations": dict(sorted({**names, **notes}.items()))}
