@@ -117,6 +117,7 @@ def test_up_prints_each_line_behind_its_services_name(project: Project) -> None:
     project.pack("hello", "exit_code").write("one: {image: hello}", "seven: {image: exit-code, depends_on: [one]}")
     done = project("up")
     assert (done.code, done.text) == (0, "one-1    | Hello from a sample guest!\n")
+    assert set(done.stderr.splitlines()) == {"one-1 exited with code 0", "seven-1 exited with code 7"}
 
 
 def test_arguments_environment_and_entrypoint_reach_the_guest(project: Project) -> None:
@@ -248,7 +249,8 @@ def test_services_that_never_came_to_start_say_so(project: Project) -> None:
         "a: {image: trap}", "b: {image: hello, depends_on: {a: {condition: service_completed_successfully}}}"
     )
     done = project("up")
-    assert (done.code, "try: wasmdock: " in done.stderr) == (1, True), done.stderr
+    assert (done.code, 'it said last: "wasmdock: wasm trap: ' in done.stderr) == (1, True), done.stderr
+    assert "try: `wasmdock compose logs a`" in done.stderr
     assert project.rows()["b-1"]["status"] == "never started"
     assert project("logs").text.splitlines()[-1].startswith('wasmdock  | compose.yaml:3: service "b" waits for "a"')
 
