@@ -98,24 +98,35 @@ def test_mistake_is_said_in_one_line(wasmdock: CommandLine, tmp_path: Path, args
 def test_wrong_flag_is_a_usage_error_that_names_it(wasmdock: CommandLine, args: str, said: str) -> None:
     done = wasmdock(*args.split())
     verb = args.split()[0] if args and args != "frobnicate" else ""
-    assert (done.code, done.stdout) == (USAGE, b"")
+    assert (done.code, done.stdout) == (RUN_FAILED if verb in ("run", "invoke") else USAGE, b"")
     assert said in done.stderr.splitlines()[-2]
     assert done.stderr.splitlines()[-1] == f"    see: {f'wasmdock {verb}'.strip()} --help"
 
 
 @pytest.mark.parametrize(
-    "args, said",
+    "args, code, said",
     [
-        ("biuld x", "wasmdock: argument VERB: invalid choice: 'biuld'; did you mean build?"),
-        ("run --memroy 5m x", "wasmdock run: unrecognized arguments: --memroy; did you mean --memory?"),
-        ("compose lnit", "wasmdock compose: argument ACTION: invalid choice: 'lnit'; did you mean lint?"),
-        ("compose up --detatch", "wasmdock compose up: unrecognized arguments: --detatch; did you mean --detach?"),
-        ("run --on proces x", "wasmdock run: argument --on: invalid choice: 'proces'; did you mean process?"),
+        ("biuld x", USAGE, "wasmdock: argument VERB: invalid choice: 'biuld'; did you mean build?"),
+        ("run --memroy 5m x", RUN_FAILED, "wasmdock run: unrecognized arguments: --memroy; did you mean --memory?"),
+        ("compose lnit", USAGE, "wasmdock compose: argument ACTION: invalid choice: 'lnit'; did you mean lint?"),
+        (
+            "compose up --detatch",
+            USAGE,
+            "wasmdock compose up: unrecognized arguments: --detatch; did you mean --detach?",
+        ),
+        ("compose run --no x", RUN_FAILED, "wasmdock compose run: unrecognized arguments: --no; did you mean --on?"),
+        (
+            "run --on proces x",
+            RUN_FAILED,
+            "wasmdock run: argument --on: invalid choice: 'proces'; did you mean process?",
+        ),
     ],
 )
-def test_misspelt_verb_or_flag_is_one_line_with_what_was_meant(wasmdock: CommandLine, args: str, said: str) -> None:
+def test_misspelt_verb_or_flag_is_one_line_with_what_was_meant(
+    wasmdock: CommandLine, args: str, code: int, said: str
+) -> None:
     done = wasmdock(*args.split())
-    assert (done.code, done.stderr.splitlines()[0], len(done.stderr.splitlines())) == (USAGE, said, 2)
+    assert (done.code, done.stderr.splitlines()[0], len(done.stderr.splitlines())) == (code, said, 2)
 
 
 def test_bad_value_is_one_line_without_the_usage(wasmdock: CommandLine) -> None:

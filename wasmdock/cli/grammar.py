@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from wasmdock.errors import RUN_FAILED, UsageError
+
 
 class Grammar(argparse.ArgumentParser):
     """argparse's parser, whose usage comes only where nothing better is known."""
@@ -20,10 +22,14 @@ class Grammar(argparse.ArgumentParser):
         return options
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line and end with 2; what is missing needs the usage to be understood."""
+        """Say what is wrong in one line and end with 2; what is missing needs the usage to be understood.
+
+        A verb whose exit code is the guest's ends with 125: a guest may end with 2.
+        """
         if "required" in message:
             self.print_usage(sys.stderr)
-        self.exit(2, f"{self.prog}: {message}\n    see: {self.prog} --help\n")
+        code = RUN_FAILED if self.get_default("is_run") else UsageError.exit_code
+        self.exit(code, f"{self.prog}: {message}\n    see: {self.prog} --help\n")
 
     def _refuse(self, words: Sequence[str]) -> NoReturn:
         flags = [word.partition("=")[0] for word in words if word.startswith("-")]
