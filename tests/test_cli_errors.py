@@ -57,6 +57,7 @@ def complaint(done: Done) -> str:
         ("run -v hello.wat:/x hello.wat", RUN_FAILED, "it is a file, and in-process a guest is given folders only"),
         ("compose -f nope.yaml ps", USAGE, 'nope.yaml": no such file'),
         ("run --env-file nope hello.wat", RUN_FAILED, 'reading env file "nope": No such file or directory'),
+        ("run -e =secret hello.wat", RUN_FAILED, 'reading -e "=...": not NAME=VALUE or NAME'),
         ("run library.wat", RUN_FAILED, "running a library: it has no command"),
         ("run import.wat", RUN_FAILED, "resolving the guest's imports: unknown import: `env::missing`"),
         ("run --on docker hello.wat", RUN_FAILED, "running a WASI preview 1 command in Docker: "),
@@ -114,6 +115,13 @@ def test_wrong_flag_is_a_usage_error_that_names_it(wasmdock: CommandLine, args: 
             USAGE,
             "wasmdock compose up: unrecognized arguments: --detatch; did you mean --detach?",
         ),
+        (
+            "compose bogus",
+            USAGE,
+            "wasmdock compose: argument ACTION: invalid choice: 'bogus' "
+            "(choose from up, down, ps, logs, run, config, metadata, lint)",
+        ),
+        ("rnu x", USAGE, "wasmdock: argument VERB: invalid choice: 'rnu'; did you mean run?"),
         ("compose run --no x", RUN_FAILED, "wasmdock compose run: unrecognized arguments: --no; did you mean --on?"),
         (
             "run --on proces x",

@@ -120,6 +120,23 @@ def test_up_prints_each_line_behind_its_services_name(project: Project) -> None:
     assert set(done.stderr.splitlines()) == {"one-1 exited with code 0", "seven-1 exited with code 7"}
 
 
+@pytest.mark.parametrize(
+    "words", [("--on", "process", "up"), ("up", "--on", "process"), ("--on=process", "run", "one")]
+)
+def test_road_is_named_before_or_behind_the_action(project: Project, words: tuple[str, ...]) -> None:
+    project.pack("hello").write("one: {image: hello}")
+    assert project(*words).text.endswith("Hello from a sample guest!\n")
+    docker = project(*("docker" if word == "process" else word.replace("=process", "=docker") for word in words))
+    assert "asking the Docker engine at" in docker.stderr
+
+
+def test_project_of_the_logs_is_named_behind_the_action_too(project: Project) -> None:
+    project.pack("hello").write("one: {image: hello}")
+    project("-p", "other", "up")
+    assert project("logs", "-p", "other").text == "one-1  | Hello from a sample guest!\n"
+    project("down", "-p", "other")
+
+
 def test_arguments_environment_and_entrypoint_reach_the_guest(project: Project) -> None:
     project.pack("args", "environ").write(
         "a: {image: args, command: [x, 'y z']}",

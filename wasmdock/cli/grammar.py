@@ -50,5 +50,7 @@ class Grammar(argparse.ArgumentParser):
 def _suggestion(word: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(word, list(known), n=1)
+    words = list(known)
+    swapped = [each for each in words if sorted(each) == sorted(word)]
+    close = get_close_matches(word, words, n=1, cutoff=0.7) or swapped
     return f"; did you mean {close[0]}?" if close else ""
