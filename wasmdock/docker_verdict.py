@@ -30,6 +30,13 @@ FAULTS: Mapping[int, tuple[str, ...]] = {
     OUT_OF_MEMORY_CODE: ("out of memory: ",),
     TIMED_OUT_CODE: ("the time limit ",),
 }
+# Where our runtime names the variable that it reads of a limit: the flag that the user gave.
+_VARIABLES = (
+    ("(WASMDOCK_MEMORY or --memory)", "(--memory)"),
+    ("(WASMDOCK_TABLES)", "(--tables)"),
+    ("(--fuel, WASMDOCK_FUEL)", "(--fuel)"),
+    ("(WASMDOCK_COMPILE_TIME, ", "(--compile-time, "),
+)
 _NOTHING: tuple[str, ...] = ()
 
 
@@ -106,7 +113,13 @@ def _split(stderr: bytes) -> tuple[bytes, str]:
     start = stderr.rfind(b"\n" + _SHIM_SAYS) + 1
     if start == 0 and not stderr.startswith(_SHIM_SAYS):
         return stderr, ""
-    return stderr[:start], stderr[start + len(_SHIM_SAYS) :].decode("utf-8", "replace").strip()
+    return stderr[:start], _with_flags(stderr[start + len(_SHIM_SAYS) :].decode("utf-8", "replace").strip())
+
+
+def _with_flags(said: str) -> str:
+    for variable, flag in _VARIABLES:
+        said = said.replace(variable, flag)
+    return said
 
 
 def _is_silent(stderr: bytes) -> bool:
@@ -127,7 +140,7 @@ def _raise_failure(done: Completed, image: str, never: bool) -> None:
     """Raise what kept the client or the engine from running the container, which `never` started for sure."""
     if done.code == _TERMINAL_FAILED and not never:
         return
-    text = _tail(done)
+    text = _with_flags(_tail(done))
     doing = f'running "{image}" in Docker'
     lines = client_lines(text) or text.splitlines()[-2:]
     known = find_cause(doing, "\n".join(lines))
