@@ -69,6 +69,7 @@ def test_what_the_store_has_is_in_the_engine_before_docker_compose_starts(engine
 @pytest.mark.parametrize("words", [(), ("-d",)])
 @pytest.mark.parametrize("said, cause, cure", [
     (UNKNOWN, 'the engine has no image "cap:2", and no registry gave it one', "build or pull it"),
+    (b"Error response from daemon: Bind for :80 failed: port is already allocated\n", "the port is in use", "publish"),
     (b"cap-1  | wasmdock: said by a guest\nsome new words\n", "docker compose: some new words", ""),
 ])  # fmt: skip
 def test_failure_of_docker_compose_is_one_of_ours_with_a_cure(

@@ -10,7 +10,7 @@ from wasmdock.compose import Stack, image_name
 from wasmdock.docker import Docker
 from wasmdock.docker_causes import find_cause
 from wasmdock.docker_plugins import is_installed, plugin_cure
-from wasmdock.errors import CommandError, UnavailableError, WasmdockError
+from wasmdock.errors import CommandError, UnavailableError
 from wasmdock.launch import WASM_PLATFORM, WASM_RUNTIME
 from wasmdock.process import Completed
 
@@ -75,13 +75,13 @@ def listed(done: Completed) -> list[dict[str, Any]]:
     return [row for each in found for row in (each if isinstance(each, list) else [each])]
 
 
-def explain_failure(done: Completed, doing: str) -> WasmdockError:
-    """Why docker compose failed: a known cause with its cure, else its own last line."""
+def explain_failure(done: Completed, doing: str) -> CommandError:
+    """Why docker compose failed: a known cause with its cure, else its own last line; no flag of ours was wrong."""
     text = done.stderr_text()
     lines = [line for line in text.splitlines() if line.strip() and not _SERVICE_SAYS.match(line)]
     known = find_cause(doing, "\n".join(lines))
     if known is not None:
-        return known
+        return CommandError(known.message, known.hint, done.argv, done.code, text)
     return CommandError(
         f"{doing}: docker compose: {lines[-1] if lines else f'exit code {done.code}'}", "", done.argv, done.code, text
     )
