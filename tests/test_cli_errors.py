@@ -122,6 +122,11 @@ def test_wrong_flag_is_a_usage_error_that_names_it(wasmdock: CommandLine, args: 
             "(choose from up, down, ps, logs, run, config, metadata, lint)",
         ),
         ("rnu x", USAGE, "wasmdock: argument VERB: invalid choice: 'rnu'; did you mean run?"),
+        (
+            "compose --detach up",
+            USAGE,
+            "wasmdock compose up: unrecognized arguments: --detach; write --detach after up",
+        ),
         ("compose run --no x", RUN_FAILED, "wasmdock compose run: unrecognized arguments: --no; did you mean --on?"),
         (
             "run --on proces x",

@@ -34,6 +34,8 @@ class Grammar(argparse.ArgumentParser):
     def _refuse(self, words: Sequence[str]) -> NoReturn:
         flags = [word.partition("=")[0] for word in words if word.startswith("-")]
         meant = _suggestion(flags[0], self._option_string_actions) if flags else ""
+        if flags and flags[0] in self._option_string_actions:  # it stood before the verb
+            meant = f"; write {flags[0]} after {self.prog.rpartition(' ')[2]}"
         if not meant:
             self.print_usage(sys.stderr)
         self.error(f"unrecognized arguments: {' '.join(words)}{meant}")
