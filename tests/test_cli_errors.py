@@ -64,6 +64,7 @@ def complaint(done: Done) -> str:
         ("run -v hello.wat:/x hello.wat", RUN_FAILED, "it is a file, and in-process a guest is given folders only"),
         ("compose -f nope.yaml ps", USAGE, 'nope.yaml": no such file'),
         ("run --env-file nope hello.wat", RUN_FAILED, 'reading env file "nope": No such file or directory'),
+        ("run -e =secret hello.wat", RUN_FAILED, 'reading -e "=...": not NAME=VALUE or NAME'),
         ("run library.wat", RUN_FAILED, "running a library: it has no command"),
         ("run import.wat", RUN_FAILED, "resolving the guest's imports: unknown import: `env::missing`"),
         ("run --on docker hello.wat", RUN_FAILED, "running a WASI preview 1 command in Docker: "),
@@ -106,26 +107,49 @@ def test_mistake_is_said_in_one_line(wasmdock: CommandLine, tmp_path: Path, args
 def test_wrong_flag_is_a_usage_error_that_names_it(wasmdock: CommandLine, args: str, said: str) -> None:
     done = wasmdock(*args.split())
     verb = args.split()[0] if args and args != "frobnicate" else ""
-    assert (done.code, done.stdout) == (USAGE, b"")
+    assert (done.code, done.stdout) == (RUN_FAILED if verb in ("run", "invoke") else USAGE, b"")
     assert said in done.stderr.splitlines()[-2]
     assert done.stderr.splitlines()[-1] == f"    see: {f'wasmdock {verb}'.strip()} --help"
 
 
 @pytest.mark.parametrize(
-    "args, said",
+    "args, code, said",
     [
-        ("biuld x", "wasmdock: argument VERB: invalid choice: 'biuld'; did you mean build?"),
-        ("--verson", "wasmdock: unrecognized arguments: --verson; did you mean --version?"),
-        ("load -i x.tar", "wasmdock load: unrecognized arguments: -i; name the file alone: wasmdock load FILE"),
-        ("run --memroy 5m x", "wasmdock run: unrecognized arguments: --memroy; did you mean --memory?"),
-        ("compose lnit", "wasmdock compose: argument ACTION: invalid choice: 'lnit'; did you mean lint?"),
-        ("compose up --detatch", "wasmdock compose up: unrecognized arguments: --detatch; did you mean --detach?"),
-        ("run --on proces x", "wasmdock run: argument --on: invalid choice: 'proces'; did you mean process?"),
+        ("biuld x", USAGE, "wasmdock: argument VERB: invalid choice: 'biuld'; did you mean build?"),
+        ("run --memroy 5m x", RUN_FAILED, "wasmdock run: unrecognized arguments: --memroy; did you mean --memory?"),
+        ("compose lnit", USAGE, "wasmdock compose: argument ACTION: invalid choice: 'lnit'; did you mean lint?"),
+        (
+            "compose up --detatch",
+            USAGE,
+            "wasmdock compose up: unrecognized arguments: --detatch; did you mean --detach?",
+        ),
+        (
+            "compose bogus",
+            USAGE,
+            "wasmdock compose: argument ACTION: invalid choice: 'bogus' "
+            "(choose from up, down, ps, logs, run, config, metadata, lint)",
+        ),
+        ("--verson", USAGE, "wasmdock: unrecognized arguments: --verson; did you mean --version?"),
+        ("load -i x.tar", USAGE, "wasmdock load: unrecognized arguments: -i; name the file alone: wasmdock load FILE"),
+        ("rnu x", USAGE, "wasmdock: argument VERB: invalid choice: 'rnu'; did you mean run?"),
+        (
+            "compose --detach up",
+            USAGE,
+            "wasmdock compose up: unrecognized arguments: --detach; write --detach after up",
+        ),
+        ("compose run --no x", RUN_FAILED, "wasmdock compose run: unrecognized arguments: --no; did you mean --on?"),
+        (
+            "run --on proces x",
+            RUN_FAILED,
+            "wasmdock run: argument --on: invalid choice: 'proces'; did you mean process?",
+        ),
     ],
 )
-def test_misspelt_verb_or_flag_is_one_line_with_what_was_meant(wasmdock: CommandLine, args: str, said: str) -> None:
+def test_misspelt_verb_or_flag_is_one_line_with_what_was_meant(
+    wasmdock: CommandLine, args: str, code: int, said: str
+) -> None:
     done = wasmdock(*args.split())
-    assert (done.code, done.stderr.splitlines()[0], len(done.stderr.splitlines())) == (USAGE, said, 2)
+    assert (done.code, done.stderr.splitlines()[0], len(done.stderr.splitlines())) == (code, said, 2)
 
 
 def test_bad_value_is_one_line_without_the_usage(wasmdock: CommandLine) -> None:

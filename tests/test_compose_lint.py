@@ -7,6 +7,7 @@ import pytest
 from wasmdock.compose import load_stack
 from wasmdock.compose_file import find_sources
 from wasmdock.compose_lint import ERROR, WARNING, Finding, View, find_traps
+from wasmdock.errors import UsageError
 from wasmdock.wasm_sniff import World
 
 WASM = "    platform: wasi/wasm\n    runtime: io.containerd.wasmtime.v1\n"
@@ -84,3 +85,22 @@ def test_port_that_is_none_hides_nothing_after_it(tmp_path: Path) -> None:
     bad = "    image: x\n    ports: ['80:x', '81:81']\n    mem_limit: 64\n"
     found = findings(tmp_path, f"services:\n  a:\n{bad}  b: {{image: x, ports: ['99999:1']}}\n")
     assert sorted(each.line for each in found) == [4, 5, 6]
+
+
+def test_what_is_missing_hides_no_other_finding(tmp_path: Path) -> None:
+    keys = "    depends_on: [nobody]\n    mem_limit: 64\n    networks: [n]\n"
+    text = f"services:\n  a:\n    image: x\n{keys}  b: {{tty: true}}\n"
+    found = {(each.line, each.message) for each in findings(tmp_path, text)}
+    assert found == {
+        (4, 'service "a" depends on "nobody", which is not there'),
+        (5, 'service "a": 64 means bytes'),
+        (6, 'service "a" uses network "n", which is not there'),
+        (7, 'service "b" has neither an image nor a build'),
+    }
+
+
+@pytest.mark.parametrize("lenient", [False, True])
+def test_services_that_are_no_mapping_are_called_so(tmp_path: Path, lenient: bool) -> None:
+    (tmp_path / "compose.yaml").write_text("services: []\n")
+    with pytest.raises(UsageError, match='compose.yaml:1: "services" must be a mapping, not '):
+        load_stack(find_sources([], {}, tmp_path), lenient=lenient)

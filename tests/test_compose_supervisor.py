@@ -35,8 +35,9 @@ class Watched:
 
     def __init__(self, *members: Member, on: dict[str, Callable[["Watched"], None]] | None = None) -> None:
         self.lines: list[str] = []
+        self.ends: list[str] = []
         self._on = on or {}
-        self.supervisor = Supervisor(members, self._take, patience=PATIENCE)
+        self.supervisor = Supervisor(members, self._take, on_end=self.ends.append, patience=PATIENCE)
 
     def _take(self, line: Line) -> None:
         text = f"{line.name}: {line.text.decode()}"
@@ -71,6 +72,7 @@ def test_all_run_and_their_lines_and_codes_are_kept() -> None:
     watched = Watched(member("a", "echo one; echo two >&2; exit 3"), member("b", "printf half")).run()
     assert set(watched.lines) == {"a-1: one", "a-1: two", "b-1: half"}
     assert watched.codes() == {"a-1": 3, "b-1": 0}
+    assert set(watched.ends) == {"a-1 exited with code 3", "b-1 exited with code 0"}
 
 
 def test_service_starts_once_the_one_it_needs_has_completed() -> None:
@@ -96,8 +98,8 @@ def test_service_that_never_becomes_healthy_stops_all() -> None:
     health = Health(("CMD", "x"), interval=0.01, timeout=1, retries=3)
     first = member("a", FOREVER, health=health, check=shell("echo not yet; exit 1"))
     watched = Watched(first, member("b", "echo b", ("a", HEALTHY))).run()
-    assert watched.error == 'c.yaml:7: service "b" waits for "a", which never became healthy'
-    assert watched.supervisor.error and watched.supervisor.error.hint == "not yet"
+    said = 'which never became healthy; it said last: "not yet"'
+    assert watched.error == f'c.yaml:7: service "b" waits for "a", {said}'
     assert watched.codes()["a-1"] == 0
 
 
@@ -128,9 +130,13 @@ def test_restarts_end_after_the_attempts_allowed() -> None:
 def test_crash_loop_is_an_error_with_the_last_words() -> None:
     watched = Watched(member("a", "echo no config; exit 9", restart="always"), member("b", FOREVER)).run()
     assert (
-        watched.error == 'c.yaml:1: service "a" ends again and again: 4 times in a row, the last time with exit code 9'
+        watched.error
+        == 'c.yaml:1: service "a" ends again and again: 3 times in a row, the last time with exit code 9; '
+        'it said last: "no config"'
     )
-    assert watched.supervisor.error and watched.supervisor.error.hint == "no config"
+    assert watched.supervisor.error and "wasmdock compose logs a" in watched.supervisor.error.hint
+    again = [f"a-1 exited with code 9{then}" for then in (", again in 0.01 s", ", again in 0.02 s", "")]
+    assert watched.ends == [*again, "b-1 exited with code 0"]
     assert watched.codes()["b-1"] == 0
 
 

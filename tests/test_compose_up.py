@@ -117,6 +117,24 @@ def test_up_prints_each_line_behind_its_services_name(project: Project) -> None:
     project.pack("hello", "exit_code").write("one: {image: hello}", "seven: {image: exit-code, depends_on: [one]}")
     done = project("up")
     assert (done.code, done.text) == (0, "one-1    | Hello from a sample guest!\n")
+    assert set(done.stderr.splitlines()) == {"one-1 exited with code 0", "seven-1 exited with code 7"}
+
+
+@pytest.mark.parametrize(
+    "words", [("--on", "process", "up"), ("up", "--on", "process"), ("--on=process", "run", "one")]
+)
+def test_road_is_named_before_or_behind_the_action(project: Project, words: tuple[str, ...]) -> None:
+    project.pack("hello").write("one: {image: hello}")
+    assert project(*words).text.endswith("Hello from a sample guest!\n")
+    docker = project(*("docker" if word == "process" else word.replace("=process", "=docker") for word in words))
+    assert "asking the Docker engine at" in docker.stderr
+
+
+def test_project_of_the_logs_is_named_behind_the_action_too(project: Project) -> None:
+    project.pack("hello").write("one: {image: hello}")
+    project("-p", "other", "up")
+    assert project("logs", "-p", "other").text == "one-1  | Hello from a sample guest!\n"
+    project("down", "-p", "other")
 
 
 def test_arguments_environment_and_entrypoint_reach_the_guest(project: Project) -> None:
@@ -248,7 +266,8 @@ def test_services_that_never_came_to_start_say_so(project: Project) -> None:
         "a: {image: trap}", "b: {image: hello, depends_on: {a: {condition: service_completed_successfully}}}"
     )
     done = project("up")
-    assert (done.code, "try: wasmdock: " in done.stderr) == (1, True), done.stderr
+    assert (done.code, 'it said last: "wasmdock: wasm trap: ' in done.stderr) == (1, True), done.stderr
+    assert "try: `wasmdock compose logs a`" in done.stderr
     assert project.rows()["b-1"]["status"] == "never started"
     assert project("logs").text.splitlines()[-1].startswith('wasmdock  | compose.yaml:3: service "b" waits for "a"')
 

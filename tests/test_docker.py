@@ -5,9 +5,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from docker.errors import DockerException
@@ -357,6 +358,17 @@ def test_the_wasm_runtimes_last_word_is_the_message_and_not_stderr(code: int, ou
     assert result.message == word
 
 
+def test_the_flag_is_named_where_the_wasm_runtime_names_its_variable() -> None:
+    trap = "wasm trap: wasm `unreachable` instruction executed"
+    refused = "the guest asked for more than 10 table elements (WASMDOCK_TABLES)"
+    result = judge(_done(134, f"wasmdock: running app ({refused}): {trap}\n  0: f\n"), Limits(), ours=True)
+    named = refused.replace("WASMDOCK_TABLES", "--tables")
+    assert result.message == f"{trap}, {named}\n  0: f"
+    said = "docker: Error response from daemon: wasmdock: x: it took more than 1s (WASMDOCK_COMPILE_TIME, 120s)"
+    with pytest.raises(ImageError, match=r"more than 1s \(--compile-time, 120s\)"):
+        judge(_done(125, said), Limits(), ours=True, started=False)
+
+
 @pytest.mark.parametrize("code", [1, 125, 126, 127, 255])
 @pytest.mark.parametrize(
     "said",
@@ -574,6 +586,21 @@ def test_the_runtime_runs_a_wasm_image_on_the_wasm_runtime(engine: FakeEngine) -
     runtime, runner = _fake_runtime(engine, _done(3), image)
     assert runtime.run(image, RunRequest()).exit_code == 3
     assert {"--runtime=io.containerd.wasmtime.v1", "--platform=wasi/wasm", "held:1"} < set(runner.calls[0])
+
+
+@pytest.mark.parametrize("serves, seconds", [(True, 2.3), (False, 7.0)])
+def test_what_serves_has_no_time_to_end_by_itself(engine: FakeEngine, serves: bool, seconds: float) -> None:
+    given: list[float] = []
+
+    def attach(argv: Sequence[str], **words: Any) -> Completed:
+        given.append(words["timeout"])
+        return _done(-9, timed_out=True)
+
+    image = hello()
+    docker = Docker(engine.host, {}, runner=FakeRunner(), attacher=attach)
+    runtime = DockerRuntime(docker, held={str(image.digest): "held:1"}, serves=serves)
+    result = runtime.run(image, RunRequest(stdio=Stdio.INHERIT, limits=Limits(timeout=2)))
+    assert (result.exit_code, given) == (124, [seconds])
 
 
 def test_the_engine_is_asked_whether_a_container_started_before_its_stderr_is_believed(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ OBSTACLES: list[tuple[str, Start, type[WasmdockError], str, str]] = [
      UsageError, "giving the guest a terminal (-t): our standard input is none", "leave -t out"),
     ("a terminal under runwasi's shim", start(tty=True, shim=ShimKind.FOREIGN),
      UsageError, "this engine's Wasm runtime has none", "leave -t out"),
+    ("a terminal under runwasi's shim, by a Compose file", start(tty=True, shim=ShimKind.FOREIGN, in_file=True),
+     UsageError, "giving a Wasm guest a terminal (tty)", "leave tty out"),
 ]  # fmt: skip
 
 
@@ -79,6 +81,7 @@ def test_nothing_keeps_a_sound_image_from_starting(begun: Start) -> None:
 
 def test_http_component_without_a_published_port_is_remarked() -> None:
     assert "add -p 8080:8080" in remarks(start(nature=Nature.HTTP))[0]
+    assert 'add ports: ["8080:8080"]' in remarks(start(nature=Nature.HTTP, in_file=True))[0]
     assert remarks(start(nature=Nature.HTTP, published=True)) == ()
 
 

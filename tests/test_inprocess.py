@@ -35,7 +35,7 @@ TABLE = [
     ("trap", TRAPPED, 134, b"", b"", "wasm trap: wasm `unreachable` instruction executed\n"),
     ("divide_by_zero", TRAPPED, 134, b"", b"", "wasm trap: integer divide by zero\n"),
     ("stack_overflow", TRAPPED, 134, b"", b"", "wasm trap: call stack exhausted (--stack)\n"),
-    ("grow_table", TRAPPED, 134, b"", b"", "wasm trap: wasm `unreachable` instruction executed\n"),
+    ("grow_table", TRAPPED, 134, b"", b"", "wasm trap: wasm `unreachable` instruction executed, perhaps as its tables"),
     ("grow_memory", OUT_OF_MEMORY, 137, b"", b"", "out of memory with 511.062 MiB in use: at most 512 MiB are allowed"),
 ]
 

@@ -178,6 +178,9 @@ def test_garbage_collected_heap_is_limited_too(runtime: InProcessRuntime) -> Non
 def test_tables_are_limited(runtime: InProcessRuntime) -> None:
     result = run(runtime, "grow_table", Limits(tables=100_000))
     assert (result.outcome, result.exit_code) == (Outcome.TRAPPED, 134)
+    cause = "perhaps as its tables may not grow beyond 100000 elements (--tables)"
+    assert result.message.startswith(f"wasm trap: wasm `unreachable` instruction executed, {cause}\n")
+    assert "--tables" not in run(runtime, "trap", Limits()).message
     assert run(runtime, "hello", Limits(tables=0)).outcome is Outcome.EXITED
 
 

@@ -1,6 +1,6 @@
 """A Compose file -> Stack: its services as values, checked, in the order they start."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,19 +57,26 @@ def load_stack(
     """
     loader = Loader(sources.variables, home, read, parse, lenient)
     root = loader.project(sources.files, sources.folder)
-    if loader.problems and not lenient:
-        first = loader.problems[0]
-        raise UsageError(f"{first.file}:{first.line}: {first.message}", first.hint)
+    every = root.get("services") or Node({})
+    if not lenient or not every.map:  # what is no mapping is worse than what is missing in it
+        _refuse(loader.problems)
     said = project_name(root, name, sources.variables, sources.folder)
     active = {*profiles, *filter(None, sources.variables.get("COMPOSE_PROFILES", "").split(","))}
     chosen = choose(root, active, tuple(only))
     ready = {each: with_environment(node, sources.variables, read) for each, node in chosen.items()}
     services = {each: read_service(each, node) for each, node in ready.items()}
-    every = root.get("services") or Node({})
-    check_names(root, ready, every)
+    missing = [*find_missing(root, ready, every)]
+    if not lenient:
+        _refuse(missing)
+    loader.problems += missing
     ordered = tuple(services[each] for each in start_order(services))
     problems = tuple(loader.problems)
     return Stack(said, sources.folder, sources.files, ordered, root, sources.variables, problems, loader.unset)
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    for first in problems[:1]:
+        raise UsageError(f"{first.file}:{first.line}: {first.message}", first.hint)
 
 
 def choose(root: Node, profiles: set[str], only: tuple[str, ...]) -> dict[str, Node]:
@@ -138,56 +145,43 @@ def _read_env_file(item: Node, variables: Mapping[str, str], read: Callable[[Pat
     return {key: put(item, value) for key, value in values.items() if value is not None}
 
 
-def check_names(root: Node, chosen: Mapping[str, Node], every: Node) -> None:
-    """Raise UsageError where a service names what is not there, or has nothing to run."""
+def find_missing(root: Node, chosen: Mapping[str, Node], every: Node) -> Iterator[Problem]:
+    """Services that name what is not there, or have nothing to run."""
     for name, node in chosen.items():
         if not any(node.get(key) for key in ("image", "build", "provider")):
-            raise UsageError(f'{node.file}:{every.line_of(name)}: service "{name}" has neither an image nor a build')
+            yield Problem(node.file, every.line_of(name), f'service "{name}" has neither an image nor a build')
         for dependency in read_dependencies(node):
-            if dependency.service not in every.map and dependency.required:
-                raise UsageError(
-                    f'{node.file}:{dependency.line}: service "{name}" depends on "{dependency.service}", '
-                    "which is not there"
-                )
-            if dependency.service not in chosen and dependency.required:
-                raise UsageError(
-                    f'{node.file}:{dependency.line}: service "{name}" depends on "{dependency.service}", '
-                    "which is in no active profile",
-                    "name its profile with --profile",
-                )
-        for key, kind in (
-            ("networks", "networks"),
-            ("secrets", "secrets"),
-            ("configs", "configs"),
-            ("volumes", "volumes"),
-        ):
-            _check_references(root, name, node, key, kind)
+            what = f'service "{name}" depends on "{dependency.service}", which is'
+            if not dependency.required or dependency.service in chosen:
+                continue
+            if dependency.service not in every.map:
+                yield Problem(node.file, dependency.line, f"{what} not there")
+            else:
+                hint = "name its profile with --profile"
+                yield Problem(node.file, dependency.line, f"{what} in no active profile", hint)
+        for kind in ("networks", "secrets", "configs", "volumes"):
+            yield from _find_undeclared(root, name, node, kind)
         if (mode := node.get("network_mode")) is not None and node.get("networks"):
-            raise UsageError(f'{mode.where}: service "{name}" has both network_mode and networks', "leave one out")
+            yield Problem(mode.file, mode.line, f'service "{name}" has both network_mode and networks', "leave one out")
 
 
-def _check_references(root: Node, name: str, node: Node, key: str, kind: str) -> None:
+def _find_undeclared(root: Node, name: str, node: Node, kind: str) -> Iterator[Problem]:
     there = root.get(kind)
     known = set(there.map if there else {}) | ({"default"} if kind == "networks" else set())
-    found = node.get(key)
-    for item in [*(found.items if found else ()), *(found.map.values() if found else ())]:
-        if key == "networks":
-            continue
-        if key == "volumes" and text_of(item, "type") != "volume":
-            continue
-        source = text_of(item, "source")
+    found = node.get(kind)
+    if found is None:
+        return
+    what, hint = f'service "{name}" uses {kind[:-1]}', f"declare it under `{kind}:`"
+    if kind == "networks":
+        for network, item in found.map.items():
+            if network not in known:
+                line = found.lines.get(network, item.line)
+                yield Problem(node.file, line, f'{what} "{network}", which is not there', hint)
+        return
+    for item in [*found.items, *found.map.values()]:
+        source = "" if kind == "volumes" and text_of(item, "type") != "volume" else text_of(item, "source")
         if source and source not in known:
-            raise UsageError(
-                f'{item.where}: service "{name}" uses {kind[:-1]} "{source}", which is not there',
-                f"declare it under `{kind}:`",
-            )
-    for network, item in (found.map if found and key == "networks" else {}).items():
-        if network not in known:
-            line = item.line if not found else found.lines.get(network, item.line)
-            raise UsageError(
-                f'{node.file}:{line}: service "{name}" uses network "{network}", which is not there',
-                "declare it under `networks:`",
-            )
+            yield Problem(item.file, item.line, f'{what} "{source}", which is not there', hint)
 
 
 def start_order(services: Mapping[str, Service]) -> list[str]:

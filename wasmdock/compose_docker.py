@@ -1,6 +1,7 @@
 """Services run by docker compose itself: the words it is called with, and the override it is given."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from wasmdock.compose import Stack, image_name
 from wasmdock.docker import Docker
 from wasmdock.docker_causes import find_cause
 from wasmdock.docker_plugins import is_installed, plugin_cure
-from wasmdock.errors import CommandError, UnavailableError, WasmdockError
+from wasmdock.errors import CommandError, UnavailableError
 from wasmdock.launch import WASM_PLATFORM, WASM_RUNTIME
 from wasmdock.process import Completed
+
+_SERVICE_SAYS = re.compile(r"\S+ +\| ")  # the prefix of a service's line, coloured or not: it is no cause
 
 
 def override(stack: Stack) -> dict[str, Any]:
@@ -72,13 +75,13 @@ def listed(done: Completed) -> list[dict[str, Any]]:
     return [row for each in found for row in (each if isinstance(each, list) else [each])]
 
 
-def explain_failure(done: Completed, doing: str) -> WasmdockError:
-    """Why docker compose failed: a known cause with its cure, else its own last line."""
+def explain_failure(done: Completed, doing: str) -> CommandError:
+    """Why docker compose failed: a known cause with its cure, else its own last line; no flag of ours was wrong."""
     text = done.stderr_text()
-    known = find_cause(doing, text)
+    lines = [line for line in text.splitlines() if line.strip() and not _SERVICE_SAYS.match(line)]
+    known = find_cause(doing, "\n".join(lines))
     if known is not None:
-        return known
-    lines = [line for line in text.splitlines() if line.strip()]
+        return CommandError(known.message, known.hint, done.argv, done.code, text)
     return CommandError(
         f"{doing}: docker compose: {lines[-1] if lines else f'exit code {done.code}'}", "", done.argv, done.code, text
     )

@@ -27,13 +27,14 @@ class Supervisor:
         on_line: Callable[[Line], None],
         on_change: Callable[["Supervisor"], None] = lambda _: None,
         on_ready: Callable[[], None] = lambda: None,
+        on_end: Callable[[str], None] = lambda _: None,
         patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep what is to run; nothing starts yet."""
+        """Keep what is to run; nothing starts yet. on_end hears a sentence at each end of a member."""
         self.lives = {member.name: Life(member) for member in members}
         self.error: WasmdockError | None = None
-        self._on_line, self._on_change, self._on_ready = on_line, on_change, on_ready
+        self._on_line, self._on_change, self._on_ready, self._on_end = on_line, on_change, on_ready, on_end
         self._patience = patience or Patience()
         self._clock = clock
         self._selector = selectors.DefaultSelector()
@@ -240,22 +241,26 @@ class Supervisor:
         if member.attempts is not None and life.restarts >= member.attempts:
             wants = False
         life.done = self._stopping or not wants
+        ended = f"{member.name} exited with code {code}"
         if life.done:
+            self._on_end(ended)
             self._on_change(self)
             return
         life.crashes = 1 if lasted > _STEADY else life.crashes + 1
-        if code != 0 and life.crashes > self._patience.crashes:
+        if code != 0 and life.crashes >= self._patience.crashes:
             life.done = True
+            self._on_end(ended)
             self._fail(
-                CommandError(
+                _failure(
                     f'{member.where}: service "{member.service}" ends again and again: {life.crashes} times in a row, '
                     f"the last time with exit code {code}",
-                    life.last_words,
+                    life,
                 )
             )
             return
         pause = min(self._patience.longest, self._patience.first * 2 ** (life.crashes - 1))
         life.status, life.again_at = Status.RESTARTING, self._clock() + pause
+        self._on_end(f"{ended}, again in {pause:.2g} s")
         self._on_change(self)
 
     def _ask_health(self, life: Life) -> None:
@@ -331,6 +336,12 @@ class Supervisor:
             return
 
 
+def _failure(message: str, life: Life) -> CommandError:
+    """What became of a member, with the last that it or its health check said."""
+    said = f'; it said last: "{life.last_words}"' if life.last_words else ""
+    return CommandError(f"{message}{said}", f"`wasmdock compose logs {life.member.service}` shows all that it said")
+
+
 def _has_begun(life: Life) -> bool:
     """Whether it runs, and serves where it is to serve: what `up -d` waits for."""
     if life.status is Status.RUNNING and life.member.ready_line:
@@ -346,7 +357,7 @@ def _has_started(other: Life, _required: bool, _what: str) -> bool:
 
 def _has_completed(other: Life, required: bool, what: str) -> bool:
     if other.done and other.code != 0 and required:
-        raise CommandError(f"{what} to complete, which ended with exit code {other.code}", other.last_words)
+        raise _failure(f"{what} to complete, which ended with exit code {other.code}", other)
     return other.done or (other.status is Status.EXITED and not required)
 
 
@@ -356,9 +367,9 @@ def _is_healthy(other: Life, required: bool, what: str) -> bool:
     if not (other.member.health and other.member.check):
         raise CommandError(f"{what} to be healthy, which has no health check here", "wait for service_started")
     if other.healthy is False:
-        raise CommandError(f"{what}, which never became healthy", other.last_words)
+        raise _failure(f"{what}, which never became healthy", other)
     if other.done and not other.healthy:
-        raise CommandError(f"{what} to be healthy, which ended with exit code {other.code}", other.last_words)
+        raise _failure(f"{what} to be healthy, which ended with exit code {other.code}", other)
     return bool(other.healthy)
 
 

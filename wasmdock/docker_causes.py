@@ -119,6 +119,12 @@ CAUSES: tuple[tuple[str, type[WasmdockError], str, str], ...] = (
         "you may not talk to the engine",
         "`sudo usermod -aG docker $USER`, then log in again (members of that group are as good as root)",
     ),
+    (  # an engine that keeps images in containerd pulls what it lacks, and says only how that failed
+        r'failed to resolve reference "(?:docker\.io/(?:library/)?)?([^"]+)"',
+        ImageError,
+        'the engine has no image "{0}", and no registry gave it one',
+        "build or pull it under that name; `docker images` and `wasmdock images` list what there is",
+    ),
     (
         r"client version (\S+) is too (new|old)",
         UnavailableError,

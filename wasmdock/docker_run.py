@@ -29,6 +29,7 @@ from wasmdock.runtime import (
 # Seconds a container may take to start and to end on top of its guest's own time.
 NATIVE_ALLOWANCE = 1.0
 WASM_ALLOWANCE = 5.0
+SERVING_ALLOWANCE = 0.3  # it never ends by itself: our runtime's own time limit is one of each request
 _REMOVE_TIMEOUT = 15.0
 _NO_CAP = 1 << 62
 
@@ -53,6 +54,7 @@ class DockerRuntime:
         options: Sequence[str] = (),
         timed: bool = False,
         shown: str = "",
+        serves: bool = False,
     ) -> None:
         """Keep how to run.
 
@@ -60,6 +62,7 @@ class DockerRuntime:
         for the rest. held: by image digest, the name under which the engine surely holds that image already.
         options: further words for `docker run`, such as `--network=none`. timed: phases from the engine's
         events, which cost one more question after each run. shown: the user's name for the one image that is run.
+        serves: it is a wasi:http component, so nothing but the time limit here ends it.
         """
         self._docker = docker
         self._runtime = runtime
@@ -68,6 +71,7 @@ class DockerRuntime:
         self._options = tuple(options)
         self._timed = timed
         self._shown = shown
+        self._serves = serves
         self.has_loaded = False
 
     @property
@@ -108,7 +112,7 @@ class DockerRuntime:
             options=self._options,
         )
         try:
-            done = self._call(call, request, name, WASM_ALLOWANCE if is_wasm else NATIVE_ALLOWANCE)
+            done = self._call(call, request, name, self._allowance(is_wasm))
         except BaseException:
             self._remove(name)
             raise
@@ -119,6 +123,11 @@ class DockerRuntime:
         if cause and was_left:
             raise CommandError(f"passing on what the guest prints: {cause}", "", done.argv, done.code)
         return self._result(done, request, name, is_wasm and runtime == WASM_RUNTIME)
+
+    def _allowance(self, is_wasm: bool) -> float:
+        if self._serves:
+            return SERVING_ALLOWANCE
+        return WASM_ALLOWANCE if is_wasm else NATIVE_ALLOWANCE
 
     def _take_away(self, done: Completed, name: str) -> bool:
         """Remove the container where its client ended first: killed, crashed, or unable to write what it printed."""

@@ -1,12 +1,13 @@
 """How a docker client ended, and whether its container started -> the guest's result, or what failed."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from wasmdock.docker_causes import CLIENT_SAYS, client_lines, find_cause
 from wasmdock.errors import CommandError, GuestError
 from wasmdock.process import Completed
 from wasmdock.runtime import OUT_OF_MEMORY_CODE, TIMED_OUT_CODE, TRAP_CODE, Limits, Outcome, RunResult
-from wasmdock.wasm_trap import explain_trap
+from wasmdock.wasm_trap import UNREACHABLE, explain_trap
 
 TAIL = 16 << 10
 _SHIM_SAYS, _MARKS = b"wasmdock: ", b"wasmdock-marks: "
@@ -18,6 +19,7 @@ _BROKEN, _REFUSED = REFUSALS = 125, 126  # our Wasm runtime's own codes, for a g
 _CLIENT_FAILED, _TERMINAL_FAILED, _WRITE_FAILED = 125, 1, 1
 _CLIENT_CODES = (_CLIENT_FAILED, 126, 127, _TERMINAL_FAILED)
 _TRAPPED = "wasm trap: "
+_REFUSED_GROWTH = re.compile(r"\((the guest asked for [^()]+\([^()]+\))\)")
 _BACKTRACE = "error while executing at wasm backtrace:"
 _OUTCOMES = {
     TRAP_CODE: Outcome.TRAPPED,
@@ -30,6 +32,13 @@ FAULTS: Mapping[int, tuple[str, ...]] = {
     OUT_OF_MEMORY_CODE: ("out of memory: ",),
     TIMED_OUT_CODE: ("the time limit ",),
 }
+# Where our runtime names the variable that it reads of a limit: the flag that the user gave.
+_VARIABLES = (
+    ("(WASMDOCK_MEMORY or --memory)", "(--memory)"),
+    ("(WASMDOCK_TABLES)", "(--tables)"),
+    ("(--fuel, WASMDOCK_FUEL)", "(--fuel)"),
+    ("(WASMDOCK_COMPILE_TIME, ", "(--compile-time, "),
+)
 _NOTHING: tuple[str, ...] = ()
 
 
@@ -89,8 +98,11 @@ def _as_in_process(said: str, code: int, limits: Limits) -> str:
     if old < 0 and new < 0:
         return said
     explained = explain_trap(said[old:] if old >= 0 else said[new + len(_TRAPPED) :])
-    first = said.partition("\n")[0]
-    return f"{first}\n{explained}" if code == OUT_OF_MEMORY_CODE else f"wasm trap: {explained}"
+    if code == OUT_OF_MEMORY_CODE:
+        return said.partition("\n")[0] + f"\n{explained}"
+    cause, end, frames = explained.partition("\n")
+    refused = _REFUSED_GROWTH.search(said.partition("\n")[0]) if cause.startswith(UNREACHABLE) else None
+    return f"wasm trap: {cause}{f', {refused[1]}' if refused else ''}{end}{frames}"
 
 
 def _timed_out(limits: Limits) -> str:
@@ -106,7 +118,13 @@ def _split(stderr: bytes) -> tuple[bytes, str]:
     start = stderr.rfind(b"\n" + _SHIM_SAYS) + 1
     if start == 0 and not stderr.startswith(_SHIM_SAYS):
         return stderr, ""
-    return stderr[:start], stderr[start + len(_SHIM_SAYS) :].decode("utf-8", "replace").strip()
+    return stderr[:start], _with_flags(stderr[start + len(_SHIM_SAYS) :].decode("utf-8", "replace").strip())
+
+
+def _with_flags(said: str) -> str:
+    for variable, flag in _VARIABLES:
+        said = said.replace(variable, flag)
+    return said
 
 
 def _is_silent(stderr: bytes) -> bool:
@@ -127,7 +145,7 @@ def _raise_failure(done: Completed, image: str, never: bool) -> None:
     """Raise what kept the client or the engine from running the container, which `never` started for sure."""
     if done.code == _TERMINAL_FAILED and not never:
         return
-    text = _tail(done)
+    text = _with_flags(_tail(done))
     doing = f'running "{image}" in Docker'
     lines = client_lines(text) or text.splitlines()[-2:]
     known = find_cause(doing, "\n".join(lines))

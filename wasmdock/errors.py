@@ -15,6 +15,8 @@ A guest's exit code or trap is a result (`wasmdock.runtime.RunResult`), never an
 import errno
 from collections.abc import Sequence
 
+RUN_FAILED = 125  # in place of any exit code here, where a guest's own is given; Docker's, too, for such a failure
+
 
 class WasmdockError(Exception):
     """What was tried and what was wrong (`message`, one line), and what to do (`hint`, may be empty)."""

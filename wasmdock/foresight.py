@@ -21,7 +21,10 @@ _KERNELS = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i386": "386
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One container about to be started. proven: this engine has run a Wasm container before."""
+    """One container about to be started. proven: this engine has run a Wasm container before.
+
+    in_file: a Compose file says what it gets, not flags.
+    """
 
     image: Image
     nature: Nature
@@ -32,6 +35,7 @@ class Start:
     interactive: bool = False
     at_terminal: bool = True
     published: bool = False
+    in_file: bool = False
 
 
 def find_obstacle(start: Start) -> WasmdockError | None:
@@ -120,16 +124,18 @@ def _no_terminal(start: Start) -> WasmdockError | None:
 def _terminal_refused(start: Start) -> WasmdockError | None:
     if start.nature is Nature.NATIVE or not start.tty or start.shim is not ShimKind.FOREIGN:
         return None
+    flag = "tty" if start.in_file else "-t"
     return UsageError(
-        "giving a Wasm guest a terminal (-t): this engine's Wasm runtime has none",
-        "leave -t out; `wasmdock engine install` puts ours in its place, which has",
+        f"giving a Wasm guest a terminal ({flag}): this engine's Wasm runtime has none",
+        f"leave {flag} out; `wasmdock engine install` puts ours in its place, which has",
     )
 
 
 def _unpublished(start: Start) -> str:
     if start.nature is not Nature.HTTP or start.published:
         return ""
-    return "it answers HTTP on its port 8080, and no port is published: add -p 8080:8080 to reach it from here"
+    add = 'ports: ["8080:8080"]' if start.in_file else "-p 8080:8080"
+    return f"it answers HTTP on its port 8080, and no port is published: add {add} to reach it from here"
 
 
 def _odd_platform(start: Start) -> str:

@@ -25,6 +25,7 @@ from wasmdock.runtime import (
     check_limits,
 )
 from wasmdock.stack import with_stack
+from wasmdock.wasm_trap import UNREACHABLE
 from wasmdock.watch import Guard, Pipe
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def run_here(
         ending = Ending(EndKind.STOPPED, message=_PRINTED, memory=ending.memory)
     if ending.kind is EndKind.EXITED and any(pipe.overflowed for pipe in pipes):
         ending = Ending(EndKind.STOPPED, message="output", memory=ending.memory)
-    return judge(ending, request.limits, stdout, stderr, phases)
+    return judge(blame_tables(ending, limits, prepared.data), request.limits, stdout, stderr, phases)
 
 
 def _relays(cap: int, guard: Guard) -> "tuple[Relay, Relay]":
@@ -166,6 +167,19 @@ def _report_stuck(guard: Guard, request: RunRequest, on_stuck: OnStuck) -> None:
 def stopped(guard: Guard) -> Ending:
     """The ending of a guest that was told to end."""
     return Ending(EndKind.STOPPED, message=guard.reason)
+
+
+def blame_tables(ending: Ending, limits: Limits, data: bytes) -> Ending:
+    """Name --tables where a guest that grows tables ends in `unreachable`: wasmtime's C API tells of no refusal."""
+    first, end, frames = ending.message.partition("\n")
+    if ending.kind is not EndKind.TRAPPED or limits.tables is None or not first.startswith(UNREACHABLE):
+        return ending
+    from wasmdock.wasm_growth import grows_tables  # few runs end so
+
+    if not grows_tables(data):
+        return ending
+    cause = f"perhaps as its tables may not grow beyond {limits.tables} elements (--tables)"
+    return ending._replace(message=f"{first}, {cause}{end}{frames}")
 
 
 def judge(
@@ -221,7 +235,7 @@ def _ran_out_of_memory(ending: Ending, limits: Limits, stderr: bytes) -> bool:
     """
     if ending.message.startswith("GC heap out of memory"):
         return limits.memory is not None
-    if limits.memory is None or not ending.message.startswith("wasm `unreachable`"):
+    if limits.memory is None or not ending.message.startswith(UNREACHABLE):
         return False
     return b"memory allocation of " in stderr[-4096:] or (ending.memory or 0) * 2 > limits.memory
 

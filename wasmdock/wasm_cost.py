@@ -1,12 +1,11 @@
 """How dear a Wasm binary is to compile at the worst, from its types and the shapes of its functions."""
 
 from wasmdock.errors import GuestError
-from wasmdock.wasm_operators import Shape, Widths, read_functions, read_imports, read_shape, read_types
+from wasmdock.wasm_operators import Shape, Widths, read_bodies, read_functions, read_imports, read_shape, read_types
 from wasmdock.wasm_reader import Reader
 from wasmdock.wasm_sniff import CORE_SECTIONS, Form, core_modules, form_of
 
 _TYPES, _IMPORTS, _FUNCTIONS, _CODE = 1, 2, 3, 10  # section codes of the core specification, 5.5
-_TYPED_REFERENCES = (0x63, 0x64)  # (ref null ht) and (ref ht): the only value types of more than a byte
 # In bytes of straight code, of which wasmtime 50 compiles at least 300 kB a second on one core. Measured with the
 # binaries of tests/hostile_modules.py: a function costs 60 before its first instruction, 15 locals cost one.
 _FUNCTION, _LOCALS, _SQUARE = 60, 15, 1024
@@ -58,17 +57,8 @@ def _module_cost(module: Reader, enough: int) -> int:
 
 def _code_cost(code: Reader, widths: Widths, enough: int) -> int:
     total = 0
-    for _ in range(code.u32()):
-        size = code.u32()
-        start = code.skip(size)
-        body = code.within(start, start + size)
-        total += _FUNCTION + size * size // _SQUARE
-        held = 0
-        for _ in range(body.u32()):
-            held += body.u32()
-            if body.byte() in _TYPED_REFERENCES:
-                body.signed(33)
-        total += held // _LOCALS
+    for body, size, held in read_bodies(code):
+        total += _FUNCTION + size * size // _SQUARE + held // _LOCALS
         if total >= enough:
             return total
         if size > _SMALL:

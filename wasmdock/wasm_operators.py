@@ -5,6 +5,7 @@ of today write (garbage collection, exceptions, atomics) is not read: GuestError
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wasmdock.wasm_reader import Reader
@@ -29,9 +30,11 @@ _PLAIN = (
 _RUN = b"(?:" + b"|".join(_PLAIN) + b")*+"
 _SKIP = re.compile(_RUN + rb"([\x02-\x04\x0b\x0e\x10-\x13\x21\x22\x40\xfc])", re.DOTALL)
 _BLOCKS, _LOOP, _END, _TABLE, _SETS, _GROW, _MORE = (2, 3, 4), 3, 0x0B, 0x0E, (0x21, 0x22), 0x40, 0xFC
+_TABLE_GROW = 15  # after 0xfc
 _CALL, _CALL_INDIRECT, _TAIL_CALL, _TAIL_INDIRECT = 0x10, 0x11, 0x12, 0x13
 _IMMEDIATES = {8: 2, 9: 1, 10: 2, 11: 1, 12: 2, 13: 1, 14: 2, 15: 1, 16: 1, 17: 1}  # numbers after 0xfc and these
 _FUNCTION, _FUNCTION_TYPE = 0, 0x60
+_TYPED_REFERENCES = (0x63, 0x64)  # (ref null ht) and (ref ht): the only value types of more than a byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,14 @@ class Shape:
 
     called: values handed over by calls. joined: how many values may differ where branches meet, summed over all
     blocks: a local that is set counts for each block around it. loops: their number. helped: calls of wasmtime's own.
+    grows: whether one of these is table.grow.
     """
 
     called: int = 0
     joined: int = 0
     loops: int = 0
     helped: int = 0
+    grows: bool = False
 
 
 def read_types(types: Reader, most: int) -> list[int]:
@@ -115,6 +120,20 @@ def _width(widths: list[int], index: int, reader: Reader) -> int:
     return widths[index]
 
 
+def read_bodies(code: Reader) -> Iterator[tuple[Reader, int, int]]:
+    """Of each function in a code section: its operators, the size with its locals in bytes, and their number."""
+    for _ in range(code.u32()):
+        size = code.u32()
+        start = code.skip(size)
+        body = code.within(start, start + size)
+        held = 0
+        for _ in range(body.u32()):
+            held += body.u32()
+            if body.byte() in _TYPED_REFERENCES:
+                body.signed(33)
+        yield body, size, held
+
+
 def read_shape(body: Reader, widths: Widths) -> Shape:
     """The shape of the operators from here to the end of the body. Raises GuestError for one that is not known."""
     shape, depth = Shape(), 0
@@ -157,6 +176,8 @@ def _count_call(code: int, body: Reader, widths: Widths, shape: Shape) -> None:
         body.u32()
         shape.helped += 1
     else:
-        for _ in range(_IMMEDIATES.get(body.u32(), 0)):
+        more = body.u32()
+        for _ in range(_IMMEDIATES.get(more, 0)):
             body.u32()
         shape.helped += 1
+        shape.grows |= more == _TABLE_GROW

@@ -4,6 +4,7 @@ import re
 
 _NUMBER = re.compile(r"^\d+: ")  # of a cause, where there are several
 _TRAP = "wasm trap: "
+UNREACHABLE = "wasm `unreachable`"  # how the cause begins that a guest ends in which was refused what it needs
 _FLAGS = {"all fuel consumed by WebAssembly": "--fuel", "call stack exhausted": "--stack"}
 
 

@@ -5,9 +5,8 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from wasmdock.errors import BuildError, WasmdockError
+from wasmdock.errors import RUN_FAILED, BuildError, WasmdockError
 
-RUN_FAILED = 125  # Docker's own code for "the tool failed, not what it ran"
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 _TRACEBACK = "WASMDOCK_TRACEBACK"  # set to anything, the traceback of a defect of ours is printed
@@ -41,7 +40,7 @@ def _run(argv: Sequence[str]) -> int:
     from wasmdock.cli.parser import build_parser
 
     argv = [*argv[1:], "--help"] if argv[:1] == ["help"] else argv
-    options = Namespace(is_run=argv[:1] == ["run"])
+    options = Namespace(is_run=argv[:1] in (["run"], ["invoke"]))
     try:
         return _do(build_parser(argv).parse_args(argv, options))
     except BrokenPipeError:

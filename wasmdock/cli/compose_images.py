@@ -54,15 +54,30 @@ def _build(service: "Service", context: Context) -> Image:
 
 
 def load_into_engine(stack: "Stack", context: Context, rebuild: bool = False) -> None:
-    """Put the images of Wasm services with a build into the engine under their names, unless they are there."""
+    """Put the Wasm images that are built or in the store into the engine under their names, unless they are there."""
     from wasmdock.compose import image_name
+    from wasmdock.convert import convert
+    from wasmdock.shape import Shape
 
     for service in stack.services:
-        if service.is_wasm and service.context is not None and (service.context / "Cargo.toml").is_file():
-            name = image_name(stack, service)
-            image = image_of(stack, service, context, rebuild)
-            if not context.docker.has_image(name, image):
-                context.docker.load(image, name)
+        found = _ours(stack, service, context, rebuild) if service.is_wasm else None
+        if found is None:
+            continue
+        name, image = image_name(stack, service), convert(found, Shape.ROOTFS)  # the shape every engine starts
+        if not context.docker.has_image(name, image):
+            context.docker.load(image, name)
+
+
+def _ours(stack: "Stack", service: "Service", context: Context, rebuild: bool) -> Image | None:
+    """What the engine cannot get but from us: a guest that is built here, or what the store has under that name."""
+    if service.context is not None:
+        return image_of(stack, service, context, rebuild) if (service.context / "Cargo.toml").is_file() else None
+    try:
+        reference = Reference.parse(service.image)
+        image = context.store.get(reference)
+    except ImageError:
+        return None
+    return image if image.platform.is_wasm and not reference.digest else None  # a digest is no name to load under
 
 
 def find_host_program(context: Context) -> Path | None:

@@ -52,7 +52,7 @@ def up_in_process(stack: "Stack", options: argparse.Namespace, context: Context)
             if where:  # of Linux services nobody knows what they speak
                 context.say(f"wasmdock: {member.name}: {'http://' if member.road == 'process' else ''}{where}")
         return code
-    code = _attached(members, state)
+    code = _attached(members, state, context)
     if docker and code == INTERRUPTED:
         docker.cli("compose", "-p", stack.name, "kill", timeout=_KILL_TIME)  # those whose client had to be killed
     return code
@@ -112,8 +112,8 @@ def pass_on(chunk: bytes) -> None:
     sys.stderr.buffer.flush()
 
 
-def _attached(members: "list[Member]", state: State) -> int:
-    """Watch here, print all lines."""
+def _attached(members: "list[Member]", state: State, context: Context) -> int:
+    """Watch here, print all lines, and say who ends with what."""
     colours = Colours([each.name for each in members], sys.stdout.isatty())
 
     def show(line: Line) -> None:
@@ -121,7 +121,7 @@ def _attached(members: "list[Member]", state: State) -> int:
         print(f"{colours.prefix(line.name)}{line.text.decode('utf-8', 'replace')}", file=stream, flush=True)
 
     state.claim()
-    supervisor = supervise(members, state, show)
+    supervisor = supervise(members, state, show, on_end=context.say)
     if supervisor.error:
         raise supervisor.error
     return INTERRUPTED if supervisor.was_stopped else 0
@@ -178,7 +178,11 @@ def _go_on_alone(members: "list[Member]", state: State, writer: int) -> None:
 
 
 def supervise(
-    members: "list[Member]", state: State, show: Callable[[Line], None], on_ready: Callable[[], None] = lambda: None
+    members: "list[Member]",
+    state: State,
+    show: Callable[[Line], None],
+    on_ready: Callable[[], None] = lambda: None,
+    on_end: Callable[[str], None] = lambda _: None,
 ) -> Supervisor:
     """Run the members to their end; keep their lines and what they do on disk."""
     gc.enable()
@@ -194,7 +198,7 @@ def supervise(
 
         prepare(guests)
         gc.freeze()  # else each child's first look for garbage would make these pages its own
-    supervisor = Supervisor(members, take, lambda known: state.write(describe(known)), on_ready)
+    supervisor = Supervisor(members, take, lambda known: state.write(describe(known)), on_ready, on_end)
     supervisor.run()
     if supervisor.error:  # the only place where one is found later that nobody was there to read
         log.write(Entry(now(), "wasmdock", 2, supervisor.error.message))

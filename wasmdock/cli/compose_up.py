@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from wasmdock.cli import INTERRUPTED
 from wasmdock.cli.compose_images import load_into_engine
 from wasmdock.cli.compose_project import refuse_empty, state_of
 from wasmdock.cli.context import Context
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _DOWN_TIME = 600.0
 _ASK_TIME = 60.0
+_TAIL = 8192  # bytes of docker compose's stderr that say why it failed
+_TERMINATED = 143  # its code after SIGTERM
 
 
 def start(stack: "Stack", options: argparse.Namespace, context: Context) -> int:
@@ -81,15 +84,13 @@ def _up_in_docker(stack: "Stack", options: argparse.Namespace, context: Context)
     words += ["--detach"] if options.detach else []
     words += [each.name for each in stack.services] if options.services or options.only_wasm else []
     words += ["--no-deps"] if options.only_wasm else []
-    done = docker.attacher(
-        ["docker", *words], timeout=None, env=docker.environment, stderr_tail=8192 if options.detach else 0
-    )
+    done = docker.attacher(["docker", *words], timeout=None, env=docker.environment, stderr_tail=_TAIL)
     if done.code == 0 and any(each.is_wasm for each in stack.services):
         record_proof(context)
-    if done.code != 0 and options.detach:
-        docker.cli(*prepared_words(stack, options, context), "stop", timeout=_DOWN_TIME)
-        raise explain_failure(done, f'starting project "{stack.name}"')
-    return done.code
+    if done.code < 0 or done.code in (0, INTERRUPTED, _TERMINATED):
+        return done.code
+    docker.cli(*prepared_words(stack, options, context), "stop", timeout=_DOWN_TIME)
+    raise explain_failure(done, f'starting project "{stack.name}"')
 
 
 def run_once(stack: "Stack", options: argparse.Namespace, context: Context) -> int:

@@ -36,6 +36,7 @@ def foresee_services(stack: "Stack", context: Context) -> None:
                 proven=proven,
                 tty=terminal is not None and terminal.text == "true",
                 published=bool(service.ports),
+                in_file=True,
             )
             obstacle = find_obstacle(start)
         except WasmdockError as error:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+from wasmdock.errors import RUN_FAILED, UsageError
+
 
 class Grammar(argparse.ArgumentParser):
     """argparse's parser, whose usage comes only where nothing better is known.
@@ -28,13 +30,17 @@ class Grammar(argparse.ArgumentParser):
         return options
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line and end with 2; what is missing needs the usage to be understood."""
+        """Say what is wrong in one line and end with 2; what is missing needs the usage to be understood.
+
+        A verb whose exit code is the guest's ends with 125: a guest may end with 2.
+        """
         if "required" in message:
             first = next(iter(self._words), "")  # before a verb, argparse only says that the verb is missing
             if first.startswith("-") and first not in self._option_string_actions:
                 self._refuse([first])
             self.print_usage(sys.stderr)
-        self.exit(2, f"{self.prog}: {message}\n    see: {self.prog} --help\n")
+        code = RUN_FAILED if self.get_default("is_run") else UsageError.exit_code
+        self.exit(code, f"{self.prog}: {message}\n    see: {self.prog} --help\n")
 
     def _refuse(self, words: Sequence[str]) -> NoReturn:
         flags = [word.partition("=")[0] for word in words if word.startswith("-")]
@@ -45,6 +51,8 @@ class Grammar(argparse.ArgumentParser):
 
     def _meant(self, flag: str) -> str:
         instead = self.elsewhere.get(flag, "")
+        if flag in self._option_string_actions:  # it stood before the verb
+            instead = f"write {flag} after {self.prog.rpartition(' ')[2]}"
         return f"; {instead}" if instead else _suggestion(flag, self._option_string_actions)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -59,5 +67,7 @@ class Grammar(argparse.ArgumentParser):
 def _suggestion(word: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(word, list(known), n=1)
+    words = list(known)
+    swapped = [each for each in words if sorted(each) == sorted(word)]
+    close = get_close_matches(word, words, n=1, cutoff=0.7) or swapped
     return f"; did you mean {close[0]}?" if close else ""

@@ -14,7 +14,7 @@ from wasmdock.code_cache import CodeCache
 from wasmdock.engine import Engine, Grants
 from wasmdock.engine.call import MAKERS, Library, Signature, load_library
 from wasmdock.errors import GuestError, UsageError
-from wasmdock.inprocess import judge, stopped
+from wasmdock.inprocess import blame_tables, judge, stopped
 from wasmdock.oci.fields import shown
 from wasmdock.pack import extract
 from wasmdock.runtime import Limits, Outcome, RunResult
@@ -41,18 +41,18 @@ def invoke(options: argparse.Namespace, context: Context) -> int:
     signature = library.functions[name]
     args = parse_arguments(name, signature, options.args)
     results: list[Any] = []
-    result = interruptible(lambda: _call(library, name, args, limits, results))
+    result = interruptible(lambda: _call(library, name, args, limits, results, data))
     if result.outcome is Outcome.EXITED and not result.message:
         _print(signature, results, options)
     return report_result(result)
 
 
-def _call(library: Library, name: str, args: list[Any], limits: Limits, results: list[Any]) -> RunResult:
+def _call(library: Library, name: str, args: list[Any], limits: Limits, results: list[Any], data: bytes) -> RunResult:
     guard = Guard(limits.timeout, on_stuck=lambda guard: leave(judge(stopped(guard), limits)))
     grants = Grants(argv=(name,), memory=limits.memory, tables=limits.tables, fuel=limits.fuel)
     ending, values = with_stack(limits.stack, lambda: library.call(name, args, grants, guard))
     results.extend(values)
-    return judge(ending, limits)
+    return judge(blame_tables(ending, limits, data), limits)
 
 
 def find_export(library: Library, wanted: str) -> str:

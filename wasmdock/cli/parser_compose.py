@@ -18,6 +18,7 @@ def add_compose(verbs: Verbs, words: Sequence[str] = ()) -> None:
         formatter_class=formatter,
     )
     _add_project(parser, first=True)
+    _add_on(parser, "auto", "where up and run take the services (default: auto)")
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     named = [name for name in _ACTIONS if name in words]
     for name in named or _ACTIONS:
@@ -96,16 +97,16 @@ _ACTIONS: dict[str, Callable[[Verbs], None]] = {
 
 def _action(actions: Verbs, name: str, summary: str, example: str) -> argparse.ArgumentParser:
     parser = verb(actions, name, f"compose:{name}", summary, example)
-    if name != "logs":  # there -f follows, as in docker compose
-        _add_project(parser, first=False)
+    _add_project(parser, first=False, short_file=name != "logs")  # there -f follows, as in docker compose
     return parser
 
 
-def _add_project(parser: argparse.ArgumentParser, first: bool) -> None:
+def _add_project(parser: argparse.ArgumentParser, first: bool, short_file: bool = True) -> None:
     """The flags that may stand before or behind the action."""
     usual = None if first else argparse.SUPPRESS
+    names = ["-f", "--file"] if short_file else ["--file"]
     parser.add_argument(
-        "-f", "--file", dest="files", action="append", type=Path, default=usual, metavar="FILE",
+        *names, dest="files", action="append", type=Path, default=usual, metavar="FILE",
         help="the Compose file; several are merged (default: compose.yaml here or above)",
     )  # fmt: skip
     parser.add_argument(
@@ -128,5 +129,9 @@ def _add_provided(up: argparse.ArgumentParser) -> None:
 
 
 def _add_road(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--on", choices=("auto", "docker", "process"), default="auto", help="where (default: auto)")
+    _add_on(parser, argparse.SUPPRESS, "where (default: auto)")
     parser.add_argument("--only-wasm", action="store_true", help="leave services that are not Wasm out")
+
+
+def _add_on(parser: argparse.ArgumentParser, usual: str, what: str) -> None:
+    parser.add_argument("--on", choices=("auto", "docker", "process"), default=usual, help=what)

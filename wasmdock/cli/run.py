@@ -37,7 +37,7 @@ def run(options: argparse.Namespace, context: Context) -> int:
         from wasmdock.cli.foresee import foresee  # not needed by the other road, whose start is counted in milliseconds
 
         foresee(source.image, nature, options, context)
-        return _run_in_docker(source, request, launch, options, context)
+        return _run_in_docker(source, nature, request, launch, options, context)
     if nature is Nature.HTTP:
         from wasmdock.cli.run_http import serve_http
 
@@ -137,7 +137,12 @@ def _has_engine(context: Context) -> bool:
 
 
 def _run_in_docker(
-    source: Source, request: RunRequest, launch: Launch, options: argparse.Namespace, context: Context
+    source: Source,
+    nature: Nature,
+    request: RunRequest,
+    launch: Launch,
+    options: argparse.Namespace,
+    context: Context,
 ) -> int:
     from wasmdock.cli.proof import forget_proof, record_proof
     from wasmdock.docker_call import grant_words
@@ -156,6 +161,7 @@ def _run_in_docker(
         tty=options.tty,
         options=words,
         shown=str(options.image),
+        serves=nature is Nature.HTTP,
     )
     image = _runnable(source.image)
     try:

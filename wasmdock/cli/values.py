@@ -97,7 +97,8 @@ def parse_env(pairs: Iterable[str], files: Iterable[Path], environment: Mapping[
             if line.strip() and not line.lstrip().startswith("#"):
                 _add(result, line, environment, f"{file}, line {number}")
     for pair in pairs:
-        _add(result, pair, environment, f'-e "{pair.partition("=")[0]}"')
+        name, equals, _ = pair.partition("=")  # the value may be a secret
+        _add(result, pair, environment, f'-e "{name}{"=..." if equals else ""}"')
     return result
 
 
