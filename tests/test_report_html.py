@@ -145,6 +145,15 @@ def test_name_of_a_case_may_begin_as_what_a_legend_hides() -> None:
     assert "_hidden</text>" in drawn.svg
 
 
+@pytest.mark.filterwarnings("error")
+def test_curves_of_many_cases_have_room_beside_their_names() -> None:
+    names = [f"case {number}" for number in range(20)]
+    density = tuple(Density(name, 100, ((1, 50, 0.1), (2, 100, 0.2)), 50) for name in names)
+    throughput = tuple(Throughput(name, at, 10.0 * at, None, None, None) for name in names for at in (1, 8))
+    drawn = {plot.title: plot for plot in draw_all(replace(COMMANDS, density=density, throughput=throughput))}
+    assert all(f">{name}</text>" in drawn[title].svg for name in names for title in ("Density", "Throughput"))
+
+
 def test_curve_of_nothing_is_not_drawn() -> None:
     nothing = (Density("a", 100, ((0, 0, 0.0), (1, 0, 0.1)), 0), Density("b", 100, (), 0))
     failed = (Throughput("a", 1, 0.0, None, None, None, 3),)

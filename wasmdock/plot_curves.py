@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKS = "os^Dv"
+_BELOW, _ROW = 3.2, 0.16  # inches of height: of the curves, and of a row of the legend
 
 
 def _look(place: int) -> Any:
@@ -27,7 +28,7 @@ def draw_history(many: Sequence[Results]) -> Plot | None:
     if len(many) < 2 or not keys:
         return None
     with drawing() as new:
-        figure, axes = new(3.2 + 0.16 * len(keys))
+        figure, axes = new(_BELOW + _ROW * len(keys))
         for place, key in enumerate(keys):
             _history_line(axes, many, key, place)
         axes.set_yscale("log")
@@ -44,7 +45,7 @@ def draw_density(results: Results, new: New) -> Plot | None:
     curves = [[(count, used) for count, used, _ in each.curve if count and used] for each in results.density]
     if not any(curves):
         return None
-    figure, axes = new(3.0)
+    figure, axes = new(_BELOW + _ROW * len(curves))
     for place, (each, points) in enumerate(zip(results.density, curves, strict=True)):
         counts, used = [point[0] for point in points], [point[1] for point in points]
         axes.plot(counts, used, label=fitting(each.name), **_look(place))
@@ -64,7 +65,7 @@ def draw_throughput(results: Results, new: New) -> Plot | None:
     names = list(dict.fromkeys(each.name for each in results.throughput))
     if not any(each.per_second for each in results.throughput):
         return None
-    figure, axes = new(3.0)
+    figure, axes = new(_BELOW + _ROW * len(names))
     for place, name in enumerate(names):
         found = [each for each in results.throughput if each.name == name and each.per_second]
         counts, rates = [each.concurrency for each in found], [each.per_second for each in found]
