@@ -5,7 +5,6 @@ docker-registry and skopeo come from Debian, the others from scripts/peers, whos
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -19,6 +18,7 @@ from typing import NoReturn
 import pytest
 
 from tests.requirements import REQUIRED
+from wasmdock.ports import free_port
 
 # Distribution 2 as Debian has it, distribution 3, and the one in crane, which is of other stock.
 SERVERS = ("docker-registry", "registry", "crane")
@@ -70,7 +70,7 @@ def require_schemas() -> Path:
 @contextmanager
 def real_registry(folder: Path, with_login: bool = False, server: str = SERVERS[0]) -> Iterator[str]:
     """A registry on this machine alone, its name; gone afterwards. The login is test, secret."""
-    program, port = require_tool(server), _free_port()
+    program, port = require_tool(server), free_port("127.0.0.1")
     (folder / "htpasswd").write_text(_HTPASSWD)
     config = folder / "registry.yml"
     auth = _AUTH.format(folder=folder) if with_login else ""
@@ -100,12 +100,6 @@ def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
         except OSError:
             time.sleep(0.05)
     raise AssertionError("the registry did not start")
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _path() -> str:

@@ -9,7 +9,7 @@ from wasmdock.errors import UnavailableError
 from wasmdock.plot_canvas import New, Plot, drawing, fitting, plain, recolour, size_axis, time_axis, to_svg
 from wasmdock.plot_curves import draw_density, draw_throughput
 from wasmdock.plot_theme import INK, LIGHT, SERIES, VARIABLES
-from wasmdock.report_tables import peak_median, phase_median, phase_names, seconds, size
+from wasmdock.report_tables import label, peak_median, phase_median, phase_names, seconds, size
 from wasmdock.results import CaseResult, Results
 from wasmdock.stats import seconds_of
 
@@ -68,10 +68,6 @@ def draw_png(results: Results) -> bytes:
         return out.getvalue()
 
 
-def _label(case: CaseResult) -> str:
-    return f"{case.name} ({case.start})"
-
-
 def _measured(results: Results) -> list[CaseResult]:
     """The cases that succeeded, slowest first."""
     found = [(case.summary.median, case) for case in results.cases if case.summary]
@@ -94,7 +90,7 @@ def _startup_linear(results: Results, new: New) -> Plot | None:
 
 def _startup(title: str, figure: "Figure", results: Results, note: str) -> Plot:
     cases = _measured(results)
-    told = ", ".join(f"{_label(case)} {seconds(_median(case))}" for case in cases)
+    told = ", ".join(f"{label(case)} {seconds(_median(case))}" for case in cases)
     alt = f"Bars of the median start-up time by phase: {told}."
     return Plot(title, alt, to_svg(figure, title), "Phases, medians", note)
 
@@ -115,7 +111,7 @@ def _bars(results: Results, new: New, *, log: bool) -> "Figure":
     for place, case in enumerate(cases):
         for left, right, colour in _segments(case, names):
             axes.barh(place, right - max(left, start), left=max(left, start), height=0.36, color=colour)
-        _name(axes, place, _label(case))
+        _name(axes, place, label(case))
         _value(axes, _median(case), place, seconds(_median(case)))
     axes.set_xscale("log" if log else "linear")
     axes.set_xlim(start, longest * (4 if log else 1.2))
@@ -177,7 +173,7 @@ def _distributions(results: Results, new: New) -> Plot | None:
     axes.set_yticks([])
     axes.set_ylim(-0.5, len(cases) - 0.2)
     time_axis(axes.xaxis)
-    told = ", ".join(f"{_label(case)} {_spread(case)}" for case in cases)
+    told = ", ".join(f"{label(case)} {_spread(case)}" for case in cases)
     note = f"A dot per run (at most {_DOTS}), the box from the 25th to the 75th percentile, a line at the median."
     return Plot(
         "Distributions", f"Runs as dots, logarithmic: {told}.", to_svg(figure, "distributions"), "Distributions", note
@@ -199,7 +195,7 @@ def _dots(axes: "Axes", place: int, case: CaseResult) -> None:
     axes.scatter(few, spots, s=6, color=colour, alpha=0.6, linewidths=0)
     axes.barh(place, found.p75 - found.p25, left=found.p25, height=0.36, fill=False, edgecolor=INK, linewidth=0.8)
     axes.plot([found.median] * 2, [place - 0.18, place + 0.18], color=INK, linewidth=1.6)
-    _name(axes, place, _label(case))
+    _name(axes, place, label(case))
 
 
 def _sizes(results: Results, new: New) -> Plot | None:
@@ -219,7 +215,7 @@ def _memory(results: Results, new: New) -> Plot | None:
     for case in results.cases:
         peak = peak_median(case)
         if peak is not None and (case.weights or case.start == "hot"):
-            rows.append((_label(case), peak, case.program))
+            rows.append((label(case), peak, case.program))
     note = "The table says who counted: hot instances show their linear memory alone. Logarithmic scale."
     return _amounts("Peak memory", "Memory", rows, new, note)
 

@@ -15,7 +15,7 @@ from wasmdock.oci import registry_transfer, remote
 from wasmdock.oci.credentials import Credentials, Login
 from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Digest, Platform, Reference
-from wasmdock.oci.image_index import ImageIndex
+from wasmdock.oci.image_index import ImageIndex, images_of
 from wasmdock.oci.registry import Registry
 from wasmdock.oci.registry_http import Patience, Transport
 from wasmdock.oci.registry_referrers import copy_referrers, push_referrers
@@ -42,7 +42,7 @@ def push(options: argparse.Namespace, context: Context) -> int:
         registry = connect(reference.registry, context, options.insecure)
         part_of = None if options.platform_only else line.part_of
         sent = registry_transfer.push(registry, reference, content, sources=sources, part_of=part_of, progress=progress)
-    images = content.images if isinstance(content, ImageIndex) else (content,)
+    images = images_of(content)
     about = [referrer for image in images for referrer in context.store.referrers(image.digest)]
     _attach(lambda: push_referrers(registry, reference, about), context)
     if key:

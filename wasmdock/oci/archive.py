@@ -16,12 +16,13 @@ from wasmdock.errors import ImageError, UnavailableError, cure_of
 from wasmdock.oci.compression import GZIP, ZSTD, unpack
 from wasmdock.oci.fields import DOCUMENT_CAP, Fields, parse_json, parse_object, shown
 from wasmdock.oci.image import Descriptor, Digest, Image, Index, Layer, Platform, Reference
-from wasmdock.oci.image_index import ImageIndex
+from wasmdock.oci.image_index import ImageIndex, images_of
 from wasmdock.oci.layout import (
     LAYOUT_FILE,
     Whole,
     blobs_of,
     check_layout_version,
+    counted,
     index_document,
     index_entry,
     load_image,
@@ -138,7 +139,7 @@ def _docker_manifest(content: Image | ImageIndex, name: Reference | None) -> byt
 
     Of an index it is the native image: such an engine runs no Wasm.
     """
-    images = content.images if isinstance(content, ImageIndex) else (content,)
+    images = images_of(content)
     image = min(images, key=lambda each: each.platform.is_wasm)
     document = {
         "Config": _blob_path(image.config_descriptor.digest),
@@ -213,7 +214,7 @@ class _Archive:
             return self._from_docker()
         seen: set[Digest] = set()
         found = ((name_of(entries[0]), load_image(self, entries, platforms)) for entries in self._named())
-        return [(name, verify(self._bounded(image), seen)) for name, image in found]
+        return [(name, verify(counted(image, self._count), seen)) for name, image in found]
 
     def whole(self) -> list[tuple[Reference | None, Whole]]:
         if not self._is_layout():
@@ -221,7 +222,7 @@ class _Archive:
         seen: set[Digest] = set()
         found = [(name_of(entries[0]), load_whole(self, entries, self._count)) for entries in self._named()]
         for _, (content, _) in found:
-            for image in content.images if isinstance(content, ImageIndex) else (content,):
+            for image in images_of(content):
                 verify(image, seen)
         return found
 
@@ -279,15 +280,11 @@ class _Archive:
         for layer, diff_id in zip(layers, image.diff_ids, strict=True):
             _check_plain_layer(layer, diff_id)
         names = [Reference.parse(text) for text in fields.texts("RepoTags")]
-        self._bounded(image)
+        counted(image, self._count)
         return [(name, image) for name in names] or [(None, image)]
 
-    def _bounded(self, image: Image) -> Image:
-        """Many small entries may lead to the same large documents, and each image holds its own."""
-        self._count(len(image.manifest) + len(image.config))
-        return image
-
     def _count(self, size: int) -> None:
+        """Many small entries may lead to the same large documents, and each image holds its own."""
         self._documents += size
         if self._documents > _DOCUMENTS_CAP:
             cause = f"the manifests and configs of its images take more than the {_DOCUMENTS_CAP} bytes allowed"

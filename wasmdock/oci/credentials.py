@@ -2,11 +2,11 @@
 
 import base64
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wasmdock.aside import write_aside
 from wasmdock.errors import CommandError, UnavailableError, UsageError, WasmdockError
 from wasmdock.oci.fields import parse_object, shown
 from wasmdock.oci.lock import locked
@@ -122,22 +122,10 @@ class Credentials:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with locked(path.parent / _LOCK):
                 config = self._read()
-                self._write(path, {**config, "auths": change(_table(config, "auths"))})
+                changed = {**config, "auths": change(_table(config, "auths"))}
+                write_aside(path, json.dumps(changed, indent="\t").encode() + b"\n")
         except OSError as error:
             raise UnavailableError(f'writing "{path}": {error.strerror or error}') from error
-
-    def _write(self, path: Path, config: Mapping[str, Any]) -> None:
-        """Aside, readable by nobody else, then renamed."""
-        import tempfile  # slow to load, and every transfer reads logins
-
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".config.json-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(json.dumps(config, indent="\t").encode() + b"\n")
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
 
     def _ask(self, helper: str, registry: str) -> Login | None:
         done = self._call(helper, "get", _keys(registry)[0].encode())

@@ -92,5 +92,10 @@ class ImageIndex(Fixed):
         return sum(sizes.values())
 
 
+def images_of(content: Image | ImageIndex) -> tuple[Image, ...]:
+    """The images of an index, or the one image."""
+    return content.images if isinstance(content, ImageIndex) else (content,)
+
+
 def _is_attestation(entry: Descriptor) -> bool:
     return entry.is_attestation

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 from wasmdock.errors import ImageError, UnavailableError, UsageError, cure_of
 from wasmdock.oci.fields import DOCUMENT_CAP, parse_object, shown
 from wasmdock.oci.image import WASI, Descriptor, Digest, Image, Index, Layer, Platform, Reference
-from wasmdock.oci.image_index import Attestation, ImageIndex
+from wasmdock.oci.image_index import Attestation, ImageIndex, images_of
 from wasmdock.oci.manifest import CONTAINERD_NAME, INDEXES, MANIFESTS, OCI_INDEX, REF_NAME, blobs_named, choose
 
 LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
@@ -59,7 +59,7 @@ def read_layout_whole(folder: Path, ref: Reference | str | None = None) -> "Whol
     """All that `ref` (or the only name) means in a layout, verifying all of it. Raises ImageError."""
     found = load_whole(FolderBlobs(folder), _named(folder, ref))
     seen: set[Digest] = set()
-    for image in found.content.images if isinstance(found.content, ImageIndex) else (found.content,):
+    for image in images_of(found.content):
         verify(image, seen)
     return found
 
@@ -97,7 +97,7 @@ def index_entry(image: Image | ImageIndex, ref: Reference | None, **annotations:
 
 def blobs_of(content: Image | ImageIndex) -> Iterator[tuple[Digest, bytes]]:
     """Every blob of an image, or of an index, once, sorted by digest, so that what is written does not vary."""
-    images = content.images if isinstance(content, ImageIndex) else (content,)
+    images = images_of(content)
     attestations = content.attestations if isinstance(content, ImageIndex) else ()
     layers = {layer.descriptor.digest: layer for image in images for layer in image.layers}
     layers |= {blob.descriptor.digest: blob for each in attestations for blob in each.blobs}
@@ -237,7 +237,7 @@ def load_image(blobs: Blobs, entries: Sequence[Descriptor], platforms: Sequence[
 def load_index(blobs: Blobs, data: bytes, count: Callable[[int], None] = lambda _bytes: None) -> ImageIndex:
     """An index with the images and attestations it lists; `count` hears of the bytes kept. Raises ImageError."""
     entries = Index.parse(data).manifests
-    images = tuple(_counted(load_image(blobs, (entry,), None), count) for entry in entries if not entry.is_attestation)
+    images = tuple(counted(load_image(blobs, (entry,), None), count) for entry in entries if not entry.is_attestation)
     about = tuple(_attestation(blobs, entry, count) for entry in entries if entry.is_attestation)
     return ImageIndex(data, images, about)
 
@@ -261,7 +261,7 @@ def load_whole(
     images = [entry for entry in listed if not entry.is_attestation]
     if data and len(images) > 1 and _are_here(blobs, listed):
         return Whole(load_index(blobs, data, count))
-    image = _counted(load_image(blobs, entries, None), count)
+    image = counted(load_image(blobs, entries, None), count)
     others = (entry.platform for entry in images if entry.digest != image.digest)
     return Whole(image, tuple(platform for platform in others if platform and platform != image.platform))
 
@@ -276,7 +276,8 @@ def _are_here(blobs: Blobs, listed: Sequence[Descriptor]) -> bool:
     )
 
 
-def _counted(image: Image, count: Callable[[int], None]) -> Image:
+def counted(image: Image, count: Callable[[int], None]) -> Image:
+    """The image, once `count` has heard of the bytes of its documents."""
     count(len(image.manifest) + len(image.config))
     return image
 

@@ -29,8 +29,8 @@ class Copying:
         self._source, self._origin = source, origin
         self._target, self._repository = target, repository
         self._doing = doing
-        self._others = (origin,) if source.name == target.name else ()
-        self.give = Giving(target, repository, doing, lambda _: self._others, progress)
+        others = (origin,) if source.name == target.name else ()
+        self.give = Giving(target, repository, doing, lambda _: others, progress)
 
     def copy(self, top: Descriptor, data: bytes, name: str) -> tuple[Answer, tuple[Digest, ...]]:
         """Copy a manifest and all below it, under a tag or its digest; the registry's last answer, and what was copied.
@@ -49,7 +49,7 @@ class Copying:
         return self._target.put_manifest(self._repository, name, descriptor.media_type, data, self._doing)
 
     def _carry(self, blob: Descriptor) -> None:
-        if self.give.is_there(blob, self._others):
+        if self.give.is_there(blob):
             return
         with _nameless(self._doing) as file:
             fetch_blob(self._source, self._origin, blob, file, self._doing)

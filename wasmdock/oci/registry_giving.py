@@ -60,17 +60,17 @@ class Giving:
 
     def __call__(self, blob: Descriptor, opened: Callable[[], BinaryIO]) -> None:
         """Give one blob, unless it is there or comes from elsewhere."""
-        others = [each for each in self._sources(blob.digest) if each != self._repository]
-        if not self.is_there(blob, others):
+        if not self.is_there(blob):
             self.send(blob, opened)
 
-    def is_there(self, blob: Descriptor, others: Sequence[str] = ()) -> bool:
+    def is_there(self, blob: Descriptor) -> bool:
         """Whether the registry has the blob, or takes it from one of its other repositories."""
         if self._registry.has_blob(self._repository, blob.digest, self._doing):
             with self._lock:
                 self.there += 1
             return True
-        return any(self._mount(blob, other) for other in others[:_SOURCES] if other != self._repository)
+        others = [each for each in self._sources(blob.digest) if each != self._repository]
+        return any(self._mount(blob, other) for other in others[:_SOURCES])
 
     def send(self, blob: Descriptor, opened: Callable[[], BinaryIO]) -> None:
         """Send one blob."""

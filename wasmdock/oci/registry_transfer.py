@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple
 from wasmdock.errors import ImageError, RegistryError
 from wasmdock.oci.fields import parse_object, shown
 from wasmdock.oci.image import Descriptor, Digest, Image, Index, Manifest, Platform, Reference
-from wasmdock.oci.image_index import ImageIndex
+from wasmdock.oci.image_index import ImageIndex, images_of
 from wasmdock.oci.incoming import Incoming
 from wasmdock.oci.layout import FolderBlobs, load_index, usual_platforms
 from wasmdock.oci.manifest import INDEXES, MANIFESTS, blobs_named
@@ -213,7 +213,7 @@ def _check_platform(manifest: Manifest, incoming: Incoming, platforms: Sequence[
 def _blobs(content: Image | ImageIndex) -> Iterator[tuple[Descriptor, Callable[[], BinaryIO]]]:
     import io
 
-    for image in content.images if isinstance(content, ImageIndex) else (content,):
+    for image in images_of(content):
         yield image.config_descriptor, lambda config=image.config: io.BytesIO(config)  # type: ignore[misc]  # mypy cannot type defaults of a lambda
         for layer in image.layers:
             yield layer.descriptor, layer.open
