@@ -1,4 +1,4 @@
-"""Files written aside and renamed: whoever reads one sees all of it, or what was there before."""
+"""Files written aside and renamed: whoever reads one sees all of it, or what was there before; and folders of ours."""
 
 import os
 import threading
@@ -7,6 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 
 NEW = ".new-"  # how the name of a file begins that is not whole yet, or never became so
+
+
+def is_private(folder: Path) -> bool:
+    """Whether nobody else may write to a folder: native code is only as safe as that. Raises OSError."""
+    if not hasattr(os, "getuid"):
+        return True
+    status = folder.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
 def write_aside(path: Path, *parts: bytes, mode: int = 0o600) -> None:

@@ -1,11 +1,10 @@
 """Compiled code kept on disk: found by content, written whole or not at all, never trusted without its digest."""
 
 import hashlib
-import os
 from contextlib import suppress
 from pathlib import Path
 
-from wasmdock.aside import NEW, write_aside
+from wasmdock.aside import NEW, is_private, write_aside
 
 _DIGEST_SIZE = 32
 _SUFFIX = ".code"
@@ -27,7 +26,7 @@ class CodeCache:
         """The code kept under `key` (hexadecimal text), or None; a spoiled entry is thrown away."""
         path = self._path(key)
         try:
-            if not self._is_private():
+            if not is_private(self._folder):
                 return None
             data = path.read_bytes()
         except OSError:
@@ -42,7 +41,7 @@ class CodeCache:
         """Keep `code` under `key`. A full or read-only disk is no error: the code is compiled again next time."""
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self._is_private():
+            if is_private(self._folder):
                 write_aside(self._path(key), hashlib.sha256(code).digest(), code)
                 self._trim()
 
@@ -53,12 +52,6 @@ class CodeCache:
 
     def _path(self, key: str) -> Path:
         return self._folder / (key + _SUFFIX)
-
-    def _is_private(self) -> bool:
-        if not hasattr(os, "getuid"):
-            return True
-        status = self._folder.stat()
-        return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
     def _trim(self) -> None:
         """Remove the oldest entries beyond the limit, and what a killed writer left an hour ago."""

@@ -87,12 +87,10 @@ def _hold_to_label(service: Service, image: Image, data: bytes) -> None:
     """Refuse a guest that can ask for more than its author listed in the image, as `run` does."""
     if CAPABILITIES_LABEL not in image.labels:
         return
-    from wasmdock.grants import check_grant, decide_grant
-    from wasmdock.wasm import parse
+    from wasmdock.grants import hold_to_label
 
     try:
-        if grant := decide_grant(image.labels, None):
-            check_grant(parse(data), grant, "wasmdock pack --capabilities")
+        hold_to_label(image.labels, data)
     except WasmdockError as error:
         error.message = f'{service.where}: service "{service.name}": {error.message}'
         raise

@@ -78,6 +78,15 @@ def check_grant(binary: WasmBinary, grant: Grant, flag: str = "--allow", doing: 
     raise GuestError(f"{attempt}: not granted by {_refuser(grant, unlisted, missing)}", "\n".join([cure, *lines]))
 
 
+def hold_to_label(labels: Mapping[str, str], data: bytes) -> None:
+    """Raise GuestError where a binary can ask for more than its author listed in the image's label, if at all."""
+    from wasmdock.wasm import parse  # only where there is a list
+
+    grant = decide_grant(labels, None)
+    if grant is not None:
+        check_grant(parse(data), grant, "wasmdock pack --capabilities")
+
+
 def _refuser(grant: Grant, unlisted: Sequence[Capability], missing: Sequence[Capability]) -> str:
     """Who refuses: the list, --deny where that takes away what is listed, or either its part."""
     denied = [each for each in missing if each not in unlisted]

@@ -5,14 +5,13 @@ Its contract (shim/src/launch.rs) is one environment variable, WASMDOCK_LAUNCH, 
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wasmdock.aside import write_aside
+from wasmdock.aside import is_private, write_aside
 from wasmdock.docker_call import UNCOUNTED
 from wasmdock.errors import GuestError, UnavailableError
 from wasmdock.runtime import Limits, Mount
@@ -85,7 +84,7 @@ def compile_for_host(
 def _kept(folder: Path, key: str) -> Path | None:
     """The file KEY.SHA256 whose content is what its name says; a spoiled one is thrown away."""
     with suppress(OSError):
-        if not _is_ours(folder):
+        if not is_private(folder):
             return None
         for path in folder.glob(f"{key}.*"):
             if path.suffix == f".{hashlib.sha256(path.read_bytes()).hexdigest()}":
@@ -94,17 +93,11 @@ def _kept(folder: Path, key: str) -> Path | None:
     return None
 
 
-def _is_ours(folder: Path) -> bool:
-    """Native code is only as safe as its folder: one that others may write to is not used."""
-    status = folder.stat()
-    return status.st_uid == os.getuid() and not status.st_mode & 0o022
-
-
 def _keep(folder: Path, key: str, code: bytes) -> Path:
     path = folder / f"{key}.{hashlib.sha256(code).hexdigest()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _is_ours(folder):
+        if not is_private(folder):
             raise PermissionError(0, "others may write to it")
         write_aside(path, code)
     except OSError as error:

@@ -55,11 +55,10 @@ class Interrupts:
                 _signal.signal(number, keeping)
 
     def _put_back(self) -> None:
-        while self._replaced:
-            number, handler, keeping = self._replaced[-1]
-            if _signal.getsignal(number) is keeping:
-                _signal.signal(number, handler)
-            self._replaced.pop()
+        number, handler, keeping = self._replaced[-1]
+        if _signal.getsignal(number) is keeping:
+            _signal.signal(number, handler)
+        self._replaced.pop()
 
     def _keeping(self, handler: Callable[..., object]) -> Callable[..., None]:
         def keeping(number: int, frame: Any) -> None:

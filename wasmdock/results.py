@@ -33,8 +33,7 @@ class CaseResult:
     compiled) or `hot` (a fresh instance in a running process). sizes are bytes by what they measure (`packed`,
     `unpacked`, `program`, `compiled code`), parts those of each layer and of each section of a Wasm binary; detail
     is what else is known; digest the SHA-256 of its Wasm program, empty for others; dropped says why it was given up.
-    weights are of runs of their own, weighed_by says who
-    counted; a sample's memory is linear memory.
+    weights are of runs of their own, weighed_by says who counted; a sample's memory is linear memory.
     """
 
     name: str

@@ -21,7 +21,7 @@ from wasmdock.docker_run import DockerRuntime, own_name
 from wasmdock.doctor_facts import ShimKind
 from wasmdock.engine_files import find_root, find_shim
 from wasmdock.errors import ImageError, UnavailableError, WasmdockError
-from wasmdock.grants import check_grant, decide_grant
+from wasmdock.grants import hold_to_label
 from wasmdock.guest import Artifact, Target
 from wasmdock.http_host import MISSING, Launch, compile_for_host, find_host
 from wasmdock.inprocess import InProcessRuntime
@@ -30,9 +30,8 @@ from wasmdock.oci.archive import read_archive
 from wasmdock.oci.image import Image
 from wasmdock.oci.layout import read_layout
 from wasmdock.pack import extract, pack
-from wasmdock.runtime import Limits, Mount, RunRequest, RunResult
+from wasmdock.runtime import CAPABILITIES_LABEL, Limits, Mount, RunRequest, RunResult
 from wasmdock.serve import serve
-from wasmdock.wasm import parse
 from wasmdock.wasm_sniff import Form, World, form_of, sniff
 
 _API = "1.41"  # spoken by no engine here: with a version given, docker-py asks none
@@ -70,9 +69,8 @@ class WasmContainer(DockerContainer):
 
         Raises GuestError where it can ask for more than its author listed in the image.
         """
-        grant = decide_grant(self._wasm.labels, None)
-        if grant is not None:
-            check_grant(parse(extract(self._wasm)), grant, "wasmdock pack --capabilities")
+        if CAPABILITIES_LABEL in self._wasm.labels:
+            hold_to_label(self._wasm.labels, extract(self._wasm))
         if self.road is Road.DOCKER and self._engine:
             DockerRuntime(self._engine).prepare(self._wasm)
             settings = runtime_settings(RunRequest(limits=self._limits), True)
