@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -139,14 +140,19 @@ def test_logins_saved_at_once_are_all_kept(tmp_path: Path) -> None:
     assert [name for name in names if credentials(tmp_path).find(name) != ME] == []
 
 
-def test_a_login_forgotten_while_another_is_saved_leaves_that_one(tmp_path: Path) -> None:
+def test_a_login_forgotten_while_another_is_saved_leaves_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = credentials(tmp_path, {"auths": {"host": {"auth": _AUTH}}})
-    with locked(tmp_path / ".config.json-lock"):
-        forgetting = threading.Thread(target=found.forget, args=("host",))
-        forgetting.start()
-        (tmp_path / "config.json").write_text(json.dumps({"auths": {name: {"auth": _AUTH} for name in ("host", "b")}}))
-    forgetting.join()
-    assert (found.find("host"), found.find("b")) == (NOBODY, ME)
+
+    def locked_late(path: Path) -> AbstractContextManager[None]:
+        monkeypatch.undo()
+        credentials(tmp_path).save("another", ME)
+        return locked(path)
+
+    monkeypatch.setattr("wasmdock.oci.credentials.locked", locked_late)
+    assert found.forget("host")
+    assert (found.find("host"), found.find("another")) == (NOBODY, ME)
 
 
 def test_a_config_that_is_a_link_stays_one(tmp_path: Path) -> None:
