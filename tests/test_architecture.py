@@ -23,8 +23,8 @@ LAYERS = {
         oci.layer""",
     "2 one concern each": """
         passing aside ports
-        runtime grants stack launch process lifeline attach relay guest guest_files guest_inputs results surroundings
-        code_cache watch interrupts oci.*""",
+        runtime grants stack launch process lifeline attach relay guest guest_files guest_inputs dep_info results
+        surroundings code_cache watch interrupts oci.*""",
     "3 the ends of the pipeline": """
         shape pack convert sbom keys cosign provenance difference optimize
         cargo host_cargo docker* builder build shim engine.* engine http_host serve

@@ -50,8 +50,9 @@ def removed(runner: FakeRunner) -> bool:
     return (*REMOVE, name) in runner.calls
 
 
-def cases(folder: Path) -> tuple[DockerCases, Cases]:
-    found, options = Cases(folder=folder), build_parser(["bench"]).parse_args(["bench", "--against", "process"])
+def cases(folder: Path, *words: str) -> tuple[DockerCases, Cases]:
+    options = build_parser(["bench"]).parse_args(["bench", *(words or ("--against", "process"))])
+    found = Cases(folder=folder)
     return DockerCases(Context({}), found, options), found
 
 
@@ -63,6 +64,22 @@ def test_native_program_may_be_called_as_any_folder_of_the_benchmark(
     monkeypatch.setattr(adder, "_native", lambda _folder, static: (b"#!/bin/sh\nexit 3\n", "code"))
     adder.add_bases("", tmp_path, RunRequest())
     assert [case.run().exit_code for case in found.found] == [3]
+
+
+def test_without_the_docker_road_only_a_native_process_is_measured_and_bases_asked_for_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words, measured, named in (
+        (("--roads", "process", "--against", "slim,process"), ["native, process"], ["native, slim"]),
+        (("--roads", "process"), [], []),
+    ):
+        adder, found = cases(tmp_path / str(len(words)), *words)
+        found.folder.mkdir()
+        monkeypatch.setattr(adder, "_native", lambda _folder, static: (b"#!/bin/sh\n", "program"))
+        adder.add_bases("", tmp_path, RunRequest())
+        assert [case.describe.name for case in found.found] == measured
+        assert [each.what for each in found.left_out] == named
+        assert all("--roads leaves Docker out (try: name docker there, too)" in each.why for each in found.left_out)
 
 
 @pytest.mark.parametrize(

@@ -265,16 +265,35 @@ def test_rustc_is_asked_what_it_is_only_once(guest: Guest, host: _Host) -> None:
     assert sum(call[0] == "rustc" for call in host.runner.calls) == 2
 
 
-def test_the_compiler_named_is_the_one_that_cargo_is_told_to_take(guest: Guest, host: _Host) -> None:
-    other = host.path / "other-rustc"
-    other.write_text("#!/bin/sh\n")
-    other.chmod(0o755)
+def _other_rustc(host: _Host, path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
     host.runner.answers |= {
-        (str(other), "-vV"): Completed((), 0, b"rustc 1.99.0\n"),
-        (str(other), "--print"): Completed((), 0, str(host.sysroot).encode()),
+        (str(path), "-vV"): Completed((), 0, b"rustc 1.99.0\n"),
+        (str(path), "--print"): Completed((), 0, str(host.sysroot).encode()),
     }
-    host.environment["RUSTC"] = str(other)
+    return path
+
+
+@pytest.mark.parametrize("variable", ["RUSTC", "CARGO_BUILD_RUSTC"])
+def test_the_compiler_named_is_the_one_that_cargo_is_told_to_take(guest: Guest, host: _Host, variable: str) -> None:
+    host.environment[variable] = str(_other_rustc(host, host.path / "other-rustc"))
     assert _build(guest, host).compiler == "rustc 1.99.0"
+
+
+@pytest.mark.parametrize("place", ["guest/.cargo/config.toml", ".cargo/config", "cargo-home/config.toml"])
+def test_the_compiler_named_is_the_one_of_cargos_settings(guest: Guest, host: _Host, place: str) -> None:
+    above = guest.folder.parent
+    host.environment["CARGO_HOME"] = str(above / "cargo-home")
+    settings = above / place
+    settings.parent.mkdir()
+    other = _other_rustc(host, settings.parent.parent / "tools" / "rustc")
+    settings.write_text('[build]\nrustc = "tools/rustc"\n')
+    assert _build(guest, host).compiler == "rustc 1.99.0"
+    other.write_text("#!/bin/sh\n# a newer one\n")
+    host.runner.answers[str(other), "-vV"] = Completed((), 0, b"rustc 2.0.0\n")
+    assert _build(guest, host).compiler == "rustc 2.0.0"
 
 
 def test_a_changed_guest_another_rustc_and_other_flags_are_built(guest: Guest, host: _Host) -> None:

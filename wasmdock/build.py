@@ -11,6 +11,7 @@ from pathlib import Path
 from wasmdock.aside import write_aside
 from wasmdock.builder import Builder, BuilderEngine
 from wasmdock.cargo import Compiled, artifact_of, check_target, needs_triple
+from wasmdock.dep_info import is_as_traced, is_older, trace
 from wasmdock.errors import UnavailableError, WasmdockError
 from wasmdock.guest import Artifact, Guest, Target
 from wasmdock.guest_files import SourceFile, read_sources
@@ -22,7 +23,7 @@ from wasmdock.process import Runner, run_command
 HOST_ROAD = "host cargo"
 BUILDER_ROAD = "builder image"
 # Part of every key: a change in how we build makes old artifacts strangers.
-_GENERATION = "4"
+_GENERATION = "5"
 _PATIENCE = 3600.0
 
 Progress = Callable[[bytes], None]
@@ -54,7 +55,7 @@ def build_guest(
     builder: Builder | None = None,
     progress: Progress | None = None,
 ) -> Build:
-    """Compile a guest for a target, unless that was done before with the same source and toolchain.
+    """Compile a guest for a target, unless that was done before with the same source, toolchain and variables.
 
     The host's cargo is taken where it has the target, else the builder image in the engine that `engine`
     connects to (called only when needed). `cache` holds artifacts and cargo's files; the guest's folder gains
@@ -75,18 +76,20 @@ def build_guest(
         artifact = artifact_of(guest, target, made.data)
         return Build(artifact, road, cached, time.monotonic() - began, made.notes, made.compiler)
 
-    kept = read_artifact(cache, key)
+    kept = read_artifact(cache, key, environment)
     if kept is not None:
         return done(kept, True)
     with _alone(cache, guest):
-        kept = read_artifact(cache, key)  # whoever held the lock may have built just this
+        kept = read_artifact(cache, key, environment)  # whoever held the lock may have built just this
         if kept is not None:
             return done(kept, True)
+        since = time.time_ns()
         made = roads.build(road, sources)
         build = done(made, False)
         after = find_inputs(guest.folder, read_sources(guest.folder), environment)
-        if is_unchanged(before, after):  # else nobody knows which of the two was compiled
-            write_artifact(cache, _key(guest, target, after, identity), made)
+        traced = trace(made.read, guest.folder, after, environment)
+        if is_unchanged(before, after) and is_older(traced, since):  # else nobody knows what was compiled
+            write_artifact(cache, _key(guest, target, after, identity), made, traced)
     return build
 
 
@@ -116,15 +119,15 @@ class _Roads:
         """Take the road."""
         if road == HOST_ROAD:
             toolchain = self._toolchain()
-            data, notes = build_on_host(
+            return build_on_host(
                 self.guest,
                 self.target,
+                compiler=toolchain.compiler if isinstance(toolchain, Toolchain) else "",
                 target_folder=_place(self.cache, self.guest),
                 environment={**self.environment, **self._triple()},
                 runner=self.runner,
                 progress=self.progress,
             )
-            return Compiled(data, toolchain.compiler if isinstance(toolchain, Toolchain) else "", notes)
         assert self.builder and self.engine
         try:
             return self.builder.build(self.engine(), self.guest, self.target, sources, self.progress)
@@ -188,8 +191,8 @@ def _alone(cache: Path, guest: Guest) -> Iterator[None]:
         yield
 
 
-def read_artifact(cache: Path, key: str) -> Compiled | None:
-    """A kept artifact, or None where there is none or it is spoiled, which is as good as none."""
+def read_artifact(cache: Path, key: str, environment: Mapping[str, str]) -> Compiled | None:
+    """A kept artifact; None where there is none, where it is spoiled, or where what else it was made of has changed."""
     try:
         kept = (cache / "build" / key).read_bytes()
     except OSError:
@@ -197,17 +200,18 @@ def read_artifact(cache: Path, key: str) -> Compiled | None:
     digest, _, rest = kept.partition(b"\n")
     if hashlib.sha256(rest).hexdigest().encode() != digest:
         return None
-    compiler, _, data = rest.partition(b"\n")
-    return Compiled(data, compiler.decode("utf-8", "replace"))
+    head, _, data = rest.partition(b"\n")
+    compiler, traced = json.loads(head)
+    return Compiled(data, compiler) if is_as_traced(traced, environment) else None
 
 
-def write_artifact(cache: Path, key: str, made: Compiled) -> None:
-    """Keep an artifact and its compiler's name under the sha256 of both, written aside and renamed.
+def write_artifact(cache: Path, key: str, made: Compiled, traced: Mapping[str, str]) -> None:
+    """Keep an artifact, its compiler's name and what was traced under the sha256 of all, written aside and renamed.
 
     A cache that cannot be written keeps nothing.
     """
     folder = cache / "build"
-    rest = made.compiler.encode() + b"\n" + made.data
+    rest = json.dumps([made.compiler, dict(traced)]).encode() + b"\n" + made.data
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         write_aside(folder / key, hashlib.sha256(rest).hexdigest().encode(), b"\n", rest)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from wasmdock.dep_info import DepInfo
 from wasmdock.errors import BuildError, GuestError
 from wasmdock.guest import Artifact, Guest, Target
 from wasmdock.process import Completed
@@ -20,11 +21,15 @@ _TLS = re.compile(r"(?i)ssl peer certificate|certificate (?:verify|is not truste
 
 
 class Compiled(NamedTuple):
-    """What came out of cargo: the artifact's bytes, the compiler of them (`rustc 1.85.1`), notes for the user."""
+    """What came out of cargo: the artifact's bytes, the compiler of them (`rustc 1.85.1`), notes for the user.
+
+    read is what the build has read that is no source of the guest's.
+    """
 
     data: bytes
     compiler: str
     notes: tuple[str, ...] = ()
+    read: DepInfo = DepInfo()
 
 
 def compiler_of(said: str) -> str:

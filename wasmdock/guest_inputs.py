@@ -3,6 +3,7 @@
 import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,24 @@ def find_lock(folder: Path) -> Path:
     )
     is_member = "workspace" not in manifest and not outside
     return place / "Cargo.lock" if is_member else folder / "Cargo.lock"
+
+
+def find_compiler(folder: Path, environment: Mapping[str, str]) -> str:
+    """The program that cargo takes for rustc in a folder: a path, or a name to look for on PATH.
+
+    By RUSTC, then by cargo's own settings, the nearest first: `build.rustc`.
+    """
+    named = environment.get("RUSTC") or environment.get("CARGO_BUILD_RUSTC")
+    if named:
+        return named
+    here = folder.resolve()
+    for place in (*(each / ".cargo" for each in (here, *here.parents)), _cargo_home(environment)):
+        for name in reversed(_CONFIGS):  # cargo prefers the old name where both are there
+            with suppress(OSError):
+                said = _table(_parse((place / name).read_bytes()), "build").get("rustc")
+                if isinstance(said, str) and said:
+                    return str(place.parent / said) if "/" in said else said
+    return "rustc"
 
 
 def _above(folder: Path) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 from wasmdock.aside import write_aside
 from wasmdock.cargo import (
     ARTIFACT_CAP,
+    Compiled,
     build_failure,
     cargo_arguments,
     compiler_of,
@@ -19,8 +20,10 @@ from wasmdock.cargo import (
     lacks_network,
     rustup_cure,
 )
+from wasmdock.dep_info import read_dep_info
 from wasmdock.errors import BuildError, UnavailableError, WasmdockError
 from wasmdock.guest import Guest, Target
+from wasmdock.guest_inputs import find_compiler
 from wasmdock.process import Runner
 
 BUILD_TIMEOUT = 3600.0
@@ -74,7 +77,7 @@ def find_toolchain(folder: Path, cache: Path, environment: Mapping[str, str], ru
     settings stay the same. Raises UnavailableError where there is no cargo, no rustc, or a broken one.
     """
     path = environment.get("PATH", "")
-    compiler = environment.get("RUSTC") or "rustc"  # as cargo chooses it
+    compiler = find_compiler(folder, environment)
     for program in ("cargo", compiler):
         if not shutil.which(program, path=path):
             raise UnavailableError(f"there is no {program} on PATH")
@@ -147,13 +150,14 @@ def build_on_host(
     guest: Guest,
     target: Target,
     *,
+    compiler: str,
     target_folder: Path,
     environment: Mapping[str, str],
     runner: Runner,
     progress: Callable[[bytes], None] | None = None,
     timeout: float = BUILD_TIMEOUT,
-) -> tuple[bytes, tuple[str, ...]]:
-    """Build with the host's cargo into `target_folder`; the artifact's bytes, and notes for the user.
+) -> Compiled:
+    """Build with the host's cargo, whose rustc is `compiler`, into `target_folder`.
 
     Where no registry answers, it tries once more with the crates that are already here.
     Raises BuildError with the end of cargo's output.
@@ -174,7 +178,8 @@ def build_on_host(
             done, notes = again, ("no registry answered: built offline with the crates already here",)
     if done.code != 0 or done.timed_out:
         raise build_failure(guest, target, "the host's cargo", done)
-    return _read_output(Path(find_output(done.stdout, guest, target)), guest), notes
+    output = Path(find_output(done.stdout, guest, target))
+    return Compiled(_read_output(output, guest), compiler, notes, read_dep_info(output, target_folder))
 
 
 def _forget_crate(target_folder: Path, guest: Guest) -> None:

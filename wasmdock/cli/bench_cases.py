@@ -103,7 +103,7 @@ def _add_roads(
         cases.left_out.append(LeftOut(f"{prefix}wasm, in-process", f"{source.reference} is {nature.value}"))
     if "docker" in options.roads and nature is not Nature.LIBRARY:
         docker.add_wasm(prefix, source, request, serves=nature is Nature.HTTP)
-    if "docker" in options.roads and native:
+    if native:
         docker.add_bases(prefix, native, request, serves=nature is Nature.HTTP)
 
 

@@ -85,12 +85,15 @@ class DockerCases:
 
     def add_bases(self, prefix: str, folder: Path, request: RunRequest, *, serves: bool = False) -> None:
         """The same crate, native, in every base asked for; `serves`: it answers HTTP."""
-        for base in self._options.against or _USUAL:
+        has_docker = "docker" in self._options.roads
+        for base in self._options.against or (_USUAL if has_docker else ()):
             with self._leaving_out(f"{prefix}native, {base}"):
                 if base == PROCESS:
                     self._add_program(prefix, folder, request, serves)
-                else:
+                elif has_docker:
                     self._add_base(prefix, folder, base, request, serves)
+                else:
+                    raise UnavailableError(f'running in "{base}": --roads leaves Docker out', "name docker there, too")
 
     def add_native(self, source: Source, request: RunRequest) -> None:
         """A native image that was named itself."""

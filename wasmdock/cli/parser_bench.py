@@ -47,7 +47,7 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="BASES",
         help="bases for the native program: slim, debian, distroless, scratch, alpine, process (none), or any image, "
-        "with its tag (default: slim)",
+        "with its tag (default: slim, in Docker)",
     )
     parser.add_argument(
         "--roads",
