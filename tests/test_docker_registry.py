@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
 
 from tests.conftest import sample
 from tests.images import gzip_layer, image_of
@@ -74,14 +76,15 @@ def _server_image(server: str) -> Image:
 def ends() -> Iterator[Ends]:
     require_docker()
     Docker.connect(os.environ).load(_server_image(require_tool(SERVERS[0])), _SERVER)
-    container = docker("run", "-d", "--rm", "-p", "5000", _SERVER).stdout.strip()
     try:
-        port = docker("port", container, "5000").stdout.split()[0].rpartition(":")[2]
-        outside = f"{os.environ.get('WASMDOCK_ENGINE_ADDRESS', '127.0.0.1')}:{port}"
-        _wait(outside)
-        yield Ends(f"127.0.0.1:{port}", outside)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(testcontainers_config, "ryuk_disabled", True)  # its image is in a registry
+            with DockerContainer(_SERVER).with_exposed_ports(5000) as container:
+                port = container.get_exposed_port(5000)
+                outside = f"{os.environ.get('WASMDOCK_ENGINE_ADDRESS', '127.0.0.1')}:{port}"
+                _wait(outside)
+                yield Ends(f"127.0.0.1:{port}", outside)
     finally:
-        docker("rm", "-f", container, check=False)
         docker("rmi", "-f", _SERVER, check=False)
 
 
