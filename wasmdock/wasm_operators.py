@@ -6,7 +6,8 @@ of today write (garbage collection, exceptions, atomics) is not read: GuestError
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from wasmdock.wasm_reader import Reader
 
@@ -45,13 +46,21 @@ class Widths:
     functions: list[int]
 
 
+class Growth(NamedTuple):
+    """A memory.grow: the offset where it stands, the one behind it, and the number of its memory."""
+
+    start: int
+    end: int
+    memory: int
+
+
 @dataclass(slots=True)
 class Shape:
     """What makes a function dear.
 
     called: values handed over by calls. joined: how many values may differ where branches meet, summed over all
     blocks: a local that is set counts for each block around it. loops: their number. helped: calls of wasmtime's own.
-    grows: whether one of these is table.grow.
+    grows: whether one of these is table.grow. growths: those that are memory.grow.
     """
 
     called: int = 0
@@ -59,6 +68,7 @@ class Shape:
     loops: int = 0
     helped: int = 0
     grows: bool = False
+    growths: list[Growth] = field(default_factory=list)
 
 
 def read_types(types: Reader, most: int) -> list[int]:
@@ -173,7 +183,8 @@ def _count_call(code: int, body: Reader, widths: Widths, shape: Shape) -> None:
         for _ in range(body.count("targets") + 1):
             body.u32()
     elif code == _GROW:
-        body.u32()
+        start, memory = body.pos - 1, body.u32()
+        shape.growths.append(Growth(start, body.pos, memory))
         shape.helped += 1
     else:
         more = body.u32()

@@ -7,7 +7,7 @@ import wasmtime
 from wasmtime import _bindings as raw
 
 from wasmdock.engine.compiler import Engine
-from wasmdock.engine.endings import BusyError, Ending, ending_of, import_error
+from wasmdock.engine.endings import BusyError, Ending, EndKind, ending_of, import_error
 from wasmdock.engine.exits import define_exit
 from wasmdock.engine.instance import FreshContext, Grants
 from wasmdock.errors import GuestError
@@ -46,7 +46,7 @@ class ModuleCommand:
 
     def __init__(self, engine: Engine, data: bytes, export: str = "_start") -> None:
         """Compile it and resolve its imports. Raises GuestError, also for one that WASI preview 1 does not have."""
-        self._engine, self._start = engine, export.encode()
+        self._engine, self._start, self._data = engine, export.encode(), data
         module = engine.module(data)
         self._holdings = count_holdings(data)
         self.may_block = any(each.name in _WAITING_FUNCTIONS for each in module.imports)
@@ -71,8 +71,16 @@ class ModuleCommand:
             guard.begin()
             raw._wasmtime_instance_export_get(context, here, self._start, len(self._start), byref(item))
             error = raw._wasmtime_func_call(context, byref(item.of.func), None, 0, None, 0, byref(trap))
-            memory = _memory_size(context, here, item)
-            return ending_of(_failure(error, trap), guard, memory)
+            ending = ending_of(_failure(error, trap), guard, _memory_size(context, here, item))
+            return self._told(ending, context, here, item, grants) if ending.kind is EndKind.TRAPPED else ending
+
+    def _told(self, ending: Ending, context: Any, here: Any, item: Any, grants: Grants) -> Ending:
+        """What the witness says of a trap; few runs end so."""
+        from wasmdock.engine.refusals import told_to, with_places, with_refusal
+
+        pages = told_to(context, here, item)
+        ending = with_refusal(ending, pages, grants, self._holdings[0])
+        return ending if pages is None else with_places(ending, self._data)
 
     def _not_for_now(self, failure: Exception | None) -> Exception | None:
         if self._engine.pooled:
