@@ -6,7 +6,8 @@ import pytest
 
 from wasmdock.engine import Engine, assemble
 from wasmdock.wasm import parse
-from wasmdock.wasm_witness import WITNESS, may_grow, with_witness
+from wasmdock.wasm_trap import WITNESS
+from wasmdock.wasm_witness import may_grow, with_witness
 
 GROWN = '(func (export "_start") (drop (memory.grow (i32.const 1))))'
 

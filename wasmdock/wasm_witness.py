@@ -1,8 +1,9 @@
 """A core module with a witness: an exported global that keeps the largest growth of a memory that was refused.
 
 wasmtime's C API (50) tells nobody of a refused growth. So each memory.grow becomes a call of a function put at the end,
-which grows, and notes how many pages were asked for where that was refused. Functions keep their numbers; the code
-moves, see `Witnessed.place`. Source: WebAssembly core specification 3.0, sections 5.4 and 5.5.
+which grows, and where that is refused notes how many pages were wanted: an i64, 0 at first. Functions keep their
+numbers; their code moves, see `Witnessed.place`. A growth costs a guest with a limit of --fuel some ten units more.
+Source: WebAssembly core specification 3.0, sections 5.4 and 5.5.
 """
 
 import re
@@ -13,8 +14,8 @@ from wasmdock.errors import GuestError
 from wasmdock.wasm_operators import Growth, Widths, read_bodies, read_functions, read_imports, read_shape, read_types
 from wasmdock.wasm_reader import Reader
 from wasmdock.wasm_sniff import CORE_SECTIONS, core_modules
+from wasmdock.wasm_trap import WITNESS
 
-WITNESS = b"wasmdock:refused"  # an i64: the pages it would have had, 0 where no growth was refused
 PAGE = 1 << 16
 _GROWS, _GROWS_FIRST = re.compile(b"\x40"), re.compile(rb"\x40\x80{0,4}\x00")  # memory.grow, and that of memory 0
 _TYPES, _IMPORTS, _FUNCTIONS, _MEMORIES, _GLOBALS, _EXPORTS, _CODE = 1, 2, 3, 5, 6, 7, 10  # section codes, 5.5.2

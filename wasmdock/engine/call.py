@@ -114,7 +114,7 @@ class ModuleLibrary:
             try:
                 instance = self._pre.instantiate(store)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-                return ending_of(error, guard, instantiating=True), []
+                return with_places(ending_of(error, guard, instantiating=True), self._data), []
             guard.begin()
             exports = instance.exports(store)
             try:

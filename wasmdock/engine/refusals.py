@@ -9,7 +9,8 @@ from wasmtime import _bindings as raw
 
 from wasmdock.engine.endings import Ending
 from wasmdock.engine.instance import Grants
-from wasmdock.wasm_witness import PAGE, WITNESS, with_witness
+from wasmdock.wasm_trap import WITNESS
+from wasmdock.wasm_witness import PAGE, with_witness
 
 _GLOBAL_KIND = 1  # WASMTIME_EXTERN_GLOBAL of wasmtime/extern.h
 _OFFSET = re.compile(r"^(\s*\d+:)(\s+0x[0-9a-f]+)(?= - )", re.MULTILINE)  # of a frame: its number, where it is
