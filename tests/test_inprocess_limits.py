@@ -175,16 +175,34 @@ def test_refused_growth_that_a_guest_survives_is_told_with_another_trap(runtime:
     )
 
 
-def test_refused_growth_in_a_component_is_told_as_what_may_have_been(runtime: InProcessRuntime) -> None:
-    image = image_of("""(component
-      (core module $m (memory 1) (func (export "run") (result i32) (drop (memory.grow (i32.const 999))) unreachable))
+@pytest.mark.parametrize(
+    "pages, memory, outcome",
+    [(999, MIB, Outcome.OUT_OF_MEMORY), (9, MIB, Outcome.TRAPPED), (99999, None, Outcome.TRAPPED)],
+)
+def test_component_is_out_of_memory_where_a_growth_was_refused(
+    runtime: InProcessRuntime, pages: int, memory: int | None, outcome: Outcome
+) -> None:
+    image = image_of(f"""(component
+      (core module $m (memory 1)
+        (func $end (if (i32.const 1) (then unreachable)))
+        (func (export "run") (result i32) (drop (memory.grow (i32.const {pages}))) (call $end) (i32.const 0)))
       (core instance $i (instantiate $m))
       (func $run (result (result)) (canon lift (core func $i "run")))
       (instance $cli (export "run" (func $run))) (export "wasi:cli/run@0.2.0" (instance $cli)))""")
+    result = runtime.run(image, RunRequest(limits=Limits(memory=memory)))
+    is_full = outcome is Outcome.OUT_OF_MEMORY
+    assert (result.outcome, result.message.startswith("out of memory: at most 1 MiB")) == (outcome, is_full)
+    frames = [line for line in result.message.splitlines() if " - " in line]
+    assert [line.split(":")[0].strip() for line in frames] == ["0", "1"] and frames[0].endswith("m!end")
+
+
+def test_refusal_in_a_guest_that_is_not_read_is_told_as_what_may_have_been(runtime: InProcessRuntime) -> None:
+    image = image_of("""(module (memory 1) (type $s (struct)) (func (export "_start") (local (ref null $s))
+      (drop (memory.grow (i32.const 999))) unreachable))""")
     result = runtime.run(image, RunRequest(limits=Limits(memory=MIB)))
     assert (result.outcome, result.exit_code) == (Outcome.TRAPPED, 134)
     assert "perhaps as its memory may not grow beyond 1 MiB (--memory)" in result.message
-    assert "perhaps" not in runtime.run(image, RunRequest(limits=Limits(memory=None, timeout=20))).message
+    assert "perhaps" not in runtime.run(image, RunRequest(limits=Limits(memory=None))).message
 
 
 def test_memories_of_a_guest_share_one_limit(runtime: InProcessRuntime) -> None:

@@ -172,7 +172,8 @@ def stopped(guard: Guard) -> Ending:
 def blame_limits(ending: Ending, limits: Limits, data: bytes) -> Ending:
     """Name the limits that a guest may have met which ends in `unreachable`, where nobody told of a refusal.
 
-    wasmtime's C API tells of none: of a table's, and of a memory's in a component, it is known only what may have been.
+    wasmtime's C API tells of none; our own witness does (wasm_witness) of a memory's, but not in a binary that we do
+    not read, such as one with types for garbage collection.
     """
     first, end, frames = ending.message.partition("\n")
     if ending.kind is not EndKind.TRAPPED or not first.startswith(UNREACHABLE):
@@ -215,7 +216,7 @@ def _verdict(ending: Ending, limits: Limits) -> tuple[Outcome, int, str]:
 
 def _trapped(ending: Ending, limits: Limits) -> tuple[Outcome, int, str]:
     """Allocators that are refused memory end in `unreachable`; other traps have their own causes (so the shim, too)."""
-    asked = f", it asked for {_size(ending.refused)}" if ending.refused else ""
+    asked = f", it asked for {_size(ending.refused)}" if (ending.refused or 0) > (limits.memory or 0) else ""
     allowed = f"at most {_size(limits.memory)} are allowed (--memory){asked}"
     is_heap = ending.message.startswith("GC heap out of memory") and limits.memory is not None
     if is_heap or (ending.refused and ending.message.startswith(UNREACHABLE)):

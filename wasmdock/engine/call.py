@@ -12,7 +12,7 @@ from wasmdock.engine.compiler import Engine
 from wasmdock.engine.endings import Ending, EndKind, ending_of, import_error
 from wasmdock.engine.exits import define_exit
 from wasmdock.engine.instance import FreshStore, Grants
-from wasmdock.engine.refusals import told_by, with_places, with_refusal
+from wasmdock.engine.refusals import told_by, told_by_trap, with_places, with_refusal
 from wasmdock.errors import GuestError
 from wasmdock.wasm import parse
 from wasmdock.wasm_holdings import count_holdings
@@ -140,7 +140,7 @@ class ComponentLibrary:
 
     def __init__(self, engine: Engine, data: bytes) -> None:
         """Compile it; imports are resolved at each call, from WASI 0.2. Raises GuestError."""
-        self._engine = engine
+        self._engine, self._data = engine, data
         self._component = engine.component(data)
         self._holdings = count_holdings(data)
         self._linker = component.Linker(engine.raw_engine)
@@ -169,7 +169,7 @@ class ComponentLibrary:
             try:
                 result = function(store, *args)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-                return ending_of(error, guard), []
+                return told_by_trap(ending_of(error, guard), self._data, grants), []
         return Ending(EndKind.EXITED), [] if self._paths[name][1].result is None else [result]
 
 

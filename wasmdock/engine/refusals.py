@@ -1,4 +1,4 @@
-"""What a core module's witness saw of refused growths, and a backtrace as the guest's author knows the module."""
+"""What a guest's witness saw of refused growths, and a backtrace as the guest's author knows the binary."""
 
 import re
 from ctypes import byref
@@ -7,13 +7,13 @@ from typing import Any
 import wasmtime
 from wasmtime import _bindings as raw
 
-from wasmdock.engine.endings import Ending
+from wasmdock.engine.endings import Ending, EndKind
 from wasmdock.engine.instance import Grants
 from wasmdock.wasm_trap import WITNESS
-from wasmdock.wasm_witness import PAGE, with_witness
+from wasmdock.wasm_witness import PAGE, Witnessed, with_witness
 
 _GLOBAL_KIND = 1  # WASMTIME_EXTERN_GLOBAL of wasmtime/extern.h
-_OFFSET = re.compile(r"^(\s*\d+:)(\s+0x[0-9a-f]+)(?= - )", re.MULTILINE)  # of a frame: its number, where it is
+_FRAME = re.compile(r"^(\s*\d+):(\s+0x[0-9a-f]+)(?= - )", re.MULTILINE)  # its number, where it is
 
 
 def told_by(instance: wasmtime.Instance, store: wasmtime.Store) -> int | None:
@@ -45,15 +45,31 @@ def with_refusal(ending: Ending, pages: int | None, grants: Grants, memories: in
 
 
 def with_places(ending: Ending, data: bytes) -> Ending:
-    """A trap's ending with the offsets that the code has in the module as it was, before it was given a witness."""
+    """A module's ending, its backtrace with the offsets that the code has in the module as it was."""
     witnessed = with_witness(data)
+    first, end, frames = ending.message.partition("\n")
+    return ending._replace(message=f"{first}{end}{_placed(frames, witnessed)}") if witnessed else ending
+
+
+def told_by_trap(ending: Ending, data: bytes, grants: Grants) -> Ending:
+    """The same of a component, whose witness tells by where it trapped: a growth was refused, not how large it was."""
+    witnessed = with_witness(data) if ending.kind is EndKind.TRAPPED else None
     if witnessed is None:
         return ending
-    place = witnessed.place
+    first, end, frames = ending.message.partition("\n")
+    innermost = _FRAME.match(frames)
+    is_refused = innermost is not None and witnessed.is_end(int(innermost.group(2), 16))
+    frames = _placed(frames.partition("\n")[2] if is_refused else frames, witnessed, 1 if is_refused else 0)
+    refused = max(1, grants.memory) if is_refused and grants.memory is not None else 0
+    return ending._replace(message=f"{first}{end}{frames}", refused=refused)
+
+
+def _placed(frames: str, witnessed: Witnessed, removed: int = 0) -> str:
+    """The frames where they stood before, and numbered from 0 on though so many were removed."""
 
     def moved(found: re.Match[str]) -> str:
         number, offset = found.groups()
-        return number + f"{place(int(offset, 16)):#x}".rjust(len(offset))
+        place = f"{witnessed.place(int(offset, 16)):#x}"
+        return f"{int(number) - removed}".rjust(len(number)) + ":" + place.rjust(len(offset))
 
-    first, end, frames = ending.message.partition("\n")
-    return ending._replace(message=first + end + _OFFSET.sub(moved, frames))
+    return _FRAME.sub(moved, frames)
