@@ -615,6 +615,14 @@ def test_the_engine_is_asked_whether_a_container_started_before_its_stderr_is_be
         fake.close()
 
 
+@pytest.mark.parametrize("attributes, action", [({"signal": "9"}, "kill 9"), ({}, "kill")])
+def test_kill_is_told_with_its_signal(tmp_path: Path, attributes: dict[str, str], action: str) -> None:
+    event = {"Action": "kill", "timeNano": 5, "Actor": {"Attributes": attributes}}
+    fake = FakeEngine(tmp_path, {"/events": event})
+    assert Docker(fake.host, {}).events("c") == [(action, 5)]
+    fake.close()
+
+
 def test_ctrl_c_leaves_no_container(engine: FakeEngine) -> None:
     image = hello()
     runtime, runner = _fake_runtime(engine, KeyboardInterrupt(), image)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import sample
 from tests.requirements import require_docker
+from tests.wat import image_of
 from wasmdock.cli import run_cli
 from wasmdock.docker import Docker
 from wasmdock.explain import Container, explain, last_word, needs_replay, parse_container, replay_request
@@ -52,8 +53,13 @@ ENDED: list[tuple[str, Container, dict[str, Any], str, str]] = [
     ("a native program's abort", container(134, runtime="runc"), {"log": SAID}, "it aborted (SIGABRT", ""),
     ("a guest's own code", container(3), {"log": SAID}, "it ended itself with exit code 3", ""),
     ("a trap told by nobody", container(), {"replay": TRAP}, "it trapped (this Wasm runtime ends it", "_start"),
-    ("no memory, told by nobody", container(), {"replay": FULL}, "it ran out of memory (this Wasm runtime", ""),
+    ("no memory, told by nobody", container(memory=64 * MIB), {"replay": FULL}, "it ran out of memory (this", ""),
     ("a component's failure", container(), {"replay": THREE}, "it ended itself with exit code 3", "no such file"),
+    ("no limit", container(memory=0), {"replay": FULL}, "it may have run out of memory (this Wasm runtime", ""),
+    ("killed, whatever it does", container(), {"replay": FULL, "events": ["start", "kill 9", "die"]}, "SIGKILL:", ""),
+    ("killed, and trapped", container(), {"replay": TRAP, "events": ["start", "kill", "die"]}, "sent SIGKILL: the", ""),
+    ("a signal, then a trap", container(), {"replay": TRAP, "events": ["start", "kill 1", "die"]}, "it trapped", "_s"),
+    ("killed, before it began again", container(), {"replay": TRAP, "events": ["kill 9", "start"]}, "it trapped", "_s"),
     ("its own 137", container(), {"replay": KILL}, "it ended itself with exit code 137, and does so again", ""),
     ("docker kill", container(), {"replay": FINE, "events": ["kill", "die"]}, "it was sent SIGKILL: the engine", ""),
     ("SIGKILL from outside", container(), {"replay": LONG}, "the same bytes go on running when run again here", ""),
@@ -89,6 +95,17 @@ def test_cause_of_an_end_is_named(ended: Container, known: dict[str, Any], cause
 )
 def test_only_a_silent_end_is_replayed(ended: Container, log: str, needed: bool) -> None:
     assert needs_replay(ended, log) is needed
+    assert not needs_replay(ended, log, ["create", "start", "kill 9", "die"])
+
+
+def test_container_without_a_limit_is_replayed_with_all_that_a_guest_can_have(runtime: InProcessRuntime) -> None:
+    assert replay_request(container()).limits.memory == 4 << 30
+    assert replay_request(container(), most=5 * MIB).limits.memory == 5 * MIB
+    assert replay_request(container(memory=64 * MIB), most=5 * MIB).limits.memory == 64 * MIB
+    image = image_of("""(module (memory 1) (func (export "_start")
+      (if (i32.eq (memory.grow (i32.const 9600)) (i32.const -1)) (then unreachable))))""")  # 600 MiB
+    request = replay_request(container())
+    assert runtime.run(image, request).outcome is Outcome.EXITED
 
 
 @pytest.mark.parametrize(

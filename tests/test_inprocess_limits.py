@@ -131,22 +131,78 @@ def test_guest_that_grows_its_memory_without_end_runs_out_of_it(runtime: InProce
     result = run(runtime, "grow_memory", Limits(memory=8 * MIB))
     assert (result.outcome, result.exit_code) == (Outcome.OUT_OF_MEMORY, 137)
     assert result.message.startswith(
-        "out of memory with 7.0625 MiB in use: at most 8 MiB are allowed (--memory)\nwasm `unreachable` instruction"
+        "out of memory with 7.0625 MiB in use: at most 8 MiB are allowed (--memory), it asked for 8.0625 MiB\n"
+        "wasm `unreachable` instruction executed\n    0:     0x40 - "
     )
 
 
-def test_unreachable_with_little_memory_in_use_is_a_plain_trap(runtime: InProcessRuntime) -> None:
-    assert run(runtime, "trap", Limits(memory=8 * MIB)).outcome is Outcome.TRAPPED
+PANIC = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") {pages}) (data (i32.const 0) "\\10\\00\\00\\00\\28\\00\\00\\00")
+  (data (i32.const 16) "memory allocation of 999999 bytes failed")
+  (func (export "_start")
+    {growth} (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8))) unreachable))"""
 
 
-def test_last_words_of_rusts_allocator_are_taken_for_running_out(runtime: InProcessRuntime) -> None:
-    image = image_of("""(module
-      (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-      (memory (export "memory") 1) (data (i32.const 0) "\\10\\00\\00\\00\\28\\00\\00\\00")
-      (data (i32.const 16) "memory allocation of 999999 bytes failed")
-      (func (export "_start") (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8))) unreachable))
-    """)
-    assert runtime.run(image, RunRequest(limits=Limits(memory=8 * MIB))).outcome is Outcome.OUT_OF_MEMORY
+@pytest.mark.parametrize(
+    "pages, growth, outcome",
+    [
+        (1, "", Outcome.TRAPPED),
+        (128, "", Outcome.TRAPPED),
+        (1, "(drop (memory.grow (i32.const 127)))", Outcome.TRAPPED),
+        (1, "(drop (memory.grow (i32.const 128)))", Outcome.OUT_OF_MEMORY),
+        (1, "(drop (memory.grow (i32.const -1)))", Outcome.OUT_OF_MEMORY),
+        ("1 4", "(drop (memory.grow (i32.const 128)))", Outcome.TRAPPED),  # its own maximum, not our limit
+        ("1 999", "(drop (memory.grow (i32.const 128)))", Outcome.OUT_OF_MEMORY),
+    ],
+)
+@pytest.mark.parametrize("stdio", [Stdio.CAPTURE, Stdio.INHERIT])
+def test_guest_is_out_of_memory_where_a_growth_was_refused_whatever_it_says(
+    runtime: InProcessRuntime, pages: object, growth: str, outcome: Outcome, stdio: Stdio
+) -> None:
+    image = image_of(PANIC.format(pages=pages, growth=growth))
+    result = runtime.run(image, RunRequest(limits=Limits(memory=8 * MIB), stdio=stdio))
+    assert (result.outcome, "out of memory" in result.message) == (outcome, outcome is Outcome.OUT_OF_MEMORY)
+
+
+def test_refused_growth_that_a_guest_survives_is_told_with_another_trap(runtime: InProcessRuntime) -> None:
+    image = image_of("""(module (memory 1) (func (export "_start")
+      (drop (memory.grow (i32.const 999))) (drop (i32.div_u (i32.const 1) (i32.const 0)))))""")
+    result = runtime.run(image, RunRequest(limits=Limits(memory=MIB)))
+    assert (result.outcome, result.exit_code) == (Outcome.TRAPPED, 134)
+    assert result.message.startswith(
+        "wasm trap: integer divide by zero (memory was refused before: at most 1 MiB are allowed (--memory), it asked"
+    )
+
+
+@pytest.mark.parametrize(
+    "pages, memory, outcome",
+    [(999, MIB, Outcome.OUT_OF_MEMORY), (9, MIB, Outcome.TRAPPED), (99999, None, Outcome.TRAPPED)],
+)
+def test_component_is_out_of_memory_where_a_growth_was_refused(
+    runtime: InProcessRuntime, pages: int, memory: int | None, outcome: Outcome
+) -> None:
+    image = image_of(f"""(component
+      (core module $m (memory 1)
+        (func $end (if (i32.const 1) (then unreachable)))
+        (func (export "run") (result i32) (drop (memory.grow (i32.const {pages}))) (call $end) (i32.const 0)))
+      (core instance $i (instantiate $m))
+      (func $run (result (result)) (canon lift (core func $i "run")))
+      (instance $cli (export "run" (func $run))) (export "wasi:cli/run@0.2.0" (instance $cli)))""")
+    result = runtime.run(image, RunRequest(limits=Limits(memory=memory)))
+    is_full = outcome is Outcome.OUT_OF_MEMORY
+    assert (result.outcome, result.message.startswith("out of memory: at most 1 MiB")) == (outcome, is_full)
+    frames = [line for line in result.message.splitlines() if " - " in line]
+    assert [line.split(":")[0].strip() for line in frames] == ["0", "1"] and frames[0].endswith("m!end")
+
+
+def test_refusal_in_a_guest_that_is_not_read_is_told_as_what_may_have_been(runtime: InProcessRuntime) -> None:
+    image = image_of("""(module (memory 1) (type $s (struct)) (func (export "_start") (local (ref null $s))
+      (drop (memory.grow (i32.const 999))) unreachable))""")
+    result = runtime.run(image, RunRequest(limits=Limits(memory=MIB)))
+    assert (result.outcome, result.exit_code) == (Outcome.TRAPPED, 134)
+    assert "perhaps as its memory may not grow beyond 1 MiB (--memory)" in result.message
+    assert "perhaps" not in runtime.run(image, RunRequest(limits=Limits(memory=None))).message
 
 
 def test_memories_of_a_guest_share_one_limit(runtime: InProcessRuntime) -> None:

@@ -235,6 +235,7 @@ class Docker:
     def events(self, container: str, now: float | None = None) -> list[tuple[str, int]]:
         """What happened to a container up to now, by our clock or the given one: action, and the engine's nanoseconds.
 
+        The action of a kill has the signal's number with it: "kill 9".
         Raises CommandError where the engine has no such answer.
         """
         now = time.time() if now is None else now
@@ -243,7 +244,7 @@ class Docker:
         if status != 200:
             raise CommandError(f'asking "{self.host.url}" for the events of "{container}": it answered {status}')
         entries = [json.loads(line) for line in body.splitlines()]
-        return [(str(entry.get("Action", "")), int(entry.get("timeNano", 0))) for entry in entries]
+        return [(_action(entry), int(entry.get("timeNano", 0))) for entry in entries]
 
     def has_started(self, container: str) -> bool | None:
         """Whether a container ever ran, by the events that no guest can change; None where nobody can tell.
@@ -328,6 +329,12 @@ def parse_image(reference: str, answer: Mapping[str, Any]) -> EngineImage:
         entrypoint=tuple(config.get("Entrypoint") or ()),
         size=int(answer.get("Size") or 0),
     )
+
+
+def _action(event: Mapping[str, Any]) -> str:
+    action = str(event.get("Action", ""))
+    signal = ((event.get("Actor") or {}).get("Attributes") or {}).get("signal") if action == "kill" else None
+    return f"{action} {signal}" if signal else action
 
 
 def without_mounts(dockerfile: bytes) -> bytes:

@@ -11,6 +11,7 @@ from wasmdock.launch import runs_wasm
 from wasmdock.runtime import MIB, Limits, Mount, Outcome, RunRequest, RunResult
 
 REPLAY_TIME = 10.0  # seconds
+REPLAY_MEMORY = 4 << 30  # bytes where the container had no limit: all that 32-bit Wasm can have
 _SHIM_SAYS = "wasmdock: "
 _SETTINGS = "WASMDOCK_"  # of variables that are for our runtime, not for the guest
 _NATIVE = ("", "runc", "io.containerd.runc.v2", "crun")
@@ -70,15 +71,18 @@ def parse_container(answer: Mapping[str, Any]) -> Container:
     )
 
 
-def needs_replay(container: Container, log: str) -> bool:
+def needs_replay(container: Container, log: str, events: Sequence[str] = ()) -> bool:
     """Whether only running it again can tell: a foreign shim ends everything with 137 and says nothing."""
     unexplained = container.code in (_KILLED, _TRAPPED) and not container.oom and not last_word(container, log)
-    return container.is_wasm and container.status in ("exited", "dead") and unexplained
+    return container.is_wasm and container.status in ("exited", "dead") and unexplained and not _is_killed(events)
 
 
-def replay_request(container: Container) -> RunRequest:
-    """The same start once more, harmless: read-only folders, no network, no stdin, little time."""
-    limits = Limits(memory=container.memory or 512 * MIB, timeout=REPLAY_TIME)
+def replay_request(container: Container, most: int = REPLAY_MEMORY) -> RunRequest:
+    """The same start once more, harmless: read-only folders, no network, no stdin, little time.
+
+    most is the memory in bytes that it gets where its container had no limit: what is ours to spare.
+    """
+    limits = Limits(memory=container.memory or min(most, REPLAY_MEMORY), timeout=REPLAY_TIME)
     mounts = tuple(
         mount._replace(guest="/") if mount.guest == ROOT_MOUNT else mount
         for mount in container.mounts
@@ -114,7 +118,8 @@ def explain(
 ) -> Explanation:
     """Say why it ended, by what it wrote to stderr (log) and whether it printed anything to stdout.
 
-    events are what happened to it; replay is how a second run ended, or why there is none.
+    events are what happened to it; replay is how a second run ended, or why there is none. That it was killed, which
+    only a running container can be, weighs more than how it ends when it is left alone.
     """
     if container.status not in ("exited", "dead", "created"):
         return Explanation(f"it has not ended: it is {container.status}")
@@ -124,7 +129,7 @@ def explain(
         return _out_of_memory(container)
     if said := last_word(container, log, printed=printed):
         return _told(said)
-    if container.is_wasm and isinstance(replay, RunResult):
+    if container.is_wasm and isinstance(replay, RunResult) and not (container.code == _KILLED and _is_killed(events)):
         return _by_replay(container, events, replay)
     return _by_code(container, events, replay if isinstance(replay, str) else "")
 
@@ -150,6 +155,9 @@ def _by_replay(container: Container, events: Sequence[str], replay: RunResult) -
     cause, _, evidence = replay.message.partition("\n")
     if replay.outcome is Outcome.TRAPPED:
         return Explanation(f"it trapped ({told}): {cause.removeprefix('wasm trap: ')}", "", evidence)
+    if replay.outcome is Outcome.OUT_OF_MEMORY and not container.memory:
+        why = "its container had no limit, and run again here it asks for more than it is given"
+        return Explanation(f"it may have run out of memory ({told}): {why}: {cause}", "", evidence)
     if replay.outcome is Outcome.OUT_OF_MEMORY:
         return Explanation(f"it ran out of memory ({told}): {cause}", "docker run --memory with more", evidence)
     if replay.outcome is Outcome.EXITED and replay.exit_code == container.code:
@@ -160,8 +168,19 @@ def _by_replay(container: Container, events: Sequence[str], replay: RunResult) -
     return _killed(events, f"the same bytes {'go on running' if replay.message else 'end with 0'} when run again here")
 
 
+def _since_start(events: Sequence[str]) -> Sequence[str]:
+    """What happened to it since it was last started."""
+    begins = [number for number, event in enumerate(events) if event == "start"]
+    return events[begins[-1] :] if begins else events
+
+
+def _is_killed(events: Sequence[str]) -> bool:
+    """Whether it was sent SIGKILL while it ran, as far as the engine says what was sent."""
+    return any(event in ("kill", "kill 9") for event in _since_start(events))
+
+
 def _killed(events: Sequence[str], why: str) -> Explanation:
-    if "kill" in events:
+    if any(event.startswith("kill") for event in _since_start(events)):
         return Explanation(f"it was sent SIGKILL: the engine was asked to end it; {why}")
     cure = "docker stop waits 10 s before it does so: end on SIGTERM, or STOPSIGNAL SIGINT in the image"
     return Explanation(f"it was sent SIGKILL from outside, probably by docker stop or docker kill; {why}", cure)

@@ -124,7 +124,7 @@ def run_here(
         ending = Ending(EndKind.STOPPED, message=_PRINTED, memory=ending.memory)
     if ending.kind is EndKind.EXITED and any(pipe.overflowed for pipe in pipes):
         ending = Ending(EndKind.STOPPED, message="output", memory=ending.memory)
-    return judge(blame_tables(ending, limits, prepared.data), request.limits, stdout, stderr, phases)
+    return judge(blame_limits(ending, limits, prepared.data), request.limits, stdout, stderr, phases)
 
 
 def _relays(cap: int, guard: Guard) -> "tuple[Relay, Relay]":
@@ -169,28 +169,38 @@ def stopped(guard: Guard) -> Ending:
     return Ending(EndKind.STOPPED, message=guard.reason)
 
 
-def blame_tables(ending: Ending, limits: Limits, data: bytes) -> Ending:
-    """Name --tables where a guest that grows tables ends in `unreachable`: wasmtime's C API tells of no refusal."""
+def blame_limits(ending: Ending, limits: Limits, data: bytes) -> Ending:
+    """Name the limits that a guest may have met which ends in `unreachable`, where nobody told of a refusal.
+
+    wasmtime's C API tells of none; our own witness does (wasm_witness) of a memory's, but not in a binary that we do
+    not read, such as one with types for garbage collection.
+    """
     first, end, frames = ending.message.partition("\n")
-    if ending.kind is not EndKind.TRAPPED or limits.tables is None or not first.startswith(UNREACHABLE):
+    if ending.kind is not EndKind.TRAPPED or not first.startswith(UNREACHABLE):
         return ending
     from wasmdock.wasm_growth import grows_tables  # few runs end so
+    from wasmdock.wasm_witness import may_grow
 
-    if not grows_tables(data):
+    causes = []
+    if limits.memory is not None and ending.refused is None and may_grow(data):
+        used = "" if ending.memory is None else f", {_size(ending.memory)} in use"
+        causes.append(f"its memory may not grow beyond {_size(limits.memory)} (--memory{used})")
+    if limits.tables is not None and grows_tables(data):
+        causes.append(f"its tables may not grow beyond {limits.tables} elements (--tables)")
+    if ending.refused or not causes:
         return ending
-    cause = f"perhaps as its tables may not grow beyond {limits.tables} elements (--tables)"
-    return ending._replace(message=f"{first}, {cause}{end}{frames}")
+    return ending._replace(message=f"{first}, perhaps as {' or '.join(causes)}{end}{frames}")
 
 
 def judge(
     ending: Ending, limits: Limits, stdout: bytes = b"", stderr: bytes = b"", phases: Mapping[str, float] | None = None
 ) -> RunResult:
     """Turn how the code ended into an outcome, an exit code and a sentence."""
-    outcome, code, message = _verdict(ending, limits, stderr)
+    outcome, code, message = _verdict(ending, limits)
     return RunResult(outcome, code, stdout, stderr, message, phases or {}, ending.memory)
 
 
-def _verdict(ending: Ending, limits: Limits, stderr: bytes) -> tuple[Outcome, int, str]:
+def _verdict(ending: Ending, limits: Limits) -> tuple[Outcome, int, str]:
     if ending.kind is EndKind.EXITED:
         return Outcome.EXITED, ending.code, ""
     if ending.kind is EndKind.REFUSED_MEMORY:
@@ -200,12 +210,21 @@ def _verdict(ending: Ending, limits: Limits, stderr: bytes) -> tuple[Outcome, in
         message = f"out of memory: {ending.message} ({limits.tables} elements, set by --tables)"
         return Outcome.OUT_OF_MEMORY, OUT_OF_MEMORY_CODE, message
     if ending.kind is EndKind.TRAPPED:
-        if _ran_out_of_memory(ending, limits, stderr):
-            used = "" if ending.memory is None else f" with {_size(ending.memory)} in use"
-            message = f"out of memory{used}: at most {_size(limits.memory)} are allowed (--memory)"
-            return Outcome.OUT_OF_MEMORY, OUT_OF_MEMORY_CODE, f"{message}\n{ending.message}"
-        return Outcome.TRAPPED, TRAP_CODE, f"wasm trap: {ending.message}"
+        return _trapped(ending, limits)
     return _STOPPED.get(ending.message, _stopped_by_caller)(limits)
+
+
+def _trapped(ending: Ending, limits: Limits) -> tuple[Outcome, int, str]:
+    """Allocators that are refused memory end in `unreachable`; other traps have their own causes (so the shim, too)."""
+    asked = f", it asked for {_size(ending.refused)}" if (ending.refused or 0) > (limits.memory or 0) else ""
+    allowed = f"at most {_size(limits.memory)} are allowed (--memory){asked}"
+    is_heap = ending.message.startswith("GC heap out of memory") and limits.memory is not None
+    if is_heap or (ending.refused and ending.message.startswith(UNREACHABLE)):
+        used = "" if ending.memory is None else f" with {_size(ending.memory)} in use"
+        return Outcome.OUT_OF_MEMORY, OUT_OF_MEMORY_CODE, f"out of memory{used}: {allowed}\n{ending.message}"
+    first, end, frames = ending.message.partition("\n")
+    refused = f" (memory was refused before: {allowed})" if ending.refused else ""
+    return Outcome.TRAPPED, TRAP_CODE, f"wasm trap: {first}{refused}{end}{frames}"
 
 
 def _timed_out(limits: Limits) -> tuple[Outcome, int, str]:
@@ -226,18 +245,6 @@ def _stopped_by_caller(_limits: Limits) -> tuple[Outcome, int, str]:
 
 
 _STOPPED = {"timeout": _timed_out, "output": _printed_too_much, _PRINTED: _passed_on_too_much}
-
-
-def _ran_out_of_memory(ending: Ending, limits: Limits, stderr: bytes) -> bool:
-    """Whether a trap followed a refused growth. wasmtime's C API does not tell, so two signs are taken:
-
-    Rust's own last words, or an `unreachable` (what an allocator ends in) with more than half the limit in use.
-    """
-    if ending.message.startswith("GC heap out of memory"):
-        return limits.memory is not None
-    if limits.memory is None or not ending.message.startswith(UNREACHABLE):
-        return False
-    return b"memory allocation of " in stderr[-4096:] or (ending.memory or 0) * 2 > limits.memory
 
 
 def needs_own_process(program: Program, request: RunRequest) -> bool:

@@ -6,7 +6,9 @@ of today write (garbage collection, exceptions, atomics) is not read: GuestError
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
 
 from wasmdock.wasm_reader import Reader
 
@@ -29,6 +31,7 @@ _PLAIN = (
 )
 _RUN = b"(?:" + b"|".join(_PLAIN) + b")*+"
 _SKIP = re.compile(_RUN + rb"([\x02-\x04\x0b\x0e\x10-\x13\x21\x22\x40\xfc])", re.DOTALL)
+_UNREACHABLE = 0
 _BLOCKS, _LOOP, _END, _TABLE, _SETS, _GROW, _MORE = (2, 3, 4), 3, 0x0B, 0x0E, (0x21, 0x22), 0x40, 0xFC
 _TABLE_GROW = 15  # after 0xfc
 _CALL, _CALL_INDIRECT, _TAIL_CALL, _TAIL_INDIRECT = 0x10, 0x11, 0x12, 0x13
@@ -45,13 +48,22 @@ class Widths:
     functions: list[int]
 
 
+class Growth(NamedTuple):
+    """A memory.grow: the offset where it stands, the one behind it, and the number of its memory."""
+
+    start: int
+    end: int
+    memory: int
+
+
 @dataclass(slots=True)
 class Shape:
     """What makes a function dear.
 
     called: values handed over by calls. joined: how many values may differ where branches meet, summed over all
     blocks: a local that is set counts for each block around it. loops: their number. helped: calls of wasmtime's own.
-    grows: whether one of these is table.grow.
+    grows: whether one of these is table.grow. growths: those that are memory.grow. ends: the offsets of each
+    `unreachable`, where they are asked for.
     """
 
     called: int = 0
@@ -59,6 +71,8 @@ class Shape:
     loops: int = 0
     helped: int = 0
     grows: bool = False
+    growths: list[Growth] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
 
 
 def read_types(types: Reader, most: int) -> list[int]:
@@ -134,11 +148,20 @@ def read_bodies(code: Reader) -> Iterator[tuple[Reader, int, int]]:
         yield body, size, held
 
 
-def read_shape(body: Reader, widths: Widths) -> Shape:
-    """The shape of the operators from here to the end of the body. Raises GuestError for one that is not known."""
-    shape, depth = Shape(), 0
+@cache
+def _skip_to_ends() -> re.Pattern[bytes]:
+    text = _SKIP.pattern.replace(rb"[\x00\x01\x05", rb"[\x01\x05").replace(rb"([\x02", rb"([\x00\x02")
+    return re.compile(text, re.DOTALL)
+
+
+def read_shape(body: Reader, widths: Widths, *, ends: bool = False) -> Shape:
+    """The shape of the operators from here to the end of the body, its ends only where asked for: they take long.
+
+    Raises GuestError for an operator that is not known.
+    """
+    shape, depth, skip = Shape(), 0, _skip_to_ends() if ends else _SKIP
     while body.pos < body.end:
-        found = _SKIP.match(body.data, body.pos, body.end)
+        found = skip.match(body.data, body.pos, body.end)
         if found is None:
             raise body.fault("an operator that is not known")
         body.pos = found.end()
@@ -152,6 +175,8 @@ def read_shape(body: Reader, widths: Widths) -> Shape:
             shape.joined += _block_width(body, widths)
         elif code == _END:
             depth -= 1
+        elif code == _UNREACHABLE:
+            shape.ends.append(body.pos - 1)
         else:
             _count_call(code, body, widths, shape)
     return shape
@@ -173,7 +198,8 @@ def _count_call(code: int, body: Reader, widths: Widths, shape: Shape) -> None:
         for _ in range(body.count("targets") + 1):
             body.u32()
     elif code == _GROW:
-        body.u32()
+        start, memory = body.pos - 1, body.u32()
+        shape.growths.append(Growth(start, body.pos, memory))
         shape.helped += 1
     else:
         more = body.u32()

@@ -5,6 +5,7 @@ import re
 _NUMBER = re.compile(r"^\d+: ")  # of a cause, where there are several
 _TRAP = "wasm trap: "
 UNREACHABLE = "wasm `unreachable`"  # how the cause begins that a guest ends in which was refused what it needs
+WITNESS = b"wasmdock:refused"  # the export of wasm_witness; here, as a run that comes to no trap needs no more of it
 _FLAGS = {"all fuel consumed by WebAssembly": "--fuel", "call stack exhausted": "--stack"}
 
 

@@ -15,6 +15,7 @@ _IDLE = 1.0  # seconds without a guest before the thread ends; starting it costs
 _CHUNK = 1 << 16
 _LAST_WORDS = 2.0  # seconds for what a guest printed that was told to end
 _LAST_BREATH = 0.2  # seconds that a guest is given to end where its caller was interrupted
+_GRACE = 4 * TICK  # a guest in its own code notices within two; who sits in a host call is reported after these
 _SPARE: list[tuple[int, int, str]] = []  # emptied pipes, used again: making two costs a sixth of a fresh instance
 _MOST_SPARE = 16
 
@@ -100,7 +101,7 @@ class Guard:
         timeout: float | None = None,
         pipes: tuple[Pipe, ...] = (),
         on_stuck: "Callable[[Guard], None] | None" = None,
-        grace: float = 0.05,
+        grace: float = _GRACE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start the time limit, in seconds, now."""

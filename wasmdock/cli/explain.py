@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from dataclasses import asdict
 
 from wasmdock.cli.context import Context
@@ -19,8 +20,8 @@ def explain_container(options: argparse.Namespace, context: Context) -> int:
     docker = context.docker
     container = _find(docker, options.container)
     printed, log = _log(docker, options.container)
-    replay = _replay(docker, container, context) if needs_replay(container, log) else None
     events = [action for action, _ in docker.events(options.container)]
+    replay = _replay(docker, container, context) if needs_replay(container, log, events) else None
     found = explain(container, log, events, replay, printed=printed)
     if options.format == "json":
         print(json.dumps({"container": container.name, "exit_code": container.code, **asdict(found)}))
@@ -53,6 +54,11 @@ def _replay(docker: Docker, container: Container, context: Context) -> RunResult
 
     try:
         image = docker.image(container.image)
-        return InProcessRuntime(context.code_cache).run(image, replay_request(container))
+        return InProcessRuntime(context.code_cache).run(image, replay_request(container, _to_spare()))
     except WasmdockError as error:
         return error.message
+
+
+def _to_spare() -> int:
+    """Bytes of memory that a replay may have: half of the machine's."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

@@ -14,7 +14,7 @@ from wasmdock.code_cache import CodeCache
 from wasmdock.engine import Engine, Grants
 from wasmdock.engine.call import MAKERS, Library, Signature, load_library
 from wasmdock.errors import GuestError, UsageError
-from wasmdock.inprocess import blame_tables, judge, stopped
+from wasmdock.inprocess import blame_limits, judge, stopped
 from wasmdock.oci.fields import shown
 from wasmdock.pack import extract
 from wasmdock.runtime import Limits, Outcome, RunResult
@@ -52,7 +52,7 @@ def _call(library: Library, name: str, args: list[Any], limits: Limits, results:
     grants = Grants(argv=(name,), memory=limits.memory, tables=limits.tables, fuel=limits.fuel)
     ending, values = with_stack(limits.stack, lambda: library.call(name, args, grants, guard))
     results.extend(values)
-    return judge(blame_tables(ending, limits, data), limits)
+    return judge(blame_limits(ending, limits, data), limits)
 
 
 def find_export(library: Library, wanted: str) -> str:

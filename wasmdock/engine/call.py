@@ -12,6 +12,7 @@ from wasmdock.engine.compiler import Engine
 from wasmdock.engine.endings import Ending, EndKind, ending_of, import_error
 from wasmdock.engine.exits import define_exit
 from wasmdock.engine.instance import FreshStore, Grants
+from wasmdock.engine.refusals import told_by, told_by_trap, with_places, with_refusal
 from wasmdock.errors import GuestError
 from wasmdock.wasm import parse
 from wasmdock.wasm_holdings import count_holdings
@@ -87,7 +88,7 @@ class ModuleLibrary:
     def __init__(self, engine: Engine, data: bytes) -> None:
         """Compile it and resolve its imports from WASI preview 1. Raises GuestError."""
         self._engine = engine
-        self._module = engine.module(data)
+        self._module, self._data = engine.module(data), data
         self._holdings = count_holdings(data)
         linker = wasmtime.Linker(engine.raw_engine)
         linker.define_wasi()
@@ -113,7 +114,7 @@ class ModuleLibrary:
             try:
                 instance = self._pre.instantiate(store)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-                return ending_of(error, guard, instantiating=True), []
+                return with_places(ending_of(error, guard, instantiating=True), self._data), []
             guard.begin()
             exports = instance.exports(store)
             try:
@@ -121,10 +122,17 @@ class ModuleLibrary:
                     exports["_initialize"](store)  # type: ignore[operator]  # its type was read above
                 result = exports[name](store, *args)  # type: ignore[operator]
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-                return ending_of(error, guard), []
+                return self._told(ending_of(error, guard), instance, store, grants), []
         if result is None:
             return Ending(EndKind.EXITED), []
         return Ending(EndKind.EXITED), result if isinstance(result, list) else [result]
+
+    def _told(self, ending: Ending, instance: wasmtime.Instance, store: wasmtime.Store, grants: Grants) -> Ending:
+        """What the witness says of a trap."""
+        pages = told_by(instance, store)
+        if ending.kind is not EndKind.TRAPPED or pages is None:
+            return ending
+        return with_places(with_refusal(ending, pages, grants, self._holdings[0]), self._data)
 
 
 class ComponentLibrary:
@@ -132,7 +140,7 @@ class ComponentLibrary:
 
     def __init__(self, engine: Engine, data: bytes) -> None:
         """Compile it; imports are resolved at each call, from WASI 0.2. Raises GuestError."""
-        self._engine = engine
+        self._engine, self._data = engine, data
         self._component = engine.component(data)
         self._holdings = count_holdings(data)
         self._linker = component.Linker(engine.raw_engine)
@@ -161,7 +169,7 @@ class ComponentLibrary:
             try:
                 result = function(store, *args)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-                return ending_of(error, guard), []
+                return told_by_trap(ending_of(error, guard), self._data, grants), []
         return Ending(EndKind.EXITED), [] if self._paths[name][1].result is None else [result]
 
 

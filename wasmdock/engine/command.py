@@ -7,11 +7,12 @@ import wasmtime
 from wasmtime import _bindings as raw
 
 from wasmdock.engine.compiler import Engine
-from wasmdock.engine.endings import BusyError, Ending, ending_of, import_error
+from wasmdock.engine.endings import BusyError, Ending, EndKind, ending_of, import_error
 from wasmdock.engine.exits import define_exit
 from wasmdock.engine.instance import FreshContext, Grants
 from wasmdock.errors import GuestError
 from wasmdock.wasm_holdings import count_holdings
+from wasmdock.wasm_trap import WITNESS
 from wasmdock.watch import Guard
 
 _WAITING_FUNCTIONS = frozenset({"poll_oneoff", "sock_accept", "sock_recv", "sock_send"})
@@ -46,11 +47,11 @@ class ModuleCommand:
 
     def __init__(self, engine: Engine, data: bytes, export: str = "_start") -> None:
         """Compile it and resolve its imports. Raises GuestError, also for one that WASI preview 1 does not have."""
-        self._engine, self._start = engine, export.encode()
+        self._engine, self._start, self._data = engine, export.encode(), data
         module = engine.module(data)
         self._holdings = count_holdings(data)
         self.may_block = any(each.name in _WAITING_FUNCTIONS for each in module.imports)
-        _check_startable(module, export)
+        self._is_watched = _check_startable(module, export)
         linker = wasmtime.Linker(engine.raw_engine)
         linker.define_wasi()
         define_exit(linker)
@@ -67,12 +68,26 @@ class ModuleCommand:
             here = byref(instance)
             error = raw._wasmtime_instance_pre_instantiate(self._pre_pointer, context, here, byref(trap))
             if error or trap:
-                return ending_of(self._not_for_now(_failure(error, trap)), guard, instantiating=True)
+                ending = ending_of(self._not_for_now(_failure(error, trap)), guard, instantiating=True)
+                return self._placed(ending) if ending.kind is EndKind.TRAPPED else ending
             guard.begin()
             raw._wasmtime_instance_export_get(context, here, self._start, len(self._start), byref(item))
             error = raw._wasmtime_func_call(context, byref(item.of.func), None, 0, None, 0, byref(trap))
-            memory = _memory_size(context, here, item)
-            return ending_of(_failure(error, trap), guard, memory)
+            ending = ending_of(_failure(error, trap), guard, _memory_size(context, here, item))
+            return self._told(ending, context, here, item, grants) if ending.kind is EndKind.TRAPPED else ending
+
+    def _told(self, ending: Ending, context: Any, here: Any, item: Any, grants: Grants) -> Ending:
+        """What the witness says of a trap; few runs end so."""
+        from wasmdock.engine.refusals import told_to, with_refusal
+
+        return self._placed(with_refusal(ending, told_to(context, here, item), grants, self._holdings[0]))
+
+    def _placed(self, ending: Ending) -> Ending:
+        if not self._is_watched:
+            return ending
+        from wasmdock.engine.refusals import with_places
+
+        return with_places(ending, self._data)
 
     def _not_for_now(self, failure: Exception | None) -> Exception | None:
         if self._engine.pooled:
@@ -83,8 +98,10 @@ class ModuleCommand:
         return failure
 
 
-def _check_startable(module: wasmtime.Module, export: str) -> None:
-    functions = {each.name: each.type for each in module.exports if isinstance(each.type, wasmtime.FuncType)}
+def _check_startable(module: wasmtime.Module, export: str) -> bool:
+    """Whether it has a witness; GuestError where it cannot be started there."""
+    kinds = {each.name: each.type for each in module.exports}
+    functions = {name: kind for name, kind in kinds.items() if isinstance(kind, wasmtime.FuncType)}
     if export not in functions:
         there = ", ".join(sorted(str(name) for name in functions)[:20]) or "none"
         raise GuestError(f'starting the guest at "{export}": it exports no such function', f"it exports: {there}")
@@ -93,6 +110,7 @@ def _check_startable(module: wasmtime.Module, export: str) -> None:
             f'starting the guest at "{export}": the function takes parameters or gives results',
             "call it with wasmdock invoke",
         )
+    return WITNESS.decode() in kinds
 
 
 def _memory_size(context: Any, instance: Any, item: Any) -> int | None:

@@ -20,7 +20,7 @@ class ComponentCommand:
 
     def __init__(self, engine: Engine, data: bytes) -> None:
         """Compile it, find the run function and give the linker WASI 0.2. Raises GuestError."""
-        self._engine = engine
+        self._engine, self._data = engine, data
         self._component = compiled = engine.component(data)
         self._holdings = count_holdings(data)
         self._linker = component.Linker(engine.raw_engine)
@@ -53,7 +53,9 @@ class ComponentCommand:
             try:
                 result = function(store)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-                return ending_of(error, guard)
+                from wasmdock.engine.refusals import told_by_trap  # few runs end so
+
+                return told_by_trap(ending_of(error, guard), self._data, grants)
             return Ending(EndKind.EXITED, code=0 if _is_ok(result) else 1)
 
 

@@ -34,13 +34,16 @@ class EndKind(Enum):
 class Ending(NamedTuple):
     """The end of one instance: `code` of an exit, `message` of anything else (cause, then Wasm backtrace).
 
-    memory is the final size of the linear memory in bytes, None where it cannot be seen.
+    memory is the final size of the linear memory in bytes, None where it cannot be seen. refused is the size that the
+    largest growth would have given it which the limit refused, or the limit where no more is known; 0: none was
+    refused, None: nobody can tell.
     """
 
     kind: EndKind
     code: int = 0
     message: str = ""
     memory: int | None = None
+    refused: int | None = None
 
 
 def ending_of(

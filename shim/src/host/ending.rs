@@ -98,8 +98,8 @@ impl Ending {
 }
 
 /// The refusal that the guest did not survive. Allocators that are refused memory end in `unreachable`; any other trap
-/// has a cause of its own, and so has every trap after a refused table: the same rule holds without a container, where
-/// nobody tells of a refusal (inprocess.py).
+/// has a cause of its own, and so has every trap after a refused table. The same rule holds without a container, where
+/// the guest's own code is made to tell of a refusal (wasm_witness.py) and nobody tells of a table's (inprocess.py).
 fn fatal_refusal<'a>(error: &Error, budget: &'a Budget) -> Option<&'a String> {
     match error.downcast_ref::<Trap>() {
         Some(Trap::UnreachableCodeReached) => budget.memory_refusal.as_ref(),
