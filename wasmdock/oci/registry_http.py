@@ -12,8 +12,9 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from wasmdock.errors import RegistryError, UsageError
 from wasmdock.oci.fields import NOTHING, shown
 from wasmdock.oci.registry_hosts import Proxy, is_loopback, proxy_for
-from wasmdock.oci.registry_pace import TooSlowError
+from wasmdock.oci.registry_pace import SilentError, TooSlowError
 from wasmdock.oci.registry_trust import Trust
+from wasmdock.oci.registry_uplink import NotTakenError
 from wasmdock.oci.registry_wire import Reply, Wires
 
 CONNECTION = "CONNECTION"  # the code of errors without an answer: trying again may help
@@ -28,8 +29,9 @@ _REST_WAIT = 1.0  # seconds for them
 class Patience(NamedTuple):
     """How long is waited, in seconds, and how often a failure that may pass is tried again.
 
-    head is for the beginning of an answer, idle for the next byte; `slowest` bytes a second must come over
-    each `idle` seconds, and all of a document within `document` seconds. `tell` hears of each failure that is tried
+    head is for the beginning of an answer, from when all that was sent has left this machine (up to five minutes more
+    behind a proxy), idle for the next byte; `slowest` bytes a second must come, or go, over each `idle` seconds, and
+    all of a document must come within `document` seconds. `tell` hears of each failure that is tried
     again, and of what is passed over.
     A pause doubles from one try to the next; a Retry-After beyond `longest_pause` is refused.
     So a registry that accepts connections and stays silent is given up after two minutes.
@@ -123,7 +125,7 @@ class Transport:
         self.patience = patience or Patience()
         self._environment = environment
         times = self.patience
-        self._wires = Wires(times.connect, times.head, times.idle, Trust(environment, insecure))
+        self._wires = Wires(times.connect, times.head, times.idle, times.slowest, Trust(environment, insecure))
 
     def request(
         self,
@@ -183,9 +185,18 @@ class Transport:
         try:
             raw = self._wires.send(method, url, own, body, proxy.url)
         except (HTTPException, OSError, ValueError) as error:
-            waited = f" within {time.monotonic() - began:.0f} s" if isinstance(error, TimeoutError) else ""
-            raise interrupted(f"{doing}: no answer from {shown_url(url)}{waited}", error, proxy) from error
+            what = _unanswered(shown_url(url), error, time.monotonic() - began)
+            raise interrupted(f"{doing}: {what}", error, proxy) from error
         return Answer(raw, url, doing, self.patience)
+
+
+def _unanswered(where: str, error: BaseException, seconds: float) -> str:
+    """What did not come, and how long it was waited for, where the cause does not say it."""
+    if isinstance(error, NotTakenError):
+        return f"sending to {where} was given up after {seconds:.0f} s"
+    if isinstance(error, TooSlowError) or not isinstance(error, TimeoutError):
+        return f"no answer from {where}"
+    return f"no answer from {where} within {error.seconds if isinstance(error, SilentError) else seconds:.0f} s"
 
 
 def interrupted(what: str, error: BaseException, proxy: Proxy | None = None) -> RegistryError:
@@ -214,7 +225,8 @@ def _cause_at(proxy: Proxy, error: BaseException) -> tuple[str, str] | None:
         login = f"put its login into {proxy.variable}: http://user:password@host:port" if said[:3] == "407" else ""
         return f"the proxy {proxy.shown} lets nothing through ({said})", login
     if isinstance(error, TimeoutError):
-        return f"nothing came in time through the proxy {proxy.shown}", hint
+        what = str(error) if isinstance(error, TooSlowError) else "nothing came in time"
+        return f"{what} through the proxy {proxy.shown}", hint
     return None
 
 
