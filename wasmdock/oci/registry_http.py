@@ -34,7 +34,9 @@ class Patience(NamedTuple):
     all of a document must come within `document` seconds. `tell` hears of each failure that is tried
     again, and of what is passed over.
     A pause doubles from one try to the next; a Retry-After beyond `longest_pause` is refused.
-    So a registry that accepts connections and stays silent is given up after two minutes.
+    There is no further try of a request after `silence` seconds in all of nothing having come to it: a registry that
+    accepts connections and stays silent is given up after a minute and a half. All pages of a list must come within
+    `listing` seconds.
     """
 
     connect: float = 10.0
@@ -42,6 +44,8 @@ class Patience(NamedTuple):
     idle: float = 30.0
     slowest: int = 1024
     document: float = 60.0
+    listing: float = 300.0
+    silence: float = 90.0
     tries: int = 4
     pause: float = 0.5
     longest_pause: float = 30.0
@@ -111,7 +115,8 @@ class Answer:
             raise RegistryError(f"{self.doing}: {error}", "try again later", 0, CONNECTION) from error
         except (HTTPException, OSError, ValueError) as error:
             self.close()
-            raise interrupted(f"{self.doing}: the answer broke off", error) from error
+            cause = SilentError(self._patience.idle) if isinstance(error, TimeoutError) else error
+            raise interrupted(f"{self.doing}: the answer broke off", cause) from cause
 
 
 class Transport:
