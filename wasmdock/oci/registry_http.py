@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from wasmdock.errors import RegistryError, UsageError
-from wasmdock.oci.fields import NOTHING, shown
+from wasmdock.oci.fields import NOTHING, shown, without_login
 from wasmdock.oci.registry_hosts import Proxy, is_loopback, proxy_for
 from wasmdock.oci.registry_pace import SilentError, TooSlowError
 from wasmdock.oci.registry_trust import Trust
@@ -274,5 +274,5 @@ def origin(url: str) -> tuple[str, str, int]:
 def shown_url(url: str) -> str:
     """An address fit for a message: its query, which may hold a signature, and any user left out."""
     parts = _split(url)
-    host = parts.netloc.rpartition("@")[2] if parts else ""
+    host = without_login(parts.netloc) if parts else ""
     return shown(f"{parts.scheme}://{host}{parts.path}" if parts and host else "?", 200)
