@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faulty_registry import REPOSITORY, FaultyRegistry, faulty_registry
+from tests.command_line import CommandLine
+from tests.faulty_registry import REPOSITORY, FaultyRegistry, answering, faulty_registry, on
 from tests.images import hello
 from tests.test_provenance import keys
 from wasmdock.cosign import is_signed, push_signature
@@ -119,3 +120,50 @@ def test_a_signature_of_another_payload_by_the_same_key_stays(registry: FaultyRe
     registry.hold_manifest(json.dumps({**document, "layers": [foreign]}).encode(), tag=TAG)
     push_signature(registry.client(), name(registry), DIGEST, private)
     assert json.loads(registry.manifests[TAG][1])["layers"][1] == foreign
+
+
+def copying(registry: FaultyRegistry, other: FaultyRegistry, wasmdock: CommandLine, folder: Path) -> tuple[int, str]:
+    """A signed image is copied: the exit code, and what was said."""
+    push_signature(registry.client(), name(registry), DIGEST, keys(folder)[0])
+    done = wasmdock("copy", str(name(registry)), str(name(other)))
+    assert "v1" in other.manifests
+    return done.code, done.stderr
+
+
+def test_a_signature_is_copied_where_tags_are_not_listed(
+    registry: FaultyRegistry, wasmdock: CommandLine, tmp_path: Path
+) -> None:
+    with faulty_registry() as other:
+        registry.faults.append(on("GET", "/tags/", answering(405)))
+        assert copying(registry, other, wasmdock, tmp_path) == (0, "")
+        assert other.manifests[TAG] == registry.manifests[TAG]
+
+
+def test_a_signature_that_could_not_be_copied_is_a_failure_and_one_line(
+    registry: FaultyRegistry, wasmdock: CommandLine, tmp_path: Path
+) -> None:
+    with faulty_registry() as other:
+        other.faults.append(on("PUT", "[.]sig$", answering(403)))
+        code, said = copying(registry, other, wasmdock, tmp_path)
+    assert (code, said.count("\n")) == (1, 1)
+    cause = f'copying the signatures of "{name(registry)}": "{TAG}": the registry does not allow it'
+    assert said.startswith(f"wasmdock: the image is there, but not all that is said of it: {cause}")
+
+
+def test_a_signature_nobody_may_look_for_is_a_failure_too_and_the_others_are_copied(
+    registry: FaultyRegistry, wasmdock: CommandLine, tmp_path: Path
+) -> None:
+    with faulty_registry() as other:
+        registry.faults.append(on("GET", "[.]att$", answering(403)))
+        code, said = copying(registry, other, wasmdock, tmp_path)
+        assert TAG in other.manifests
+    assert (code, f'looking for "sha256-{DIGEST.hex}.att": the registry does not allow it' in said) == (1, True)
+
+
+def test_a_copy_within_a_repository_has_its_signatures_there(
+    registry: FaultyRegistry, wasmdock: CommandLine, tmp_path: Path
+) -> None:
+    push_signature(registry.client(), name(registry), DIGEST, keys(tmp_path)[0])
+    before = len(registry.calls)
+    assert wasmdock("copy", str(name(registry)), str(name(registry)._replace(tag="v2"))).code == 0
+    assert not [call for call in registry.calls[before:] if call.path.endswith(".sig")]

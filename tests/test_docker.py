@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,39 @@ def test_address_whose_port_is_none_is_a_usage_error(address: str) -> None:
     with pytest.raises(UsageError, match="its port is no number") as caught:
         find_host({"DOCKER_HOST": address})
     assert address in caught.value.message and "tcp://host:2376" in caught.value.hint
+
+
+@pytest.mark.parametrize("address, shown", [
+    ("tcp://me:s3cret@h:2375", "tcp://h:2375"),
+    ("https://s3cret@h:2376", "https://h:2376"),
+    ("ssh://me:s3cret@h", "ssh://h"),
+    ("ssh://me@h", "ssh://me@h"),
+    ("unix:///home/me@h/docker.sock", "unix:///home/me@h/docker.sock"),
+])  # fmt: skip
+def test_the_password_of_an_engines_address_is_not_shown(address: str, shown: str) -> None:
+    host = find_host({"DOCKER_HOST": address})
+    assert (host.url, host.shown) == (address, shown)
+
+
+@pytest.mark.parametrize("address", ["tcp://me:s3c/ret@h:2375", "me:s3cret@h:99999", "pigeon://me:s3cret@h"])
+def test_nor_is_it_where_the_address_cannot_be(address: str) -> None:
+    with pytest.raises(UsageError, match='reading DOCKER_HOST ".*//h') as caught:
+        find_host({"DOCKER_HOST": address})
+    assert "s3c" not in caught.value.message
+
+
+@pytest.mark.parametrize("ask", [Docker.facts, lambda docker: docker.has_started("x") or docker.find_image("x")])
+def test_nor_is_it_where_nobody_answers(ask: Callable[[Docker], object]) -> None:
+    with pytest.raises(UnavailableError, match="//127.0.0.1:1") as caught:
+        ask(Docker(find_host({"DOCKER_HOST": "tcp://me:s3cret@127.0.0.1:1"}), {}))
+    assert "s3cret" not in caught.value.message
+
+
+def test_nor_is_it_in_docker_pys_own_words() -> None:
+    docker = Docker(find_host({"DOCKER_HOST": "tcp://me:s3cret@127.0.0.1:1"}), {}, answer=Ping("1.45"))
+    with pytest.raises(UnavailableError, match="the engine went away") as caught:
+        docker.remove("x")
+    assert "s3cret" not in caught.value.message
 
 
 def test_ssh_without_paramiko_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

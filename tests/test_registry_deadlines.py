@@ -14,7 +14,7 @@ from wasmdock.cosign import attestations, is_signed
 from wasmdock.errors import RegistryError
 from wasmdock.oci import registry_blobs
 from wasmdock.oci.image import Descriptor, Reference
-from wasmdock.oci.manifest import OCI_CONFIG, OCI_MANIFEST
+from wasmdock.oci.manifest import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from wasmdock.oci.registry_http import Patience, Transport
 from wasmdock.oci.registry_pace import Pace, TooSlowError
 from wasmdock.oci.registry_transfer import pull, push
@@ -127,6 +127,62 @@ def test_each_try_that_was_not_answered_is_told_with_how_long_and_how_often(
         )
     assert [line.rpartition(" (")[2] for line in told] == ["2 of 3)", "3 of 3)"]
     assert f"/v2/{REPOSITORY}/manifests/v1 within 1 s: nothing came in time: trying again in" in told[0]
+
+
+def test_silence_is_borne_for_so_long_in_all_tries_of_a_request(registry: FaultyRegistry, store: Store) -> None:
+    registry.faults.append(on("GET", MANIFEST, lambda _call: registry.stop.wait(30)))
+    with pytest.raises(RegistryError, match="nothing came in time"):
+        pull(registry.client(tries=9, silence=0.7, head=0.3), Reference(registry.name, REPOSITORY, "v1"), store)
+    assert len(registry.asked("GET", MANIFEST)) == 3
+
+
+def test_silence_in_the_middle_of_a_blob_counts_as_well(registry: FaultyRegistry, store: Store) -> None:
+    layer = IMAGE.layers[0]
+    act = for_ever(registry, layer.data[:1], b"", 30, Content_Length=str(len(layer.data)))
+    registry.faults.append(on("GET", layer.descriptor.digest.hex, act))
+    with pytest.raises(RegistryError, match="nothing came in time"):
+        pull(registry.client(tries=9, silence=0.5, idle=0.3), Reference(registry.name, REPOSITORY, "v1"), store)
+    assert len(registry.asked("GET", layer.descriptor.digest.hex)) == 2
+
+
+def test_silence_after_a_piece_is_borne_for_so_long_in_all_uploads_of_a_blob(
+    registry: FaultyRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_blobs, "SMALL", 4096)
+    registry.faults.append(on("PATCH", UPLOAD, lambda call: bool(call.read()) or registry.stop.wait(30)))  # type: ignore[func-returns-value]  # read is None
+    with pytest.raises(RegistryError, match="nothing came in time"):
+        push(registry.client(tries=9, silence=0.5, head=0.3), Reference(registry.name, REPOSITORY, "v2"), BIG)
+    assert len(registry.asked("PATCH", UPLOAD)) == 2
+
+
+def lists(registry: FaultyRegistry, pattern: str, pause: float) -> None:
+    """Lists whose pages have no end, each after a while."""
+
+    def page(call: Any) -> None:
+        registry.stop.wait(pause)
+        more = f'<{call.path}?last={len(registry.calls)}>; rel="next"'
+        call.answer(200, b'{"manifests":[],"tags":[]}', Link=more, Content_Type=OCI_INDEX)
+
+    registry.faults.append(on("GET", pattern, page))
+
+
+@pytest.mark.parametrize("kind", ["tags", "referrers"])
+def test_all_pages_of_a_list_come_within_its_time(kind: str, registry: FaultyRegistry) -> None:
+    lists(registry, f"/{kind}/", 0.1)
+    client, began = registry.client(listing=0.6), time.monotonic()
+    with pytest.raises(RegistryError, match=r"its pages took longer than 1 s$"):
+        client.tags("x") if kind == "tags" else client.referrers("x", IMAGE.digest, "looking")
+    assert time.monotonic() - began < 3
+    assert 2 < len(registry.asked("GET", f"/{kind}/")) < 10
+
+
+def test_the_last_page_of_a_list_has_only_what_is_left_of_its_time(registry: FaultyRegistry) -> None:
+    act = for_ever(registry, b"{", b" " * 2000, 0.02, Content_Length="4000000")
+    registry.faults.append(on("GET", "/tags/", act))
+    began = time.monotonic()
+    with pytest.raises(RegistryError, match="its pages took longer than"):
+        registry.client(listing=0.6, document=30).tags("x")
+    assert time.monotonic() - began < 3
 
 
 def test_a_layer_has_none_while_it_comes_steadily(registry: FaultyRegistry, store: Store) -> None:

@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.faulty_registry import LOGIN, REPOSITORY, FaultyRegistry, answering, faulty_registry, on
 from tests.images import hello
+from tests.test_registry_uplink import slowly
 from wasmdock.errors import RegistryError, UnavailableError
 from wasmdock.oci import registry_trust
 from wasmdock.oci.image import Reference
@@ -29,6 +30,7 @@ from wasmdock.oci.store import Store
 
 QUICK = Patience(connect=2, head=2, idle=2, tries=2, pause=0.0)
 IMAGE = hello()
+_OCTETS = {"Content-Type": "application/octet-stream"}
 
 
 @pytest.fixture(scope="module")
@@ -153,10 +155,11 @@ def test_a_redirect_from_tls_to_plain_http_elsewhere_is_refused(
 class Proxy:
     """A proxy that connects every CONNECT to one address, and remembers what it was asked."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
         self.heads: list[str] = []
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._tls = tls
         threading.Thread(target=self._serve, daemon=True).start()
 
     @property
@@ -175,6 +178,8 @@ class Proxy:
             threading.Thread(target=self._relay, args=(connection,), daemon=True).start()
 
     def _relay(self, connection: socket.socket) -> None:
+        if self._tls:
+            connection = self._tls.wrap_socket(connection, server_side=True)
         head = b""
         while b"\r\n\r\n" not in head:
             head += connection.recv(4096)
@@ -183,7 +188,7 @@ class Proxy:
             connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
             while True:
                 for ready in select.select([connection, other], [], [])[0]:
-                    data = ready.recv(65536)
+                    data = ready.recv(65536)  # more than a record of TLS, so that none of it is left behind
                     if not data:
                         return
                     (other if ready is connection else connection).sendall(data)
@@ -193,6 +198,16 @@ class Proxy:
 def proxy(registry: FaultyRegistry) -> Iterator[Proxy]:
     host, _, port = registry.name.partition(":")
     found = Proxy((host, int(port)))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def tls_proxy(registry: FaultyRegistry, certificate: Path) -> Iterator[Proxy]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    host, _, port = registry.name.partition(":")
+    found = Proxy((host, int(port)), context)
     yield found
     found.close()
 
@@ -233,3 +248,19 @@ def test_a_proxy_that_lets_nothing_through_is_told_from_the_registry(tmp_path: P
     match = r"the proxy 127.0.0.1:\d+ lets nothing through .501"  # it knows no CONNECT
     with faulty_registry() as proxy, pytest.raises(RegistryError, match=match):
         fetch(client("registry.test", {"HTTPS_PROXY": proxy.name}), tmp_path)
+
+
+@pytest.mark.parametrize("road", ["direct", "proxy", "proxy with TLS"])
+def test_a_body_takes_its_time_through_tls_as_well(
+    road: str, registry: FaultyRegistry, certificate: Path, request: pytest.FixtureRequest
+) -> None:
+    data = bytes(range(256)) * 800
+    registry.faults.append(slowly(registry, 0.01))
+    environment, name = {"SSL_CERT_FILE": str(certificate)}, registry.name
+    if road != "direct":
+        found: Proxy = request.getfixturevalue("tls_proxy" if "TLS" in road else "proxy")
+        scheme = "https" if "TLS" in road else "http"
+        environment, name = {**environment, "HTTPS_PROXY": f"{scheme}://{found.address}"}, "registry.test"
+    transport = Transport(environment, patience=Patience(connect=2, head=0.4, idle=0.4))
+    answer = transport.request("PUT", f"https://{name}/v2/x/manifests/v1", doing="trying", body=data, headers=_OCTETS)
+    assert (answer.status, registry.calls[-1].body == data) == (201, True)

@@ -13,7 +13,7 @@ from tests.faulty_registry import REPOSITORY, FaultyRegistry, faulty_registry
 from tests.images import HELLO, hello, image_of, plain_layer, tar_of
 from tests.test_provenance import keys, statement
 from wasmdock.cosign import push_signature
-from wasmdock.oci.image import Image, Reference
+from wasmdock.oci.image import Descriptor, Image, Reference
 from wasmdock.oci.image_index import ImageIndex
 from wasmdock.oci.referrer import IN_TOTO, Referrer
 from wasmdock.oci.registry_transfer import push
@@ -52,10 +52,10 @@ def verifying(wasmdock: CommandLine, tmp_path: Path) -> Verifying:
     return Verifying(wasmdock, tmp_path)
 
 
-def other_kind(image: Image) -> bytes:
+def other_kind(image: Image, kind: str = "https://spdx.dev/Document", **predicate: str) -> bytes:
     subject = [{"name": "x", "digest": {"sha256": image.digest.hex}}]
-    kind = {"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://spdx.dev/Document"}
-    return json.dumps({**kind, "subject": subject, "predicate": {}}).encode()
+    head = {"_type": "https://in-toto.io/Statement/v1", "predicateType": kind}
+    return json.dumps({**head, "subject": subject, "predicate": predicate}).encode()
 
 
 def test_a_signature_made_for_another_image_does_not_count(verifying: Verifying) -> None:
@@ -86,8 +86,29 @@ def test_without_a_key_a_signature_is_not_called_checked(verifying: Verifying) -
 
 def test_a_statement_of_another_kind_is_no_provenance(verifying: Verifying) -> None:
     assert verifying(GOOD, other_kind(GOOD), with_key=False)[1]["provenance"] == "- none is attached"
-    code, said = verifying(GOOD, sign(other_kind(GOOD), verifying.private))
-    assert (code, said["signature"]) == (0, "ok a statement about the image, by the key given")
+
+
+VERDICT = "https://example.com/verdict/v1"
+READ = f"- signed statement of type {VERDICT}: read it yourself"
+
+
+def rejected(image: Image) -> bytes:
+    return other_kind(image, VERDICT, verdict="REJECTED: malware found")
+
+
+def test_a_signed_statement_of_another_kind_approves_nothing_and_is_named(verifying: Verifying) -> None:
+    code, said = verifying(GOOD, sign(rejected(GOOD), verifying.private))
+    assert (code, said["signature"], said["statement"]) == (1, "FAILED none by the key given", READ)
+
+
+def test_a_statement_beside_signed_provenance_is_named(verifying: Verifying) -> None:
+    code, said = verifying(GOOD, *(sign(each(GOOD), verifying.private) for each in (rejected, statement)))
+    assert (code, said["signature"], said["statement"]) == (0, "ok the provenance, by the key given", READ)
+
+
+def test_a_statement_the_key_did_not_sign_is_not_named(verifying: Verifying) -> None:
+    code, said = verifying(GOOD, rejected(GOOD), sign(rejected(EVIL), verifying.private))
+    assert (code, "statement" in said) == (1, False)
 
 
 def test_provenance_of_another_image_or_program_fails(verifying: Verifying) -> None:
@@ -124,6 +145,42 @@ def test_the_signature_of_an_index_is_that_of_the_images_in_it(
     asked = f"{registry.name}/{REPOSITORY}@{index.digest}" if where == "digest" else str(name)
     code, said = verifying.said(wasmdock("verify", asked, "--key", verifying.key))
     assert (code, said["signature"]) == (0, "ok the index of the image, as cosign signs, by the key given")
+
+
+def attest(registry: FaultyRegistry, name: Reference, image: Image, *envelopes: bytes) -> None:
+    """As cosign does it, by a tag beside the image."""
+    push(registry.client(), name, image)
+    layers = [Descriptor.of("application/vnd.dsse.envelope.v1+json", each) for each in envelopes]
+    registry.blobs.update({str(layer.digest): each for layer, each in zip(layers, envelopes, strict=True)})
+    document = {"layers": [layer.document() for layer in layers]}
+    registry.hold_manifest(json.dumps(document).encode(), tag=f"sha256-{image.digest.hex}.att")
+
+
+@pytest.mark.parametrize("kind, expected", [
+    ("https://slsa.dev/provenance/v0.2", (0, "ok the provenance, as cosign attests, by the key given", None)),
+    ("https://slsa.dev/provenance/v1", (0, "ok the provenance, as cosign attests, by the key given", None)),
+    (VERDICT, (1, "FAILED none by the key given", READ)),
+])  # fmt: skip
+def test_of_what_cosign_attested_only_provenance_approves(
+    kind: str, expected: object, verifying: Verifying, registry: FaultyRegistry, wasmdock: CommandLine
+) -> None:
+    name = Reference(registry.name, REPOSITORY, "v1")
+    attest(registry, name, GOOD, sign(other_kind(GOOD, kind), verifying.private))
+    code, said = verifying.said(wasmdock("verify", str(name), "--key", verifying.key))
+    assert (code, said["signature"], said.get("statement")) == expected
+
+
+def test_a_signed_image_stays_so_whatever_is_attested(
+    verifying: Verifying, registry: FaultyRegistry, wasmdock: CommandLine
+) -> None:
+    name = Reference(registry.name, REPOSITORY, "v1")
+    attest(registry, name, GOOD, sign(rejected(GOOD), verifying.private))
+    push_signature(registry.client(), name, GOOD.digest, verifying.private)
+    for reading in (READ, None):
+        code, said = verifying.said(wasmdock("verify", str(name), "--key", verifying.key))
+        assert (code, said["signature"]) == (0, "ok the image, as cosign signs, by the key given")
+        assert said.get("statement") == reading
+        registry.hold_manifest(b"{", tag=f"sha256-{GOOD.digest.hex}.att")
 
 
 def test_the_signature_of_an_index_without_the_image_does_not_count(

@@ -8,7 +8,7 @@ attestations, each an in-toto statement in a DSSE envelope.
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wasmdock.errors import ImageError, RegistryError
 from wasmdock.keys import public_key_of, sign_bytes, verify_bytes
@@ -16,8 +16,11 @@ from wasmdock.oci.fields import Fields, parse_object
 from wasmdock.oci.image import Descriptor, Digest, Reference
 from wasmdock.oci.manifest import OCI_CONFIG, OCI_MANIFEST
 from wasmdock.oci.registry import Registry
+from wasmdock.oci.registry_answers import may_pass
 from wasmdock.oci.registry_blobs import fetch_blob, send_blob
-from wasmdock.oci.registry_transfer import copy, during
+from wasmdock.oci.registry_copy import Copying
+from wasmdock.oci.registry_giving import Silence, in_parallel
+from wasmdock.oci.registry_transfer import during
 
 _PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 _SIGNATURE = "dev.cosignproject.cosign/signature"
@@ -27,6 +30,8 @@ _FETCHED_CAP = 100  # payloads, or envelopes, of one image
 _ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 _ENVELOPE_CAP = 4 << 20  # bytes
 _KINDS = ("sig", "att", "sbom")
+
+_Manifest = tuple[Descriptor, bytes]
 
 
 def push_signature(registry: Registry, reference: Reference, digest: Digest, private_key: bytes) -> None:
@@ -85,13 +90,38 @@ def attestations(registry: Registry, reference: Reference, digest: Digest) -> li
 def copy_attached(
     source: Registry, origin: Reference, target: Registry, name: Reference, digests: Sequence[Digest]
 ) -> int:
-    """Copy cosign's signatures, attestations and SBOMs of manifests that were copied; how many tags."""
-    doing, there = f'copying the signatures of "{origin}"', set(source.tags(origin.repository))
+    """Copy cosign's signatures, attestations and SBOMs of manifests that were copied; how many tags.
+
+    Each is asked for by its name: some registries list no tags. Raises RegistryError, ImageError for the first that
+    was not copied, after the others were.
+    """
+    if (source.name, origin.repository) == (target.name, name.repository):
+        return 0
+    doing, found, failures = f'copying the signatures of "{origin}"', dict[str, _Manifest](), list[ImageError]()
+
+    def attempt(work: Callable[[str], None], tag: str) -> None:
+        try:
+            with during(doing):
+                work(tag)
+        except ImageError as error:
+            failures.append(error)
+            if isinstance(error, RegistryError) and may_pass(error):  # it was tried again; the next will fare no better
+                raise
+
+    def look(tag: str) -> None:
+        if there := _find(source, origin.repository, tag, f'{doing}: looking for "{tag}"'):
+            found[tag] = there
+
+    def carry(tag: str) -> None:
+        what = f'{doing}: "{tag}"'
+        Copying(source, origin.repository, target, name.repository, what, Silence()).copy(*found[tag], tag)
+
     tags = [_tag(digest, kind) for digest in digests for kind in _KINDS]
-    found = [tag for tag in tags if tag in there]
-    for tag in found:
-        with during(doing):
-            copy(source, origin._replace(tag=tag, digest=None), target, name._replace(tag=tag, digest=None))
+    in_parallel([lambda tag=tag: attempt(look, tag) for tag in tags])  # type: ignore[misc]  # mypy cannot type defaults of a lambda
+    for tag in filter(found.__contains__, tags):
+        attempt(carry, tag)
+    if failures:
+        raise failures[0]
     return len(found)
 
 
@@ -99,13 +129,19 @@ def _layers(
     registry: Registry, reference: Reference, digest: Digest, doing: str, kind: str = "sig"
 ) -> list[Descriptor]:
     """The signatures a registry has of an image; none where it knows no such tag."""
+    found = _find(registry, reference.repository, _tag(digest, kind), doing)
+    layers = parse_object(found[1], "the signatures").children("layers") if found else ()
+    return [Descriptor.parse(each) for each in layers]
+
+
+def _find(registry: Registry, repository: str, tag: str, doing: str) -> _Manifest | None:
+    """What a tag means, None where the registry knows no such tag."""
     try:
-        _, data = registry.manifest(reference.repository, _tag(digest, kind), doing)
+        return registry.manifest(repository, tag, doing)
     except RegistryError as error:
         if error.status == 404:
-            return []
+            return None
         raise
-    return [Descriptor.parse(each) for each in parse_object(data, "the signatures").children("layers")]
 
 
 def _tag(digest: Digest, kind: str = "sig") -> str:

@@ -103,7 +103,7 @@ class Docker:
         try:
             return parse_facts(info, version)
         except (TypeError, ValueError, AttributeError) as error:
-            doing = f'asking "{self.host.url}" what it is'
+            doing = f'asking "{self.host.shown}" what it is'
             raise UnavailableError(f"{doing}: no Docker engine answers so ({error})", NO_DOCKER_HINT) from error
 
     def find_image(self, reference: str) -> EngineImage | None:
@@ -242,7 +242,7 @@ class Docker:
         filters = quote(json.dumps({"container": [container]}))
         status, body = self._body(f"/events?since={now - _LONG:.3f}&until={now + 0.02:.3f}&filters={filters}")
         if status != 200:
-            raise CommandError(f'asking "{self.host.url}" for the events of "{container}": it answered {status}')
+            raise CommandError(f'asking "{self.host.shown}" for the events of "{container}": it answered {status}')
         entries = [json.loads(line) for line in body.splitlines()]
         return [(_action(entry), int(entry.get("timeNano", 0))) for entry in entries]
 
@@ -265,10 +265,10 @@ class Docker:
         try:
             document = json.loads(body)
         except ValueError as error:
-            raise UnavailableError(f'asking "{self.host.url}" for "{path}": the answer is not JSON') from error
+            raise UnavailableError(f'asking "{self.host.shown}" for "{path}": the answer is not JSON') from error
         if status != 200 or not isinstance(document, dict):
             cause = document.get("message", "") if isinstance(document, dict) else "and no JSON object"
-            raise CommandError(f'asking "{self.host.url}" for "{path}": the engine answered: {status} {cause}')
+            raise CommandError(f'asking "{self.host.shown}" for "{path}": the engine answered: {status} {cause}')
         return document
 
     def _body(self, path: str) -> tuple[int, bytes]:
@@ -301,7 +301,7 @@ class Docker:
         import urllib3
         from docker.errors import APIError, DockerException
 
-        where = f'{doing} at "{self.host.url}"'
+        where = f'{doing} at "{self.host.shown}"'
         try:
             yield
         except APIError as error:
@@ -314,7 +314,8 @@ class Docker:
             if "paramiko" in str(error):  # docker-py wants it for ssh
                 cause = "an address of ssh needs the Python package paramiko, which is not here"
                 raise UnavailableError(f"{where}: {cause}", "pip install paramiko") from error
-            raise UnavailableError(f"{where}: the engine went away ({error})", START_HINT) from error
+            cause = str(error).replace(self.host.url, self.host.shown)
+            raise UnavailableError(f"{where}: the engine went away ({cause})", START_HINT) from error
 
 
 def parse_image(reference: str, answer: Mapping[str, Any]) -> EngineImage:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from wasmdock.digits import read_digits
 from wasmdock.errors import UnavailableError, UsageError
+from wasmdock.oci.fields import without_login
 
 if TYPE_CHECKING:
     import ssl
@@ -42,6 +43,11 @@ class Host:
     def socket(self) -> Path | None:
         """The path of the Unix socket, or None for another kind of address."""
         return Path(self.url.removeprefix("unix://")) if self.url.startswith("unix://") else None
+
+    @property
+    def shown(self) -> str:
+        """The address as messages show it, without a password; the user alone of an ssh address is none."""
+        return _shown(self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +120,17 @@ def _host_of_environment(url: str, environment: Mapping[str, str]) -> Host:
         cause = cause or "its port is no number up to 65535, or its host cannot be one"
     if cause:
         cure = "use unix:///path/to/docker.sock, tcp://host:2376 or ssh://user@host"
-        raise UsageError(f'reading DOCKER_HOST "{url}": {cause}', cure)
+        raise UsageError(f'reading DOCKER_HOST "{_shown(url)}": {cause}', cure)
     verify = bool(environment.get("DOCKER_TLS_VERIFY"))
     folder = environment.get("DOCKER_CERT_PATH", "")
     default = Path(environment.get("HOME", "/")) / ".docker"
     tls = (Path(folder) if folder else default) if verify else None
     return Host(url, "DOCKER_HOST", tls, environment={"DOCKER_HOST": url})
+
+
+def _shown(url: str) -> str:
+    is_plain = url.startswith("unix://") or (url.startswith("ssh://") and ":" not in url[6:].rpartition("@")[0])
+    return url if is_plain else without_login(url)
 
 
 def _current_context(config: Path) -> str:
@@ -261,7 +272,7 @@ def _rest(until: float) -> float:
 
 
 def _asking(host: Host) -> str:
-    return f'asking the Docker engine at "{host.url}" ({host.source})'
+    return f'asking the Docker engine at "{host.shown}" ({host.source})'
 
 
 def _hint(host: Host, otherwise: str) -> str:

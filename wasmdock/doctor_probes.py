@@ -130,7 +130,7 @@ def _engine(
     try:
         docker = connect(environment, _ASK)
         docker.timeout = _ASK
-        return docker, Facts(engine=docker.facts(), address=docker.host.url)
+        return docker, Facts(engine=docker.facts(), address=docker.host.shown)
     except WasmdockError as error:
         return None, Facts(engine_trouble=Tool(trouble=error.message, hint=error.hint))
 

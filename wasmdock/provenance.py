@@ -21,6 +21,7 @@ from wasmdock.sbom import crates_in
 STATEMENT = "https://in-toto.io/Statement/v1"
 _STATEMENT_OF_OLD = "https://in-toto.io/Statement/v0.1"  # what cosign writes
 SLSA = "https://slsa.dev/provenance/v1"
+_SLSA_OF_OLD = "https://slsa.dev/provenance/v0.2"  # what `cosign attest --type slsaprovenance` writes
 _BUILD_TYPE = "https://wasmdock.dev/build/v1"
 _SIGNATURES_CAP = 100  # in one envelope
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -109,6 +110,20 @@ def names(data: bytes, subjects: Iterable[Digest]) -> bool:
         return not set(subjects).isdisjoint(read_attestation(data).subjects)
     except ImageError:
         return False
+
+
+def signed_kinds(documents: Iterable[bytes], subjects: Sequence[Digest], public_key: bytes) -> list[str]:
+    """The predicate types of what that key (PEM) signed about one of these, each once, in order.
+
+    What cannot be read is passed over. Raises UsageError for what is no key.
+    """
+    signed = (each for each in documents if names(each, subjects) and check_signature(each, public_key))
+    return list(dict.fromkeys(read_attestation(each).predicate_type for each in signed))
+
+
+def approves(kind: str) -> bool:
+    """Whether who signs a statement of that type stands for the image: a verdict or a scan's result may reject it."""
+    return kind in (SLSA, _SLSA_OF_OLD)
 
 
 def read_attestation(data: bytes) -> Attestation:

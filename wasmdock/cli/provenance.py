@@ -4,6 +4,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from wasmdock.oci.layer import list_files
 from wasmdock.oci.layout import verify as verify_layers
 from wasmdock.oci.referrer import IN_TOTO, SPDX
 from wasmdock.pack import extract
-from wasmdock.provenance import SLSA, check_signature, names, read_attestation, statements_about
+from wasmdock.provenance import SLSA, approves, read_attestation, signed_kinds, statements_about
 from wasmdock.sbom import crates_of
 from wasmdock.wasm import parse
 
@@ -74,7 +75,11 @@ def verify(options: argparse.Namespace, context: Context) -> int:
         _tried("provenance", lambda: _provenance(source, about, key)),
     ]
     if key:
-        checks.append(_tried("signature", lambda: _signature(source, about, key, context, wanted)))
+        others: list[str] = []
+        checks.append(_tried("signature", lambda: _signature(source, about, key, context, wanted, others)))
+        checks += [
+            Check("statement", None, f"signed statement of type {shown(each)}: read it yourself") for each in others
+        ]
     if options.rebuild:
         checks.append(_tried("rebuild", lambda: _rebuild(source, about, key, options.rebuild, context)))
     if options.format == "json":
@@ -125,21 +130,31 @@ def _without(about: Sequence[bytes]) -> tuple[bool | None, str]:
 
 
 def _signature(
-    source: Source, about: Sequence[bytes], key: bytes, context: Context, wanted: Wanted
+    source: Source, about: Sequence[bytes], key: bytes, context: Context, wanted: Wanted, others: list[str]
 ) -> tuple[bool, str]:
-    """The provenance's own signature, or cosign's, which only a registry keeps."""
-    if statements_about(about, source.image.digest, key):
+    """The provenance's own signature, or cosign's, which only a registry keeps.
+
+    others: takes the types of what the key signed besides. That may say anything, and approves nothing.
+    """
+
+    def is_approved(documents: Sequence[bytes], subjects: Sequence[Digest]) -> bool:
+        kinds = signed_kinds(documents, subjects, key)
+        others.extend(each for each in kinds if not approves(each) and each not in others)
+        return any(map(approves, kinds))
+
+    if is_approved(about, [source.image.digest]):
         return True, "the provenance, by the key given"
-    if any(check_signature(each, key) for each in about if names(each, [source.image.digest])):
-        return True, "a statement about the image, by the key given"
     asked = registry_of(source, context, wanted)
     if asked:
-        signed = [each for each in standing_for(source, *asked) if is_signed(*asked, each, key)]
+        subjects, is_attested = standing_for(source, *asked), False
+        signed = [each for each in subjects if is_signed(*asked, each, key)]
+        with suppress(*((ImageError,) if signed else ())):  # what else is attached takes no signature away
+            is_attested = is_approved(attested(source, context, wanted), subjects)
         if signed:
             what = "the image" if source.image.digest in signed else "the index of the image"
             return True, f"{what}, as cosign signs, by the key given"
-        if any(check_signature(each, key) for each in attested(source, context, wanted)):
-            return True, "an attestation, as cosign attests, by the key given"
+        if is_attested:
+            return True, "the provenance, as cosign attests, by the key given"
     return False, "none by the key given"
 
 

@@ -74,18 +74,18 @@ def pull(options: argparse.Namespace, context: Context) -> int:
 
 
 def copy(options: argparse.Namespace, context: Context) -> int:
-    """Copy a name's images from registry to registry."""
+    """Copy a name's images from registry to registry; exit code 1 where a signature or a document stayed behind."""
     origin, name = Reference.parse(options.source), Reference.parse(options.target)
     source = connect(origin.registry, context, options.insecure)
     target = source if origin.registry == name.registry else connect(name.registry, context, options.insecure)
     with progress_of(f"copying {origin}", context) as progress:
         sent = registry_transfer.copy(source, origin, target, name, progress=progress)
-    _attach(lambda: copy_referrers(source, origin, target, name, sent.manifests), context)
     from wasmdock.cosign import copy_attached
 
-    _attach(lambda: copy_attached(source, origin, target, name, sent.manifests), context)
+    works = (copy_referrers, copy_attached)
+    done = [_attach(lambda work=work: work(source, origin, target, name, sent.manifests), context) for work in works]  # type: ignore[misc]  # mypy cannot type defaults of a lambda
     _report_sent(name, sent, options)
-    return 0
+    return 0 if all(done) else 1
 
 
 def tags(options: argparse.Namespace, context: Context) -> int:
@@ -204,12 +204,14 @@ def _ask(options: argparse.Namespace, context: Context) -> tuple[str, str]:
     return user, secret
 
 
-def _attach(work: Callable[[], int], context: Context) -> None:
+def _attach(work: Callable[[], int], context: Context) -> bool:
     """Send SBOM and provenance after the image: it is there already, whatever the registry thinks of these."""
     try:
         work()
+        return True
     except ImageError as error:
         context.say(f"wasmdock: the image is there, but not all that is said of it: {error.message}")
+        return False
 
 
 def _report_sent(reference: Reference, sent: Sent, options: argparse.Namespace) -> None:

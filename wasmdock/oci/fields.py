@@ -17,6 +17,15 @@ def shown(text: object, length: int = 120) -> str:
     return clean if len(clean) <= length else clean[:length] + "..."
 
 
+def without_login(address: str) -> str:
+    """An address (`scheme://user:password@host`, or without its scheme) fit for a message.
+
+    All up to the last @ is left out: a / in a password makes no valid address, but must not show it either.
+    """
+    scheme, mark, rest = address.rpartition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"
+
+
 def parse_object(data: bytes, what: str, cap: int = DOCUMENT_CAP) -> "Fields":
     """Parse one JSON object; `what` names it in errors (`manifest "sha256:..."`).
 

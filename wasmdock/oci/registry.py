@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -14,9 +15,9 @@ from wasmdock.oci.image import Descriptor, Digest
 from wasmdock.oci.manifest import INDEXES, MANIFESTS
 from wasmdock.oci.registry_answers import (
     ERROR_CAP,
+    Bearing,
     check_stored,
     is_index,
-    may_pass,
     read_manifest,
     refused,
     stating,
@@ -202,13 +203,13 @@ class Registry:
 
     def persist(self, work: Callable[[], _T]) -> _T:
         """Do the work again while its failure may pass, with growing pauses or those the registry asks for."""
-        patience = self._transport.patience
+        patience, bearing = self._transport.patience, self.bearing()
         for number in range(patience.tries):
             try:
                 with self.redacting():
                     return work()
             except RegistryError as error:
-                if number + 1 == patience.tries or not may_pass(error):
+                if not bearing.takes(error) or number + 1 == patience.tries:
                     raise
                 self.pause(error, number, f" ({number + 2} of {patience.tries})")
         raise AssertionError("a loop that returns or raises")
@@ -248,6 +249,10 @@ class Registry:
     def tries(self) -> int:
         """How often a failure that may pass is tried."""
         return self._transport.patience.tries
+
+    def bearing(self) -> Bearing:
+        """How long silence is borne, for a new request."""
+        return Bearing(self._transport.patience.silence)
 
     def _find_base(self) -> str:
         """https, except on this machine (or where --insecure allows it) if only plain http is spoken there."""
@@ -299,14 +304,20 @@ class Registry:
         only: Callable[[Answer], bool] = lambda _: True,
     ) -> Iterator[Fields]:
         """The pages of a list; none where there is no list there. Raises RegistryError, also for one without end."""
+        within = self._transport.patience.listing
+        until = time.monotonic() + within
 
         def work(at: str) -> tuple[Fields | None, str]:
+            left = until - time.monotonic()
+            if left <= 0:
+                cause = f"its pages took longer than {within:.0f} s"
+                raise RegistryError(f"{doing}: {cause}", "the registry is at fault, or the line is too slow")
             answer = self.call("GET", at, doing=doing, scope=scope, headers={"Accept": _ACCEPT}, expect=expect)
             if answer.status != 200 or not only(answer):
                 answer.drain()
                 return None, ""
             with stating(doing):
-                return parse_object(answer.body(DOCUMENT_CAP), "the registry's answer"), self._following(answer)
+                return parse_object(answer.body(DOCUMENT_CAP, left), "the registry's answer"), self._following(answer)
 
         seen = set[str]()
         while where:

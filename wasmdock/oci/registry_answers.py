@@ -11,6 +11,7 @@ from wasmdock.oci.fields import DOCUMENT_CAP, parse_json, parse_object, shown
 from wasmdock.oci.image import Descriptor, Digest
 from wasmdock.oci.manifest import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST
 from wasmdock.oci.registry_http import CONNECTION, Answer
+from wasmdock.oci.registry_pace import SilentError
 
 ERROR_CAP = 64 << 10  # bytes of an error's body that are looked at
 _ERROR_WAIT = 10.0  # seconds for them
@@ -48,6 +49,27 @@ def refused(answer: Answer, registry: str, redact: Callable[[str], str]) -> Regi
 def may_pass(error: RegistryError) -> bool:
     """Whether the same request may succeed a little later."""
     return error.code == CONNECTION or error.status in _PASSING
+
+
+class Bearing:
+    """How much longer a registry may be silent to one request, over all its tries."""
+
+    def __init__(self, seconds: float) -> None:
+        """So long in all."""
+        self._left = self._seconds = seconds
+        self._last: RegistryError | None = None
+
+    def takes(self, error: RegistryError) -> bool:
+        """Whether there may be another try after this failure, counted once however often it is asked about."""
+        silent = error.__cause__
+        if isinstance(silent, SilentError) and error is not self._last:
+            self._left -= silent.seconds
+        self._last = error
+        return may_pass(error) and self._left > 0
+
+    def renew(self) -> None:
+        """Something came."""
+        self._left = self._seconds
 
 
 def is_index(answer: Answer) -> bool:

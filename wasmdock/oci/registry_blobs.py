@@ -8,7 +8,7 @@ from wasmdock.errors import RegistryError
 from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Descriptor
 from wasmdock.oci.registry import Registry
-from wasmdock.oci.registry_answers import check_stored, may_pass
+from wasmdock.oci.registry_answers import Bearing, check_stored
 from wasmdock.oci.registry_http import CONNECTION, PIECE, Answer
 from wasmdock.oci.summing import Summing
 
@@ -47,7 +47,7 @@ def fetch_blob(
 
     is_document: it must come within a document's time, however large it says it is.
     """
-    progress = _Progress(descriptor, sink, moved, is_document)
+    progress, bearing = _Progress(descriptor, sink, moved, is_document), registry.bearing()
     failures, since = 0, 0
     try:
         while True:
@@ -57,8 +57,12 @@ def fetch_blob(
                     progress.take(answer, doing)
                 break
             except RegistryError as error:
-                failures, since = (0, progress.done) if progress.done - since >= _WORTH else (failures + 1, since)
-                if not may_pass(error) or failures >= registry.tries:
+                if progress.done - since >= _WORTH:
+                    failures, since = 0, progress.done
+                    bearing.renew()
+                else:
+                    failures += 1
+                if not bearing.takes(error) or failures >= registry.tries:
                     raise
                 registry.pause(error, failures)
         progress.check(doing)
@@ -133,9 +137,9 @@ def send_blob(
 
     begun: an upload it offered already. Raises RegistryError.
     """
-    failures, best = 0, 0
+    failures, best, bearing = 0, 0, registry.bearing()
     while True:
-        upload = _Upload(registry, repository, descriptor, opened, doing, moved)
+        upload = _Upload(registry, repository, descriptor, opened, doing, moved, bearing)
         try:
             with registry.redacting():
                 upload.run(begun)
@@ -144,7 +148,7 @@ def send_blob(
             begun = None
             moved(-upload.offset)
             failures, best = (1, upload.offset) if upload.offset >= best + _WORTH else (failures + 1, best)
-            if not (may_pass(error) or error.status in (404, 416)) or failures >= registry.tries:
+            if not (bearing.takes(error) or error.status in (404, 416)) or failures >= registry.tries:
                 raise
             registry.pause(error, failures)
 
@@ -160,6 +164,7 @@ class _Upload:
         opened: Callable[[], BinaryIO],
         doing: str,
         moved: Moved,
+        bearing: Bearing,
     ) -> None:
         self.offset = 0
         self._registry = registry
@@ -168,6 +173,7 @@ class _Upload:
         self._open = opened
         self._doing = doing
         self._moved = moved
+        self._bearing = bearing
         self._place = ""
         self._chunk = CHUNK
         self._failures = self._since = 0
@@ -196,7 +202,7 @@ class _Upload:
             if error.status == 413 and self._chunk > _LITTLE and end - start > _LITTLE:
                 self._chunk = _LITTLE
                 return
-            if not may_pass(error) and error.status != 416:
+            if not self._bearing.takes(error) and error.status != 416:
                 raise
             self._ask_where(error)
             return
@@ -221,6 +227,7 @@ class _Upload:
             raise RegistryError(f"{self._doing}: {cause}", "", answer.status) from error
         if stands - self._since >= _WORTH:
             self._failures, self._since = 0, stands
+            self._bearing.renew()
         else:
             self._failures += 1
         if stands < self.offset or self._failures >= self._registry.tries:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from wasmdock.errors import UsageError
+from wasmdock.oci.fields import without_login
 
 _PROXY_HINT = "write http://[user:password@]host:port; in a password / is %2F, @ is %40, : is %3A"
 
@@ -19,7 +20,7 @@ class Proxy(NamedTuple):
     @property
     def shown(self) -> str:
         """Host and port, fit for a message."""
-        return urlsplit(self.url).netloc.rpartition("@")[2]
+        return without_login(urlsplit(self.url).netloc)
 
 
 def is_loopback(host: str) -> bool:

@@ -10,10 +10,11 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from wasmdock.errors import RegistryError, UsageError
-from wasmdock.oci.fields import NOTHING, shown
+from wasmdock.oci.fields import NOTHING, shown, without_login
 from wasmdock.oci.registry_hosts import Proxy, is_loopback, proxy_for
-from wasmdock.oci.registry_pace import TooSlowError
+from wasmdock.oci.registry_pace import SilentError, TooSlowError
 from wasmdock.oci.registry_trust import Trust
+from wasmdock.oci.registry_uplink import NotTakenError
 from wasmdock.oci.registry_wire import Reply, Wires
 
 CONNECTION = "CONNECTION"  # the code of errors without an answer: trying again may help
@@ -28,11 +29,14 @@ _REST_WAIT = 1.0  # seconds for them
 class Patience(NamedTuple):
     """How long is waited, in seconds, and how often a failure that may pass is tried again.
 
-    head is for the beginning of an answer, idle for the next byte; `slowest` bytes a second must come over
-    each `idle` seconds, and all of a document within `document` seconds. `tell` hears of each failure that is tried
+    head is for the beginning of an answer, from when all that was sent has left this machine (up to five minutes more
+    behind a proxy), idle for the next byte; `slowest` bytes a second must come, or go, over each `idle` seconds, and
+    all of a document must come within `document` seconds. `tell` hears of each failure that is tried
     again, and of what is passed over.
     A pause doubles from one try to the next; a Retry-After beyond `longest_pause` is refused.
-    So a registry that accepts connections and stays silent is given up after two minutes.
+    There is no further try of a request after `silence` seconds in all of nothing having come to it: a registry that
+    accepts connections and stays silent is given up after a minute and a half. All pages of a list must come within
+    `listing` seconds.
     """
 
     connect: float = 10.0
@@ -40,6 +44,8 @@ class Patience(NamedTuple):
     idle: float = 30.0
     slowest: int = 1024
     document: float = 60.0
+    listing: float = 300.0
+    silence: float = 90.0
     tries: int = 4
     pause: float = 0.5
     longest_pause: float = 30.0
@@ -109,7 +115,8 @@ class Answer:
             raise RegistryError(f"{self.doing}: {error}", "try again later", 0, CONNECTION) from error
         except (HTTPException, OSError, ValueError) as error:
             self.close()
-            raise interrupted(f"{self.doing}: the answer broke off", error) from error
+            cause = SilentError(self._patience.idle) if isinstance(error, TimeoutError) else error
+            raise interrupted(f"{self.doing}: the answer broke off", cause) from cause
 
 
 class Transport:
@@ -123,7 +130,7 @@ class Transport:
         self.patience = patience or Patience()
         self._environment = environment
         times = self.patience
-        self._wires = Wires(times.connect, times.head, times.idle, Trust(environment, insecure))
+        self._wires = Wires(times.connect, times.head, times.idle, times.slowest, Trust(environment, insecure))
 
     def request(
         self,
@@ -183,9 +190,18 @@ class Transport:
         try:
             raw = self._wires.send(method, url, own, body, proxy.url)
         except (HTTPException, OSError, ValueError) as error:
-            waited = f" within {time.monotonic() - began:.0f} s" if isinstance(error, TimeoutError) else ""
-            raise interrupted(f"{doing}: no answer from {shown_url(url)}{waited}", error, proxy) from error
+            what = _unanswered(shown_url(url), error, time.monotonic() - began)
+            raise interrupted(f"{doing}: {what}", error, proxy) from error
         return Answer(raw, url, doing, self.patience)
+
+
+def _unanswered(where: str, error: BaseException, seconds: float) -> str:
+    """What did not come, and how long it was waited for, where the cause does not say it."""
+    if isinstance(error, NotTakenError):
+        return f"sending to {where} was given up after {seconds:.0f} s"
+    if isinstance(error, TooSlowError) or not isinstance(error, TimeoutError):
+        return f"no answer from {where}"
+    return f"no answer from {where} within {error.seconds if isinstance(error, SilentError) else seconds:.0f} s"
 
 
 def interrupted(what: str, error: BaseException, proxy: Proxy | None = None) -> RegistryError:
@@ -214,7 +230,8 @@ def _cause_at(proxy: Proxy, error: BaseException) -> tuple[str, str] | None:
         login = f"put its login into {proxy.variable}: http://user:password@host:port" if said[:3] == "407" else ""
         return f"the proxy {proxy.shown} lets nothing through ({said})", login
     if isinstance(error, TimeoutError):
-        return f"nothing came in time through the proxy {proxy.shown}", hint
+        what = str(error) if isinstance(error, TooSlowError) else "nothing came in time"
+        return f"{what} through the proxy {proxy.shown}", hint
     return None
 
 
@@ -257,5 +274,5 @@ def origin(url: str) -> tuple[str, str, int]:
 def shown_url(url: str) -> str:
     """An address fit for a message: its query, which may hold a signature, and any user left out."""
     parts = _split(url)
-    host = parts.netloc.rpartition("@")[2] if parts else ""
+    host = without_login(parts.netloc) if parts else ""
     return shown(f"{parts.scheme}://{host}{parts.path}" if parts and host else "?", 200)

@@ -11,12 +11,23 @@ class TooSlowError(TimeoutError):
     """The other side sends, but not enough, or not in time; the text says how much came."""
 
 
+class SilentError(TimeoutError):
+    """The other side has all that was asked, and says nothing for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        """Keep the seconds."""
+        super().__init__("nothing came in time")
+        self.seconds = seconds
+
+
 class Pace:
     """The deadlines of one answer: for its head, then for its body as `body` sets them.
 
     A timeout of the socket never ends a server that sends a byte now and then; nor does a look at the pieces of a
     body, where http.client waits for the rest of a chunk's size or reads trailers without end.
     """
+
+    verb = "came"
 
     def __init__(self, head: float) -> None:
         """Begin with the head, that may take so many seconds."""
@@ -43,13 +54,17 @@ class Pace:
             return
         if now >= self._end:
             raise TooSlowError(self._what)
-        count, seconds = self.taken - self._before, now - self._since
+        count, seconds = self.count() - self._before, now - self._since
         if count < self._least * seconds:
-            raise TooSlowError(f"only {count} bytes came in {seconds:.0f} s")
+            raise TooSlowError(f"only {max(0, count)} bytes {self.verb} in {seconds:.0f} s")
         self._look_again(now)
 
+    def count(self) -> int:
+        """How many bytes have moved so far."""
+        return self.taken
+
     def _look_again(self, now: float) -> None:
-        self._since, self._before = now, self.taken
+        self._since, self._before = now, self.count()
         self._next = min(self._end, now + self._every)
 
 

@@ -1,7 +1,6 @@
 """Connections to registries by http.client, which loads in a third of urllib3's time: kept, tunnelled, cut in time."""
 
 import http.client
-import select
 import socket
 import threading
 import time
@@ -11,10 +10,12 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from wasmdock.oci.registry_pace import Pace, PacedResponse
+from wasmdock.oci.registry_pace import Pace, PacedResponse, SilentError, TooSlowError
+from wasmdock.oci.registry_uplink import Uplink, is_readable
 
 _KEPT = 8  # idle connections to one host
 _WAIT = 0.1  # seconds that a piece is filled up
+_BLIND = 300.0  # seconds more for an answer where nobody sees how much of a body is still under way
 _SAFE = "/%:=&?~#+!$,;'@()*[]"
 
 Where = tuple[str, str, int, str]  # scheme, host, port, proxy
@@ -23,13 +24,14 @@ Where = tuple[str, str, int, str]  # scheme, host, port, proxy
 class Wires:
     """Sends requests over connections that are kept for the next; safe to use from several threads."""
 
-    def __init__(self, connect: float, head: float, idle: float, context: Callable[[str, int], Any]) -> None:
-        """Seconds to connect, for the head of an answer, and between bytes.
+    def __init__(
+        self, connect: float, head: float, idle: float, slowest: int, context: Callable[[str, int], Any]
+    ) -> None:
+        """Seconds to connect, for the head of an answer, and between bytes; bytes a second that must go up.
 
         context gives the TLS settings for a host and port.
         """
-        self._connect, self._idle = connect, idle
-        self._answers: Any = partial(PacedResponse, head)
+        self._connect, self._head, self._idle, self._slowest = connect, head, idle, slowest
         self._make_context = context
         self._kept: dict[Where, list[http.client.HTTPConnection]] = {}
         self._lock = threading.Lock()
@@ -46,18 +48,37 @@ class Wires:
         if proxy and parts.scheme == "http":  # a proxy is told the whole address, and who asks
             target, own = f"http://{parts.netloc}{target}", {**own, **_proxy_login(proxy)}
         try:
+            uplink = _uplink(connection)
+            uplink.begin()
             with suppress(BrokenPipeError, ConnectionResetError):  # the answer may say why
                 connection.request(method, target, body, own)
-            response = self._answer(connection)
+            response = self._answer(connection, uplink, is_blind=bool(body) and bool(proxy or uplink.queued is None))
         except BaseException:
             connection.close()
             raise
         return Reply(response, lambda: self._keep(where, connection), connection.close)
 
-    def _answer(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    def _answer(
+        self, connection: http.client.HTTPConnection, uplink: Uplink, is_blind: bool
+    ) -> http.client.HTTPResponse:
+        """The head's time begins when all has left this machine; what a proxy holds back, nobody sees."""
         if connection.sock is None:
             raise ConnectionError("the connection was closed while sending")
-        return connection.getresponse()
+        if not uplink.is_cut:
+            uplink.drain()
+        head = self._head + (min(_BLIND, uplink.given / self._slowest) if is_blind else 0.0)
+        connection.response_class = partial(PacedResponse, head)  # type: ignore[assignment]  # called as a class is
+        uplink.settimeout(head)
+        began = time.monotonic()
+        try:
+            response = connection.getresponse()
+        except TooSlowError:
+            raise
+        except TimeoutError as error:
+            raise SilentError(time.monotonic() - began) from error
+        with suppress(OSError):  # closed by now, where there is no body
+            uplink.settimeout(self._idle)
+        return response
 
     def _take(self, where: Where) -> http.client.HTTPConnection:
         """A connection that was kept and lives, else a new one."""
@@ -65,19 +86,24 @@ class Wires:
             kept = self._kept.get(where, [])
             while kept:
                 connection = kept.pop()
-                if not _is_readable(connection.sock):  # the end of a connection is all that can be read while idle
+                if not is_readable(connection.sock):  # the end of a connection is all that can be read while idle
                     return connection
                 connection.close()
         connection = self._new(where)
-        connection.response_class = self._answers
         connection.connect()
-        connection.sock.settimeout(self._idle)
+        connected: Any = connection.sock
+        connected.settimeout(self._idle)
+        if isinstance(connection, _TwofoldTls):  # the inner TLS loses what an outer write leaves undone
+            connected.socket = Uplink(connected.socket, self._slowest, self._idle)
+        else:
+            connected = Uplink(connected, self._slowest, self._idle)
+        connection.sock = connected
         return connection
 
     def _keep(self, where: Where, connection: http.client.HTTPConnection) -> None:
         with self._lock:
             kept = self._kept.setdefault(where, [])
-            if connection.sock is not None and len(kept) < _KEPT:
+            if connection.sock is not None and not _uplink(connection).is_cut and len(kept) < _KEPT:
                 kept.append(connection)
                 return
         connection.close()
@@ -190,10 +216,9 @@ class _TwofoldTls(http.client.HTTPSConnection):
         self.sock = SSLTransport(self.sock, self._trust, server_hostname=self._target)
 
 
-def _is_readable(connected: Any) -> bool:
-    poll = select.poll()
-    poll.register(connected, select.POLLIN)
-    return bool(poll.poll(0))
+def _uplink(connection: http.client.HTTPConnection) -> Uplink:
+    found: Any = connection.sock
+    return found if isinstance(found, Uplink) else found.socket
 
 
 def _proxy_login(proxy: str) -> dict[str, str]:
