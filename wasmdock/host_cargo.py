@@ -12,7 +12,6 @@ from typing import Any
 
 from wasmdock.aside import write_aside
 from wasmdock.cargo import (
-    ARTIFACT_CAP,
     Compiled,
     build_failure,
     cargo_arguments,
@@ -27,6 +26,7 @@ from wasmdock.errors import BuildError, UnavailableError, WasmdockError
 from wasmdock.guest import Guest, Target
 from wasmdock.guest_inputs import find_compiler
 from wasmdock.process import Runner
+from wasmdock.program_size import LIFT, excess
 
 BUILD_TIMEOUT = 3600.0
 ASK_TIMEOUT = 600.0  # seconds: rustup may fetch the toolchain that a rust-toolchain.toml asks for
@@ -205,11 +205,12 @@ def _forget_crate(target_folder: Path, guest: Guest) -> None:
 def _read_output(path: Path, guest: Guest) -> bytes:
     try:
         size = path.stat().st_size
-        data = path.read_bytes() if size <= ARTIFACT_CAP else b""
+        too_large = excess(size)
+        data = b"" if too_large else path.read_bytes()
     except OSError as error:
         raise BuildError(f'building "{guest.name}": cargo\'s output "{path}" is gone: {error.strerror}') from error
-    if size > ARTIFACT_CAP:
-        raise BuildError(f'building "{guest.name}": "{path.name}" is larger than {ARTIFACT_CAP >> 20} MiB')
+    if too_large:
+        raise BuildError(f'building "{guest.name}": "{path.name}": {too_large}', LIFT)
     return data
 
 
