@@ -18,7 +18,7 @@ PACKAGE = ROOT / "wasmdock"
 # may import one another. Cycles there are none (but see CYCLES).
 LAYERS = {
     "1 values, no I/O": """
-        errors digits stats wit values wit_values wasm_* capabilities wasm inspection http_message
+        errors cure program_size digits stats wit values wit_values wasm_* capabilities wasm inspection http_message
         oci oci.fields oci.reference oci.manifest oci.compression oci.fixed oci.image oci.image_index oci.tar
         oci.layer""",
     "2 one concern each": """

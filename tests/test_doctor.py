@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from tests.fakes import FakeEngine, FakeRunner
 from tests.machines import engine, machine
 from tests.requirements import require_docker
 from wasmdock.cli import run_cli
+from wasmdock.cure import Cure
 from wasmdock.docker import Docker
 from wasmdock.docker_host import Host
 from wasmdock.docker_run import own_name
 from wasmdock.doctor import fix, fixes, judge, to_json
-from wasmdock.doctor_facts import Facts, Shim, ShimKind, Tool
+from wasmdock.doctor_facts import Cargo, Facts, Shim, ShimKind, Tool
 from wasmdock.doctor_findings import findings
 from wasmdock.doctor_probes import TINY, disk, gather, hidden_images, in_time, proxies, tiny_image, tool
 from wasmdock.engine_files import find_program, find_root, find_shim
@@ -35,6 +37,7 @@ INFO = {
     "OSType": "linux",
     "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
 }
+ADD = "rustup target add wasm32-wasip1"
 NOTHING = FakeRunner({(program,): UnavailableError(f"no {program}") for program in ("docker", "crun", "rustc")})
 
 
@@ -196,6 +199,58 @@ def test_tool_that_fails_has_no_version() -> None:
     runner = FakeRunner({("docker",): Completed(("docker",), 1, b"", b"not a docker command")})
     found = Tool(trouble="docker buildx version: not a docker command", fails=True)
     assert tool(["docker", "buildx", "version"], {}, runner) == found
+
+
+def test_client_that_hangs_is_told_so(tmp_path: Path) -> None:
+    runner = FakeRunner({("docker",): Completed(("docker",), -15, timed_out=True)})
+    found = tool(["docker", "--version"], {}, runner)
+    assert (found.trouble, found.fails) == ("docker --version: no answer within 10 s", True)
+    told = {each.subject: each for each in findings(machine(buildx=found, compose=found))}
+    assert "no answer within 10 s" in told["buildx"].text and "no answer within 10 s" in told["compose"].text
+    assert "hangs" in told["buildx"].cure and "hangs" in told["compose"].cure
+
+
+# Rust
+
+
+def rust(folder: Path, rustc: str) -> Mapping[str, str]:
+    """An environment with only this rustc and a cargo."""
+    for name in ("cargo", "rustc"):
+        (folder / name).write_text(f"#!/bin/sh\n{rustc}\n")
+        (folder / name).chmod(0o755)
+    return {"PATH": f"{folder}:/usr/bin:/bin"}
+
+
+def no_engine(_environment: Mapping[str, str], _timeout: float) -> Docker:
+    raise UnavailableError("nothing listens there", "start Docker")
+
+
+def test_rustc_that_gives_no_answer_is_a_finding_within_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wasmdock.doctor_probes._ASK", 1.0)
+    began = time.monotonic()
+    facts = gather(rust(tmp_path, "exec sleep 100"), tmp_path / "cache", tmp_path, connect=no_engine)
+    assert time.monotonic() - began < 20
+    found = next(each for each in findings(facts) if each.subject == "cargo")
+    assert found.text.startswith("building on this machine: rustc gives no answer within 1 s")
+    assert found.cure == "rustup may be fetching a toolchain: run `rustc -vV` and see" and found.fix == ()
+
+
+def test_rustc_outside_rustup_is_cured_by_a_choice_that_is_only_shown(tmp_path: Path) -> None:
+    environment = rust(tmp_path, 'test "$1" = -vV && echo "rustc 1.85.0" || echo /usr')
+    facts = gather(environment, tmp_path / "cache", tmp_path, connect=no_engine)
+    assert facts.cargo.cure == Cure(("apt install libstd-rust-dev-wasm32",), "rustup target add wasm32-wasip1")
+    found = next(each for each in findings(facts) if each.subject == "cargo")
+    assert found.cure == "`apt install libstd-rust-dev-wasm32` or `rustup target add wasm32-wasip1`"
+    assert found.fix == () and not list(fixes([found]))
+
+
+def test_cure_that_is_one_command_can_be_run_and_no_other() -> None:
+    cures = (Cure((ADD,)), Cure(("rustup default stable", ADD)), Cure((ADD,), "apt install x"), Cure((ADD,), words="y"))
+    tried = [findings(machine(cargo=Cargo("rustc 1.85", "no target", (), cure))) for cure in cures]
+    assert [argv for found in tried for _, argv in fixes(found)] == [("rustup", "target", "add", "wasm32-wasip1")]
+    assert all(each.cure.count("`") % 2 == 0 for found in tried for each in found)
 
 
 def test_folder_that_others_may_write_to_is_told(tmp_path: Path) -> None:

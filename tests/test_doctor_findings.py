@@ -3,12 +3,15 @@
 import pytest
 
 from tests.machines import HEALTHY, engine, machine
+from wasmdock.cure import Cure
 from wasmdock.doctor import judge, render
 from wasmdock.doctor_facts import Cargo, Disk, Facts, Shim, ShimKind, Tool, Trial, machine_of, reason_not_to_try
 from wasmdock.doctor_findings import Finding, Severity, findings
 from wasmdock.errors import UnavailableError, UsageError, WasmdockError
 from wasmdock.launch import Machine, Nature, Road, plan_launch
 
+RUST = Cure(words="install Rust")
+ADD = "rustup target add wasm32-wasip1"
 OK, NOTE, WARNING, PROBLEM = Severity.OK, Severity.NOTE, Severity.WARNING, Severity.PROBLEM
 SHIM = "/usr/local/bin/containerd-shim-wasmtime-v1"
 RUNWASI = Shim(ShimKind.FOREIGN, SHIM, "36.0.6")
@@ -85,13 +88,13 @@ BROKEN: list[tuple[str, Facts, str, Severity, str, str]] = [
      "buildx", WARNING, "the guests' Dockerfiles cannot be built: no buildx", "apt-get install docker-buildx"),
     ("no compose", machine(compose=Tool(trouble="exit code 1")),
      "compose", NOTE, "docker has no compose", "apt-get install docker-compose"),
-    ("no cargo, no engine", machine(cargo=Cargo(trouble="there is no cargo on PATH", cure="install Rust"), engine=None),
+    ("no cargo, no engine", machine(cargo=Cargo(trouble="there is no cargo on PATH", cure=RUST), engine=None),
      "cargo", WARNING, "building on this machine: there is no cargo on PATH", "install Rust"),
     ("a cargo that fails for no known reason", machine(cargo=Cargo(trouble="rustc does not run"), engine=None),
      "cargo", WARNING, "rustc does not run", "install Rust"),
-    ("no cargo, an engine", machine(cargo=Cargo(trouble="there is no cargo on PATH", cure="install Rust")),
+    ("no cargo, an engine", machine(cargo=Cargo(trouble="there is no cargo on PATH", cure=RUST)),
      "cargo", NOTE, "there is no cargo on PATH; builds take the builder image instead", "install Rust"),
-    ("no Wasm target", machine(cargo=Cargo("rustc 1.85", "rustc has no target", (), "rustup target add wasm32-wasip1")),
+    ("no Wasm target", machine(cargo=Cargo("rustc 1.85", "rustc has no target", (), Cure((ADD,)))),
      "cargo", NOTE, "rustc has no target", "rustup target add wasm32-wasip1"),
     ("a store that is read-only", machine(home=Disk("/home", trouble="cannot be written to", hint="set WASMDOCK_HOME")),
      "wasmdock's images", WARNING, '"/home": cannot be written to', "WASMDOCK_HOME"),

@@ -114,8 +114,8 @@ def test_invalid_code_is_named_with_its_offset() -> None:
 
 
 def test_binary_that_is_too_large_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wasmdock.engine.compiler.MAX_BINARY", 10)
-    with pytest.raises(GuestError, match="compiling: 36 bytes are more than the 10 that are taken"):
+    monkeypatch.setattr("wasmdock.program_size._bounds", [10])
+    with pytest.raises(GuestError, match="compiling: 36 bytes are more than the 10 that a program may have"):
         Engine().module(assemble(START, "x"))
 
 

@@ -238,7 +238,7 @@ def test_output_within_its_limit_is_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words, complaint",
     [
-        (("--stack", "none"), 'reading stack "none": not between 64k and 1g'),
+        (("--stack", "2g"), 'reading stack "2g": not between 64k and 1g'),
         (("--tables", "-1"), 'reading table elements "-1"'),
         (("--output", "x"), 'reading size "x"'),
     ],

@@ -70,4 +70,6 @@ def test_rustup_without_a_toolchain_is_cured_as_rustup_says(tmp_path: Path) -> N
     runner = FakeRunner({("rustc",): Completed((), 1, b"", said)})
     with pytest.raises(UnavailableError) as caught:
         find_toolchain(tmp_path, tmp_path, {"PATH": str(tmp_path)}, runner)
-    assert explain_missing(caught.value, Target.WASIP1)[1].startswith("`rustup default stable`, then `rustup target")
+    assert explain_missing(caught.value, Target.WASIP1)[1].told.startswith(
+        "`rustup default stable`, then `rustup target"
+    )

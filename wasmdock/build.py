@@ -153,7 +153,7 @@ class _Roads:
         return UnavailableError(
             f'building "{self.guest.name}" for {self.target.value}: no toolchain: '
             f"host's cargo: {cause}; builder image: {other}",
-            f"for the host's cargo: {cure}\nfor the builder image: {start}",
+            f"for the host's cargo: {cure.told}\nfor the builder image: {start}",
         )
 
 

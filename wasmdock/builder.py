@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Protocol
 
 from wasmdock.cargo import (
-    ARTIFACT_CAP,
     Compiled,
     build_failure,
     cargo_arguments,
@@ -26,6 +25,7 @@ from wasmdock.guest import Guest, Target
 from wasmdock.guest_files import SourceFile
 from wasmdock.guest_inputs import outside_crates
 from wasmdock.process import Completed
+from wasmdock.program_size import LIFT, excess, largest
 
 BUILD_TIMEOUT = 3600.0
 CARGO_VOLUME = "wasmdock-cargo"
@@ -159,7 +159,7 @@ class Builder:
                 _check_engine(done, doing)
                 return done, b""
             path = find_output(done.stdout, guest, target)
-            copied = engine.cli("cp", f"{name}:{path}", "-", timeout=_STEP_TIMEOUT, cap=ARTIFACT_CAP + (1 << 20))
+            copied = engine.cli("cp", f"{name}:{path}", "-", timeout=_STEP_TIMEOUT, cap=largest() + (1 << 20))
             return done, unpack_one(_check(copied, doing).stdout, doing)
         finally:
             _remove(engine, name)
@@ -235,11 +235,11 @@ def unpack_one(archive: bytes, doing: str) -> bytes:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
             for member in tar:
                 file = tar.extractfile(member) if member.isreg() else None
-                if file and member.size <= ARTIFACT_CAP:
+                if file and not excess(member.size):
                     return file.read()
     except (tarfile.TarError, EOFError, OSError, RecursionError) as error:
         raise BuildError(f"{doing}: the engine's answer is not a tar: {error}") from error
-    raise BuildError(f"{doing}: the artifact is no file, or larger than {ARTIFACT_CAP >> 20} MiB")
+    raise BuildError(f"{doing}: the artifact is no file, or larger than {largest()} bytes", LIFT)
 
 
 def _check(done: Completed, doing: str) -> Completed:

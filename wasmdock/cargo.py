@@ -11,7 +11,6 @@ from wasmdock.guest import Artifact, Guest, Target
 from wasmdock.process import Completed
 
 TAIL_LINES = 40
-ARTIFACT_CAP = 512 << 20
 _NO_NETWORK = re.compile(
     r"(?i)could not resolve host|couldn't resolve host|network failure|spurious network error|failed to connect"
     r"|could not connect|couldn't connect|connection refused|timed out|unable to update registry"

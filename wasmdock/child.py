@@ -12,6 +12,7 @@ from pathlib import Path
 from wasmdock.errors import CommandError, UnavailableError, WasmdockError
 from wasmdock.pack import Entry
 from wasmdock.process import own_module
+from wasmdock.program_size import LARGEST
 from wasmdock.runtime import TIMED_OUT_CODE, Outcome, RunRequest, RunResult
 
 START_ALLOWANCE = 30.0  # seconds for Python's start and a first compilation, on top of the run's own limit
@@ -20,13 +21,14 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the child needs: the binary, what to start in it, its environment and grants, the code cache."""
+    """What the child needs: the binary, what to start in it, its environment, grants, code cache, bytes at most."""
 
     data: bytes
     entry: Entry
     env: dict[str, str]
     request: RunRequest
     cache: Path | None
+    largest: int = LARGEST
 
 
 def run_in_child(task: Task) -> RunResult:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from wasmdock.cure import Cure
 from wasmdock.digits import read_digits
 from wasmdock.docker_facts import EngineFacts
 from wasmdock.launch import Machine
@@ -60,7 +61,7 @@ class Cargo:
     version: str = ""
     trouble: str = ""
     targets: tuple[str, ...] = ()
-    cure: str = ""
+    cure: Cure = Cure()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """Facts of a machine -> findings, each with its cure: a pure table."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from wasmdock.docker_host import NO_DOCKER_HINT
 from wasmdock.docker_plugins import plugin_cure
-from wasmdock.doctor_facts import Disk, Facts, ShimKind, may_hang, takes_shims
+from wasmdock.doctor_facts import Disk, Facts, ShimKind, Tool, may_hang, takes_shims
 from wasmdock.launch import WASM_RUNTIME
 from wasmdock.shim import FROM_CLONE, PREFIX
 
@@ -188,16 +189,21 @@ def _buildx(facts: Facts) -> Iterator[Finding]:
     if facts.buildx.version:
         yield _ok("buildx", facts.buildx.version)
     elif facts.client.version:
-        cure = plugin_cure("buildx", facts.address)
-        yield Finding("buildx", Severity.WARNING, "the guests' Dockerfiles cannot be built: no buildx", cure)
+        cause, cure = _plugin(facts.buildx, "no buildx"), facts.buildx.hint or plugin_cure("buildx", facts.address)
+        yield Finding("buildx", Severity.WARNING, f"the guests' Dockerfiles cannot be built: {cause}", cure)
 
 
 def _compose(facts: Facts) -> Iterator[Finding]:
     if facts.compose.version:
         yield _ok("compose", facts.compose.version)
     elif facts.client.version:
-        cure = plugin_cure("compose", facts.address)
-        yield Finding("compose", Severity.NOTE, "docker has no compose", cure)
+        cause, cure = _plugin(facts.compose, "docker has no compose"), plugin_cure("compose", facts.address)
+        yield Finding("compose", Severity.NOTE, cause, facts.compose.hint or cure)
+
+
+def _plugin(found: Tool, absent: str) -> str:
+    """What is the matter with a plugin of docker's: one that hangs is there."""
+    return found.trouble if found.hint else absent
 
 
 def _cargo(facts: Facts) -> Iterator[Finding]:
@@ -209,8 +215,9 @@ def _cargo(facts: Facts) -> Iterator[Finding]:
     by_engine = facts.engine is not None and bool(facts.client.version)
     if by_engine:
         text += "; builds take the builder image instead"
-    fix = ("rustup", "target", "add", "wasm32-wasip1") if cargo.cure.startswith("rustup target add") else ()
-    cure = cargo.cure or "install Rust: https://rustup.rs, then rustup target add wasm32-wasip1"
+    command = cargo.cure.command  # a choice, or more than one step, is for a person
+    fix = tuple(shlex.split(command)) if command.startswith("rustup target add ") else ()
+    cure = command or cargo.cure.told or "install Rust: https://rustup.rs, then rustup target add wasm32-wasip1"
     yield Finding("cargo", Severity.NOTE if by_engine else Severity.WARNING, text, cure, fix)
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from wasmdock.cure import Cure
 from wasmdock.docker import Docker
 from wasmdock.docker_host import NO_DOCKER_HINT, is_there
 from wasmdock.doctor_facts import Cargo, Disk, Facts, Tool, Trial, reason_not_to_try
@@ -197,17 +198,20 @@ def tool(argv: list[str], environment: Mapping[str, str], runner: Runner) -> Too
         done = runner(argv, timeout=_ASK, env=environment)
     except UnavailableError as error:
         return Tool(trouble=error.message, hint=error.hint)
+    said = " ".join(argv)
+    if done.timed_out:
+        return Tool(trouble=f"{said}: no answer within {_ASK:g} s", hint=f"`{said}` hangs: mend it", fails=True)
     lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
-    if done.code != 0 or done.timed_out or not lines:
-        said = done.stderr_text().splitlines() or [f"exit code {done.code}"]
-        return Tool(trouble=f"{' '.join(argv)}: {said[0]}", fails=True)
+    if done.code != 0 or not lines:
+        causes = done.stderr_text().splitlines() or [f"exit code {done.code}"]
+        return Tool(trouble=f"{said}: {causes[0]}", fails=True)
     return Tool(lines[0].removeprefix("crun version ").strip())
 
 
 def _cargo(cache: Path | None, environment: Mapping[str, str], runner: Runner) -> Cargo:
     wasm = [target for target in Target if target.is_wasm]
     try:
-        found = find_toolchain(Path.cwd(), cache or Path(os.devnull), environment, runner)
+        found = find_toolchain(Path.cwd(), cache or Path(os.devnull), environment, runner, _ASK)
     except (WasmdockError, OSError) as error:
         known = error if isinstance(error, WasmdockError) else UnavailableError(str(error))
         cause, cure = explain_missing(known, Target.WASIP1)
@@ -216,7 +220,7 @@ def _cargo(cache: Path | None, environment: Mapping[str, str], runner: Runner) -
     cause, cure = explain_missing(found, Target.WASIP1)
     missing = "wasm32-wasip1" not in targets
     version = found.version.partition("\n")[0]
-    return Cargo(version, cause if missing else "", targets, cure.strip("`") if missing else "")
+    return Cargo(version, cause if missing else "", targets, cure if missing else Cure())
 
 
 def disk(path: Path | None, variable: str = "WASMDOCK_CACHE") -> Disk:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Any
 
 from wasmdock.aside import write_aside
 from wasmdock.cargo import (
-    ARTIFACT_CAP,
     Compiled,
     build_failure,
     cargo_arguments,
@@ -20,15 +20,18 @@ from wasmdock.cargo import (
     lacks_network,
     rustup_cure,
 )
+from wasmdock.cure import Cure
 from wasmdock.dep_info import read_dep_info
 from wasmdock.errors import BuildError, UnavailableError, WasmdockError
 from wasmdock.guest import Guest, Target
 from wasmdock.guest_inputs import find_compiler
 from wasmdock.process import Runner
+from wasmdock.program_size import LIFT, excess
 
 BUILD_TIMEOUT = 3600.0
-# rustup may fetch the toolchain that a rust-toolchain.toml asks for.
-_ASK_TIMEOUT = 600.0
+ASK_TIMEOUT = 600.0  # seconds: rustup may fetch the toolchain that a rust-toolchain.toml asks for
+_INSTALL_RUST = "install Rust (https://rustup.rs)"
+_SILENT = "rustup may be fetching a toolchain: run `rustc -vV` and see"
 _STEERING = (
     "RUSTFLAGS",
     "CARGO_ENCODED_RUSTFLAGS",
@@ -70,11 +73,13 @@ class Toolchain:
         return any(folder.glob("libcore-*.rlib"))
 
 
-def find_toolchain(folder: Path, cache: Path, environment: Mapping[str, str], runner: Runner) -> Toolchain:
-    """Ask rustc what it is, in the guest's folder where rustup may choose another.
+def find_toolchain(
+    folder: Path, cache: Path, environment: Mapping[str, str], runner: Runner, patience: float = ASK_TIMEOUT
+) -> Toolchain:
+    """Ask rustc what it is, in the guest's folder where rustup may choose another, for `patience` seconds at most.
 
     Two calls take 0.1 s under rustup, so the answer is kept in `cache` for as long as rustc and rustup's
-    settings stay the same. Raises UnavailableError where there is no cargo, no rustc, or a broken one.
+    settings stay the same. Raises UnavailableError where there is no cargo, no rustc, a broken or a silent one.
     """
     path = environment.get("PATH", "")
     compiler = find_compiler(folder, environment)
@@ -86,7 +91,7 @@ def find_toolchain(folder: Path, cache: Path, environment: Mapping[str, str], ru
     stamp = _stamp(rustc, folder, environment, steering)
     kept = _read_kept(cache, stamp)
     if kept is None:
-        kept = _ask(compiler, folder, environment, runner)
+        kept = _ask(compiler, folder, environment, runner, patience)
         _keep(cache, stamp, kept)
     return Toolchain(kept["version"], Path(kept["sysroot"]), steering)
 
@@ -95,11 +100,16 @@ def _steers(variable: str) -> bool:
     return variable in _STEERING or variable.startswith(_STEERING_PREFIXES)
 
 
-def _ask(compiler: str, folder: Path, environment: Mapping[str, str], runner: Runner) -> dict[str, str]:
-    answers = []
+def _ask(
+    compiler: str, folder: Path, environment: Mapping[str, str], runner: Runner, patience: float
+) -> dict[str, str]:
+    answers, until = [], time.monotonic() + patience
     for words in (("-vV",), ("--print", "sysroot")):
-        done = runner([compiler, *words], timeout=_ASK_TIMEOUT, env=environment, cwd=folder)
-        if done.code != 0 or done.timed_out:
+        left = max(0.0, until - time.monotonic())
+        done = runner([compiler, *words], timeout=left, env=environment, cwd=folder)
+        if done.timed_out:
+            raise UnavailableError(f"rustc gives no answer within {patience:g} s", _SILENT)
+        if done.code != 0:
             said = done.stderr_text().splitlines() or [f"exit code {done.code}"]
             told = next((line for line in said if line.startswith("error")), said[-1])  # rustup adds a backtrace
             raise UnavailableError(f"rustc does not run: {told}", rustup_cure(done.stderr_text()))
@@ -195,21 +205,27 @@ def _forget_crate(target_folder: Path, guest: Guest) -> None:
 def _read_output(path: Path, guest: Guest) -> bytes:
     try:
         size = path.stat().st_size
-        data = path.read_bytes() if size <= ARTIFACT_CAP else b""
+        too_large = excess(size)
+        data = b"" if too_large else path.read_bytes()
     except OSError as error:
         raise BuildError(f'building "{guest.name}": cargo\'s output "{path}" is gone: {error.strerror}') from error
-    if size > ARTIFACT_CAP:
-        raise BuildError(f'building "{guest.name}": "{path.name}" is larger than {ARTIFACT_CAP >> 20} MiB')
+    if too_large:
+        raise BuildError(f'building "{guest.name}": "{path.name}": {too_large}', LIFT)
     return data
 
 
-def explain_missing(toolchain: Toolchain | WasmdockError, target: Target) -> tuple[str, str]:
-    """Why the host's cargo cannot build for a target, and the command that changes that."""
-    wanted = target.triple or "this machine"
+def explain_missing(toolchain: Toolchain | WasmdockError, target: Target) -> tuple[str, Cure]:
+    """Why the host's cargo cannot build for a target, and what changes that."""
+    add = f"rustup target add {target.triple}"
+    then = (add,) if target.is_wasm else ()
     if isinstance(toolchain, WasmdockError):
-        add = f", then `rustup target add {target.triple}`" if target.is_wasm else ""
-        cure = f"`{toolchain.hint}`" if toolchain.hint else "install Rust (https://rustup.rs)"
-        return toolchain.message, f"{cure}{add}"
+        if not toolchain.hint:
+            return toolchain.message, Cure(then, words=_INSTALL_RUST)
+        is_command = toolchain.hint == rustup_cure(toolchain.hint)
+        return toolchain.message, Cure((toolchain.hint, *then)) if is_command else Cure(words=toolchain.hint)
+    if not target.is_wasm:
+        return f"rustc has no library for {target.triple or 'this machine'}", Cure(words=_INSTALL_RUST)
+    cause = f"rustc has no target {target.triple}"
     if ".rustup" in toolchain.sysroot.parts or "toolchains" in toolchain.sysroot.parts:
-        return f"rustc has no target {wanted}", f"`rustup target add {wanted}`"
-    return f"rustc has no target {wanted}", f"`apt install libstd-rust-dev-wasm32` or `rustup target add {wanted}`"
+        return cause, Cure((add,))
+    return cause, Cure(("apt install libstd-rust-dev-wasm32",), add)

@@ -10,6 +10,7 @@ from wasmdock.engine import COMPILE_TIME, BusyError, Ending, EndKind, Grants, Pr
 from wasmdock.errors import UnavailableError, UsageError, cure_of
 from wasmdock.interrupts import Interrupts
 from wasmdock.oci.image import Image
+from wasmdock.program_size import bound_programs, largest
 from wasmdock.programs import Prepared, Programs
 from wasmdock.runtime import (
     MIB,
@@ -75,7 +76,7 @@ class InProcessRuntime:
         if self._on_stuck is None and needs_own_process(prepared.program, request):
             from wasmdock.child import Task, run_in_child  # imported late: most runs need no second process
 
-            return run_in_child(Task(prepared.data, prepared.entry, env, request, self._cache))
+            return run_in_child(Task(prepared.data, prepared.entry, env, request, self._cache, largest()))
         try:
             return run_here(prepared, env, request, self._on_stuck)
         except BusyError:
@@ -155,6 +156,7 @@ def check_network(request: RunRequest) -> None:
 
 def run_task(task: "Task", on_stuck: OnStuck) -> RunResult:
     """The child's half of a run in a process of its own."""
+    bound_programs(task.largest)
     prepared = Programs(task.cache).load(task.data, task.entry, task.request.limits)
     return run_here(prepared, task.env, task.request, on_stuck)
 

@@ -9,6 +9,7 @@ from wasmdock.oci.fields import NOTHING, shown
 from wasmdock.oci.image import WASI, Image, Layer, Platform
 from wasmdock.oci.layer import list_files, read_file
 from wasmdock.oci.tar import clean_name
+from wasmdock.program_size import LIFT, excess
 from wasmdock.shape import Program, Shape, assemble
 
 if TYPE_CHECKING:  # running an image need not load what reads guests
@@ -59,6 +60,8 @@ def pack(
     Raises GuestError for an artifact that is not what its target says, UsageError for bad values.
     """
     file_name = _file_name(artifact)
+    if too_large := excess(len(artifact.data)):  # nothing of ours would run it
+        raise GuestError(f'packing "{artifact.name}": {too_large}', LIFT)
     platform = _platform(artifact)
     time = _time(created)
     described = _described(artifact, time if created is not None else "")
@@ -124,6 +127,8 @@ def _bare(image: Image, layers: Sequence[Layer]) -> bytes:
     if len(layers) != 1:
         cause = f"it has {len(layers)} Wasm layers instead of one"
         raise ImageError(f'extracting from image "{image.digest}": {cause}')
+    if too_large := excess(layers[0].descriptor.size):
+        raise ImageError(f'extracting from image "{image.digest}": {too_large}', LIFT)
     return layers[0].data
 
 

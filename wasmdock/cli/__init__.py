@@ -53,8 +53,10 @@ def _run(argv: Sequence[str]) -> int:
 def _do(options: Namespace) -> int:
     from wasmdock.cli.context import Context
 
+    context = Context(os.environ, options.quiet)
     try:
-        code = int(options.verb(options, Context(os.environ, options.quiet)))
+        context.bound_programs()
+        code = int(options.verb(options, context))
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -62,6 +64,9 @@ def _do(options: Namespace) -> int:
     except WasmdockError as error:
         complain(error)
         return RUN_FAILED if options.is_run else error.exit_code
+    except MemoryError:
+        complain(WasmdockError("there is not enough memory for this"))
+        return RUN_FAILED if options.is_run else WasmdockError.exit_code
     except OSError as error:  # of our own streams, such as a full disk behind stdout; others are caught earlier
         _discard_output()
         complain(WasmdockError(f"{error.filename or 'writing the output'}: {error.strerror or error}"))

@@ -16,12 +16,16 @@ MORE = b"+"  # asks for one more
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept: the binary, its argv, the bytes of memory each may have, the folder of compiled code."""
+    """What is kept: the binary, its argv, the bytes of memory each may have, the folder of compiled code.
+
+    largest: bytes of the largest program that is taken.
+    """
 
     data: bytes
     argv: tuple[str, ...]
     memory: int | None
     cache: Path
+    largest: int
 
 
 def main() -> None:
@@ -55,8 +59,10 @@ def _starter(kept: Kept) -> Callable[[], object]:
     from wasmdock.code_cache import CodeCache
     from wasmdock.engine import Engine
     from wasmdock.engine.held import Held
+    from wasmdock.program_size import bound_programs
     from wasmdock.wasm_sniff import Form, form_of
 
+    bound_programs(kept.largest)
     held = Held(Engine(CodeCache(kept.cache)), kept.data, form_of(kept.data) is Form.COMPONENT)
     return lambda: held.start(kept.argv, kept.memory)
 

@@ -17,6 +17,7 @@ from wasmdock.errors import UnavailableError
 from wasmdock.oci.image import Image
 from wasmdock.pack import entry, extract
 from wasmdock.process import own_module, starting
+from wasmdock.program_size import largest
 from wasmdock.runtime import RunRequest
 
 _MOST_INSTANCES = 100_000
@@ -34,7 +35,7 @@ class Instances:
 
     def __init__(self, name: str, image: Image, request: RunRequest, cache: Path) -> None:
         """Start the process, and compile in it. Raises GuestError, UnavailableError."""
-        kept = Kept(extract(image), tuple(entry(image).argv(request.args)), request.limits.memory, cache)
+        kept = Kept(extract(image), tuple(entry(image).argv(request.args)), request.limits.memory, cache, largest())
         self.name, self.most, self._alive = name, _MOST_INSTANCES, 0
         argv, env = own_module("wasmdock.cli.bench_crowd_main", os.getpid())
         with starting(argv):

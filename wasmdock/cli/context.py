@@ -6,7 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wasmdock.cli.values import parse_size
 from wasmdock.errors import UsageError
+from wasmdock.program_size import VARIABLE, bound_programs
 
 if TYPE_CHECKING:
     from wasmdock.docker import Docker
@@ -21,6 +23,17 @@ class Context:
         """Keep the environment; nothing is read from disk yet."""
         self.environment = environment
         self.quiet = quiet
+
+    def bound_programs(self) -> None:
+        """Hold every program to WASMDOCK_COMPILE_SIZE, where it is set."""
+        given = self.environment.get(VARIABLE)
+        if not given:
+            bound_programs()
+            return
+        try:
+            bound_programs(parse_size(given))
+        except UsageError as error:
+            raise UsageError(f"{VARIABLE}: {error.message}", error.hint) from error
 
     @cached_property
     def cache(self) -> Path:

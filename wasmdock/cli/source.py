@@ -1,6 +1,8 @@
 """IMAGE on the command line -> an Image: from the store, the engine, an archive, a layout, a file, a guest's folder."""
 
 import argparse
+import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,12 +11,13 @@ from wasmdock.cli.values import expanded
 from wasmdock.errors import GuestError, ImageError, UnavailableError, UsageError, WasmdockError
 from wasmdock.oci.compression import GZIP, ZSTD
 from wasmdock.oci.image import Digest, Image, Platform, Reference
+from wasmdock.program_size import LARGEST, LIFT, largest
 from wasmdock.wasm_sniff import ELF, Form, check_whole, form_of, recognise
 
 if TYPE_CHECKING:
     from wasmdock.guest import Target
 
-_MOST = 256 << 20  # bytes of a .wasm or .wat file
+_LEAST_READ = 1 << 20  # bytes: some files do not tell their size
 _WASM_MAGIC = b"\0asm"
 _TAR_MAGIC = b"ustar"
 _FILES = (".wasm", ".wat", ".tar", ".tar.gz", ".tgz", ".tar.zst")
@@ -181,11 +184,15 @@ def read_wasm(path: Path) -> bytes:
     """The Wasm binary in a .wasm or .wat file. Raises GuestError, UsageError."""
     try:
         with path.open("rb") as file:
-            data = file.read(_MOST + 1)
+            status = os.fstat(file.fileno())
+            is_file = stat.S_ISREG(status.st_mode)
+            most = largest() if is_file else min(largest(), LARGEST)  # a device may have no end
+            too_large = is_file and status.st_size > most
+            data = b"" if too_large else file.read(max(status.st_size, _LEAST_READ) if is_file else most + 1)
     except OSError as error:
         raise _unread(path, error) from error
-    if len(data) > _MOST:
-        raise UsageError(f'reading "{path}": larger than {_MOST} bytes')
+    if too_large or len(data) > most:
+        raise UsageError(f'reading "{path}": larger than the {most} bytes that a program may have', LIFT)
     if path.suffix == ".wat" and not data.startswith(_WASM_MAGIC):
         from wasmdock.engine import assemble
 

@@ -28,8 +28,8 @@ def parse_size(text: str) -> int | None:
 
 
 def parse_stack(text: str) -> int:
-    """As a size, from 64 KiB to 1 GiB: a call stack always has an end."""
-    size = parse_size(text)
+    """As a size, from 64 KiB to 1 GiB; `none` is the most there is, for a call stack always has an end."""
+    size = STACKS[1] if text in _NO_LIMIT else parse_size(text)
     if size is None or not STACKS[0] <= size <= STACKS[1]:
         raise UsageError(f'reading stack "{text}": not between 64k and 1g', "write 1m, or leave it out for 512k")
     return size

@@ -13,13 +13,13 @@ from wasmtime import _bindings as raw
 from wasmdock.code_cache import CodeCache
 from wasmdock.engine.endings import one_line
 from wasmdock.errors import GuestError
+from wasmdock.program_size import LIFT, excess
 from wasmdock.runtime import DEFAULT_STACK
 from wasmdock.watch import Watch
 
 if TYPE_CHECKING:
     from wasmtime import component
 
-MAX_BINARY = 256 << 20  # bytes of Wasm that are compiled at all
 COMPILE_TIME = 60.0  # seconds a compilation may take, unless the caller says otherwise
 # What is dearer than this (see wasm_cost) is compiled in a child, which can be ended, for 0.1 to 0.2 s more; what
 # stays here takes 2 s at the very worst that was found, and a guest like hello-world a tenth of that.
@@ -77,8 +77,8 @@ class Engine:
         return self._engine
 
     def _load(self, data: bytes, kind: Any) -> Any:
-        if len(data) > MAX_BINARY:
-            raise GuestError(f"compiling: {len(data)} bytes are more than the {MAX_BINARY} that are taken")
+        if too_large := excess(len(data)):
+            raise GuestError(f"compiling: {too_large}", LIFT)
         key = self._key(data)
         cached = self._cache.get(key) if self._cache else None
         if self._cache and cached is not None:

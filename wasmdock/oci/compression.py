@@ -7,7 +7,7 @@ from typing import Any
 from wasmdock.errors import ImageError
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # how such data begins
-UNPACKED_CAP = 256 << 20  # bytes of one layer's tar stream that are looked at
+UNPACKED_CAP = 512 << 20  # bytes of one layer's tar stream that are looked at
 _PIECE = 64 << 10
 _FRAMES_CAP = 100_000  # gzip members or zstd frames in one layer; eStargz makes one for each file
 # Bytes unpacked at once, so that a bomb becomes at most some 32 MB before the cap is asked: deflate makes at most 1032

@@ -8,8 +8,8 @@ from wasmdock.oci.compression import UNPACKED_CAP, unpack
 from wasmdock.oci.fields import shown
 from wasmdock.oci.image import Digest, Image, Layer
 from wasmdock.oci.tar import Member, PieceSource, clean_name, members
+from wasmdock.program_size import LIFT, largest
 
-FILE_CAP = 128 << 20  # bytes of the one file
 _NAMES_CAP = 128 << 20  # bytes that the names of all layers together may take
 _NAME_COST = 100  # bytes of a name beside its letters
 _LOWEST = 1 << 30  # below every layer
@@ -17,18 +17,19 @@ _WHITEOUT = ".wh."  # image-spec layer.md, "Whiteouts"
 _OPAQUE = ".wh..wh..opq"
 
 
-def read_file(image: Image, path: str, *, file_cap: int = FILE_CAP, layer_cap: int = UNPACKED_CAP) -> bytes:
+def read_file(image: Image, path: str, *, file_cap: int | None = None, layer_cap: int | None = None) -> bytes:
     """The content of the file at `path` (absolute or from the image's root), as a container would see it.
 
     Looks through the layers from the top, honours whiteouts, follows no link, and verifies the diff_id of
     each layer it looks at. Raises ImageError when the file is not there or not an ordinary one, for hostile
-    tars, and beyond the caps (bytes of the file; bytes of one unpacked layer).
+    tars, and beyond the caps (bytes of the file, None: of the largest program; bytes of one unpacked layer).
     """
+    file_cap = largest() if file_cap is None else file_cap
     wanted = clean_name(path, f'"{shown(path)}" in the image')
     hidden = ""
     for layer, diff_id in _from_the_top(image):
         search = _Search(wanted, file_cap)
-        for member, source in _walk(layer, diff_id, layer_cap):
+        for member, source in _walk(layer, diff_id, _cap(layer_cap)):
             search.look_at(member, source)
         if search.found:
             return _content(search.found, search.content, file_cap)
@@ -38,14 +39,14 @@ def read_file(image: Image, path: str, *, file_cap: int = FILE_CAP, layer_cap: i
     raise ImageError(f'reading "/{shown(wanted)}" in the image: there is no such file{hidden}')
 
 
-def list_files(image: Image, *, layer_cap: int = UNPACKED_CAP) -> tuple[str, ...]:
+def list_files(image: Image, *, layer_cap: int | None = None) -> tuple[str, ...]:
     """The absolute paths of the ordinary files a container would see, sorted. Raises as `read_file` does."""
     tops: dict[str, tuple[int, str]] = {}  # how far from the top each name is first, and as what
     covers: dict[str, int] = {}  # how far from the top a name first hides what lower layers have at and below it
     left = _NAMES_CAP
     for depth, (layer, diff_id) in enumerate(_from_the_top(image)):
         found = {}
-        for member, _ in _walk(layer, diff_id, layer_cap):
+        for member, _ in _walk(layer, diff_id, _cap(layer_cap)):
             found[member.name] = member.kind
             left -= 0 if member.name in tops else len(member.name) + _NAME_COST
             if left < 0:
@@ -57,6 +58,11 @@ def list_files(image: Image, *, layer_cap: int = UNPACKED_CAP) -> tuple[str, ...
     covered = _covered(tops, covers)
     files = (name for name, (_, kind) in tops.items() if kind == "file" and _whitened(name) is None)
     return tuple(sorted(f"/{name}" for name in files if name not in covered))
+
+
+def _cap(given: int | None) -> int:
+    """Bytes of one layer that are looked at: room for two of the largest programs."""
+    return max(UNPACKED_CAP, 2 * largest()) if given is None else given
 
 
 def _covering(name: str, kind: str) -> list[str]:
@@ -110,7 +116,7 @@ def _content(member: Member, content: bytes, file_cap: int) -> bytes:
         hint = "links are not followed: name the file itself" if "link" in member.kind else ""
         raise ImageError(f"reading {what}: it is a {member.kind}, not an ordinary file", hint)
     if member.size > file_cap:
-        raise ImageError(f"reading {what}: it has {member.size} bytes, more than the {file_cap} allowed")
+        raise ImageError(f"reading {what}: it has {member.size} bytes, more than the {file_cap} allowed", LIFT)
     return content
 
 
