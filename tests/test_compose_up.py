@@ -309,6 +309,15 @@ def test_run_gives_other_arguments_and_the_guests_code(project: Project) -> None
     assert project("run", "b").code == project.line("run", "--on", "process", "exit-code").code
 
 
+@pytest.mark.parametrize("guest, code", [("refused_alloc", 137), ("grown_panic", 134)])
+def test_service_is_out_of_memory_where_run_says_so(project: Project, guest: str, code: int) -> None:
+    name = guest.replace("_", "-")
+    project.pack(guest).write(f"a: {{image: {name}}}")
+    done = project("run", "a")
+    assert (done.code, "out of memory" in done.stderr) == (code, code == 137)
+    assert project.line("run", "--on", "process", name).code == code
+
+
 def test_file_is_read_by_the_guest_where_it_is_mounted(project: Project) -> None:
     (project.folder / "said.txt").write_text("from a file")
     config = "configs: [{source: c, target: /data/file}]"

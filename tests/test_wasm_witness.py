@@ -5,6 +5,7 @@ import struct
 import pytest
 
 from wasmdock.engine import Engine, assemble
+from wasmdock.errors import GuestError
 from wasmdock.wasm import parse
 from wasmdock.wasm_trap import WITNESS
 from wasmdock.wasm_witness import may_grow, with_witness
@@ -50,6 +51,19 @@ def test_module_with_a_witness_is_sound_and_has_one_export_more(fields: str) -> 
 )
 def test_module_that_cannot_be_watched_or_need_not_be_is_left_alone(fields: str) -> None:
     assert with_witness(wasm(fields)) is None
+
+
+@pytest.mark.parametrize("call", [b"\x10\x01", b"\x23\x00\x1a"])
+@pytest.mark.parametrize("around", ["(module {})", "(component (core module {}))"])
+def test_what_a_binary_lacks_is_not_made_good_by_its_witness(call: bytes, around: str) -> None:
+    """Its function 1 and its global 0 are ours."""
+    fields = '(memory 1) (func (export "_start") (drop (memory.grow (i32.const 1))) nop nop nop)'
+    data = assemble(around.format(fields).encode(), "guest")
+    engine = Engine()
+    load = engine.module if around.startswith("(module") else engine.component
+    assert load(data)
+    with pytest.raises(GuestError, match="unknown"):
+        load(data.replace(b"\x01\x01\x01\x0b", call.ljust(3, b"\x01") + b"\x0b"))
 
 
 def test_cut_and_broken_modules_are_left_alone() -> None:

@@ -6,7 +6,7 @@ of today write (garbage collection, exceptions, atomics) is not read: GuestError
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -31,7 +31,13 @@ _PLAIN = (
 )
 _RUN = b"(?:" + b"|".join(_PLAIN) + b")*+"
 _SKIP = re.compile(_RUN + rb"([\x02-\x04\x0b\x0e\x10-\x13\x21\x22\x40\xfc])", re.DOTALL)
-_UNREACHABLE = 0
+# All that has a fixed form, but for `unreachable` and memory.grow.
+_FIXED = (
+    _PLAIN[0].replace(rb"\x00", b""),
+    *_PLAIN[1:],
+    rb"[\x02-\x04\x10\x12\x21\x22]" + _LEB + rb"|\x0b|[\x11\x13]" + _LEB * 2,
+    rb"\xfc(?:[\x08\x0a\x0c\x0e]" + _LEB * 2 + rb"|[\x09\x0b\x0d\x0f-\x11]" + _LEB + b")",
+)
 _BLOCKS, _LOOP, _END, _TABLE, _SETS, _GROW, _MORE = (2, 3, 4), 3, 0x0B, 0x0E, (0x21, 0x22), 0x40, 0xFC
 _TABLE_GROW = 15  # after 0xfc
 _CALL, _CALL_INDIRECT, _TAIL_CALL, _TAIL_INDIRECT = 0x10, 0x11, 0x12, 0x13
@@ -62,8 +68,7 @@ class Shape:
 
     called: values handed over by calls. joined: how many values may differ where branches meet, summed over all
     blocks: a local that is set counts for each block around it. loops: their number. helped: calls of wasmtime's own.
-    grows: whether one of these is table.grow. growths: those that are memory.grow. ends: the offsets of each
-    `unreachable`, where they are asked for.
+    grows: whether one of these is table.grow.
     """
 
     called: int = 0
@@ -71,8 +76,6 @@ class Shape:
     loops: int = 0
     helped: int = 0
     grows: bool = False
-    growths: list[Growth] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
 
 
 def read_types(types: Reader, most: int) -> list[int]:
@@ -148,20 +151,11 @@ def read_bodies(code: Reader) -> Iterator[tuple[Reader, int, int]]:
         yield body, size, held
 
 
-@cache
-def _skip_to_ends() -> re.Pattern[bytes]:
-    text = _SKIP.pattern.replace(rb"[\x00\x01\x05", rb"[\x01\x05").replace(rb"([\x02", rb"([\x00\x02")
-    return re.compile(text, re.DOTALL)
-
-
-def read_shape(body: Reader, widths: Widths, *, ends: bool = False) -> Shape:
-    """The shape of the operators from here to the end of the body, its ends only where asked for: they take long.
-
-    Raises GuestError for an operator that is not known.
-    """
-    shape, depth, skip = Shape(), 0, _skip_to_ends() if ends else _SKIP
+def read_shape(body: Reader, widths: Widths) -> Shape:
+    """The shape of the operators from here to the end of the body. Raises GuestError for one that is not known."""
+    shape, depth = Shape(), 0
     while body.pos < body.end:
-        found = skip.match(body.data, body.pos, body.end)
+        found = _SKIP.match(body.data, body.pos, body.end)
         if found is None:
             raise body.fault("an operator that is not known")
         body.pos = found.end()
@@ -175,11 +169,37 @@ def read_shape(body: Reader, widths: Widths, *, ends: bool = False) -> Shape:
             shape.joined += _block_width(body, widths)
         elif code == _END:
             depth -= 1
-        elif code == _UNREACHABLE:
-            shape.ends.append(body.pos - 1)
         else:
             _count_call(code, body, widths, shape)
     return shape
+
+
+def find_growths(body: Reader) -> tuple[list[Growth], list[int]]:
+    """Each memory.grow from here to the end of the body, and the offset of each `unreachable`; both in order.
+
+    Raises GuestError for an operator that is not known.
+    """
+    growths, ends, run = [], [], _up_to_growths()
+    while body.pos < body.end:
+        found = run.match(body.data, body.pos, body.end)
+        body.pos = found.end() if found else body.pos
+        code = found[1] if found else None
+        if code == b"\x40":
+            start, memory = body.pos - 1, body.u32()
+            growths.append(Growth(start, body.pos, memory))
+        elif code == b"\0":
+            ends.append(body.pos - 1)
+        elif code is not None:
+            for _ in range(body.count("targets") + 1):
+                body.u32()
+        elif body.pos < body.end:
+            raise body.fault("an operator that is not known")
+    return growths, ends
+
+
+@cache
+def _up_to_growths() -> re.Pattern[bytes]:
+    return re.compile(b"(?:" + b"|".join(_FIXED) + rb")*+([\x00\x0e\x40])?", re.DOTALL)
 
 
 def _block_width(body: Reader, widths: Widths) -> int:
@@ -198,8 +218,7 @@ def _count_call(code: int, body: Reader, widths: Widths, shape: Shape) -> None:
         for _ in range(body.count("targets") + 1):
             body.u32()
     elif code == _GROW:
-        start, memory = body.pos - 1, body.u32()
-        shape.growths.append(Growth(start, body.pos, memory))
+        body.u32()
         shape.helped += 1
     else:
         more = body.u32()

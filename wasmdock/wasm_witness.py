@@ -13,7 +13,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from wasmdock.errors import GuestError
-from wasmdock.wasm_operators import Widths, read_bodies, read_functions, read_imports, read_shape, read_types
+from wasmdock.wasm_operators import find_growths, read_bodies, read_functions, read_imports, read_types
 from wasmdock.wasm_reader import Reader
 from wasmdock.wasm_sniff import COMPONENT_SECTIONS, CORE_SECTIONS, Form, core_modules, form_of
 from wasmdock.wasm_trap import WITNESS
@@ -156,16 +156,16 @@ def _read(module: Reader, *, ends: bool = False) -> _Module:
         elif section == _MEMORIES and not others and part.u32() == 1:
             sought = _GROWS_FIRST
         elif section == _CODE:
-            widths = Widths(types, functions)
             for body, *_ in read_bodies(part):
                 if ends or sought.search(body.data, body.pos, body.end):
-                    edits += _edits(body, widths, ends)
+                    edits += _edits(body, ends=ends)
     return _Module(sections, len(types), len(functions), others, edits)
 
 
-def _edits(body: Reader, widths: Widths, ends: bool) -> list[_Edit]:
-    shape = read_shape(body, widths, ends=ends)
-    return sorted([_Edit(*growth) for growth in shape.growths] + [_Edit(end, end, None) for end in shape.ends])
+def _edits(body: Reader, *, ends: bool) -> list[_Edit]:
+    growths, stops = find_growths(body)
+    edits = [_Edit(*growth) for growth in growths]
+    return sorted([*edits, *(_Edit(stop, stop, None) for stop in stops)]) if ends else edits
 
 
 def _rewritten(reader: Reader, module: _Module, *, ends: bool) -> Witnessed:

@@ -144,12 +144,10 @@ def configured(metered: bool, stack: int = DEFAULT_STACK, pooled: bool = False) 
 def compile_here(engine: wasmtime.Engine, data: bytes, kind: Any) -> Any:
     """Compile in this process, however long it takes, with a witness. Raises GuestError."""
     _COMPILING.setdefault("process", os.getpid())
-    from wasmdock.wasm_witness import with_witness  # not where the code comes from the cache
-
-    witnessed = with_witness(data)
-    if witnessed is not None:
-        with suppress(wasmtime.WasmtimeError):  # unsound: what wasmtime says of it as it was is to be told
-            return kind(engine, witnessed.data)
+    with suppress(wasmtime.WasmtimeError):  # what wasmtime says of the binary as it is is to be told
+        watched = _with_witness(engine, data)
+        if watched is not None:
+            return kind(engine, watched)
     try:
         return kind(engine, data)
     except wasmtime.WasmtimeError as error:
@@ -157,6 +155,19 @@ def compile_here(engine: wasmtime.Engine, data: bytes, kind: Any) -> Any:
             f"compiling: {one_line(error)}",
             "check that the file is a sound Wasm binary: wasmdock inspect",
         ) from error
+
+
+def _with_witness(engine: wasmtime.Engine, data: bytes) -> bytes | None:
+    """The binary with a witness. Raises WasmtimeError for an unsound one: what we add could be what it lacks."""
+    from wasmdock.wasm_sniff import core_modules
+    from wasmdock.wasm_witness import with_witness  # not where the code comes from the cache
+
+    witnessed = with_witness(data)
+    if witnessed is None:
+        return None
+    for module in core_modules(data):
+        wasmtime.Module.validate(engine, data[module.pos - 8 : module.end])
+    return witnessed.data
 
 
 def assemble(text: bytes, what: str) -> bytes:
