@@ -79,10 +79,10 @@ class Uplink:
         while self.queued and self._goes_on():
             if not is_readable(self._socket, nap):
                 nap = min(_NAP, nap * 2)
-            elif self._is_tls:  # it may be a ticket of TLS 1.3: an answer would soon have the queue empty
-                time.sleep(_NAP / 10)
-            else:
+            elif not self._is_tls:
                 return
+            elif self.queued:  # it may be a ticket of TLS 1.3: with an answer the queue is empty
+                time.sleep(_NAP / 10)
 
     def _write(self, view: memoryview, flags: int) -> int:
         """How many bytes fitted into the queue."""
