@@ -75,16 +75,14 @@ class Uplink:
 
     def drain(self) -> None:
         """Wait until the queue is empty or there is an answer. Raises NotTakenError."""
-        is_telling = not (self._is_tls and is_readable(self._socket))  # tickets of TLS 1.3 lie there unread
         nap = 0.001
-        while self.queued:
-            if not is_telling:
-                time.sleep(nap)
-            elif is_readable(self._socket, nap):
+        while self.queued and self._goes_on():
+            if not is_readable(self._socket, nap):
+                nap = min(_NAP, nap * 2)
+            elif not self._is_tls:
                 return
-            if not self._goes_on():
-                return
-            nap = min(_NAP, nap * 2)
+            elif self.queued:  # it may be a ticket of TLS 1.3: with an answer the queue is empty
+                time.sleep(_NAP / 10)
 
     def _write(self, view: memoryview, flags: int) -> int:
         """How many bytes fitted into the queue."""

@@ -64,9 +64,10 @@ class Wires:
         """The head's time begins when all has left this machine; what a proxy holds back, nobody sees."""
         if connection.sock is None:
             raise ConnectionError("the connection was closed while sending")
+        head = self._head
         if not uplink.is_cut:
             uplink.drain()
-        head = self._head + (min(_BLIND, uplink.given / self._slowest) if is_blind else 0.0)
+            head += min(_BLIND, uplink.given / self._slowest) if is_blind else 0.0
         connection.response_class = partial(PacedResponse, head)  # type: ignore[assignment]  # called as a class is
         uplink.settimeout(head)
         began = time.monotonic()
