@@ -109,7 +109,7 @@ class ColdRuntime:
 class Plan:
     """How long to measure: so many rounds, or as many as begin within `seconds`; warm-up rounds do not count."""
 
-    rounds: int | None = 20
+    rounds: int | None = 30
     seconds: float | None = None
     warmup: int = 1
     seed: int = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from wasmdock.report_tables import Table, asked_tables, base_name, label, phase_names, seconds, tables, times
 from wasmdock.results import CaseResult, Results
-from wasmdock.stats import CONFIDENCE, Comparison, Verdict, compare
+from wasmdock.stats import BAND, CONFIDENCE, FEWEST_ROUNDS, Comparison, Verdict, compare, rounds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,20 @@ def regressions(earlier: Results, now: Results, allowed: float) -> tuple[list[Co
     return found, [each for each in slower if each.comparison.low > 1 + allowed]
 
 
+def unjudged(earlier: Results, now: Results) -> list[str]:
+    """A sentence for every case of both that no verdict can be given for: too few rounds, here or there."""
+    said = []
+    for case in now.cases:
+        before = earlier.case(*case.key)
+        counts = [rounds_of(each.samples) for each in (before, case) if each and each.summary]
+        if len(counts) == 2 and min(counts) < FEWEST_ROUNDS:
+            where = "before" if counts[0] < counts[1] else "now"
+            said.append(f"{label(case)} has {min(counts)} rounds {where}, and a verdict needs {FEWEST_ROUNDS} at least")
+    return said
+
+
 def failures(earlier: Results, now: Results) -> list[str]:
-    """A sentence for every case of an earlier benchmark that has gone, or that fails now in most of its runs."""
+    """A sentence for every case of an earlier benchmark that has gone, or that fails now more than twice as often."""
     return [
         f"{label(before)} {why}" for before in earlier.cases if before.summary and (why := _why_no_longer(before, now))
     ]
@@ -66,9 +78,11 @@ def _why_no_longer(before: CaseResult, now: Results) -> str:
     if case.dropped:
         return f"is given up now: {case.dropped}"
     failed = [sample.failure for sample in case.samples if sample.failure]
-    if not case.summary or 2 * len(failed) > len(case.samples):
-        return f"fails now in {len(failed)} of {len(case.samples)} runs: {failed[-1] if failed else 'there was none'}"
-    return ""
+    once = sum(1 for sample in before.samples if sample.failure)
+    if case.summary and len(failed) * len(before.samples) <= 2 * once * len(case.samples):
+        return ""
+    told = f", before in {once} of {len(before.samples)}" if once else ""
+    return f"fails now in {len(failed)} of {len(case.samples)} runs{told}: {failed[-1] if failed else 'there was none'}"
 
 
 def sentence(contrast: Contrast) -> str:
@@ -76,10 +90,12 @@ def sentence(contrast: Contrast) -> str:
     comparison, case, base = contrast.comparison, label(contrast.case), label(contrast.base)
     base = "before" if base == case else base
     if comparison.verdict is Verdict.TOO_NOISY:
-        return f"{case} and {base} cannot be told apart: {comparison.why}"
+        return (
+            f"{case} and {base} cannot be told apart{comparison.why and ': '}{comparison.why or _between(comparison)}"
+        )
     if comparison.verdict is Verdict.NO_DIFFERENCE:
         pair = case if base == "before" else f"{case} and {base}"
-        return f"{pair}: no difference ({_interval(comparison)})"
+        return f"{pair}: no difference beyond {BAND * 100:g} %{_between(comparison)}"
     return f"{case} is {_how_much(comparison)} than {base}"
 
 
@@ -94,8 +110,10 @@ def _inverse(value: float) -> float:
     return 1 / value if value > 0 else float("inf")
 
 
-def _interval(comparison: Comparison) -> str:
-    return f"ratio {comparison.ratio:.3f}, between {comparison.low:.3f} and {comparison.high:.3f}"
+def _between(comparison: Comparison) -> str:
+    """The interval as what is added to the base: ` (between -1.2 % and +3.4 %)`."""
+    low, high = (100 * (value - 1) for value in (comparison.low, comparison.high))
+    return f" (between {low:+,.1f} % and {high:+,.1f} %)"
 
 
 def sentences(results: Results, base: str = "") -> list[str]:
@@ -103,14 +121,23 @@ def sentences(results: Results, base: str = "") -> list[str]:
     said = _compared(contrasts(results, base))
     said += _busy(results)
     said += [f"{label(case)} was given up: {case.dropped}" for case in results.cases if case.dropped]
+    said += [why for case in results.cases if (why := _failed(case))]
     said += [f"left out: {each.what}: {each.why}" for each in results.left_out]
     said += ["interrupted: these are the results so far"] if results.interrupted else []
     return said
 
 
+def _failed(case: CaseResult) -> str:
+    """What is said of runs that failed, of a case that was not given up for them; empty where none did."""
+    why = [sample.failure for sample in case.samples if sample.failure]
+    if not why or case.dropped:
+        return ""
+    return f"{label(case)}: {len(why)} of {len(case.samples)} runs failed and are not timed: {why[-1]}"
+
+
 def _compared(found: list[Contrast]) -> list[str]:
     """A sentence per contrast; those without a winner for one and the same reason share one."""
-    reasons = [each.comparison.why for each in found if each.comparison.verdict is Verdict.TOO_NOISY]
+    reasons = [each.comparison.why for each in found if each.comparison.why]
     shared = [why for why in dict.fromkeys(reasons) if reasons.count(why) > 2]
     said = [sentence(each) for each in found if each.comparison.why not in shared]
     return said + [f"{reasons.count(why)} comparisons name no winner: {why}" for why in shared]

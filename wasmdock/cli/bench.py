@@ -24,7 +24,7 @@ from wasmdock.report_tables import size
 from wasmdock.results import CaseResult, LeftOut, Results, Throughput, read_results, to_json
 from wasmdock.surroundings import surroundings
 
-ROUNDS = 20
+ROUNDS = 30
 COLD_ROUNDS = 10  # at least, where there are as many; below stats.FEWEST_ROUNDS no winner can be named
 COLD_EVERY = 3  # where the time is given instead
 INTERRUPTED = 130
