@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
+from wasmdock.escaping import visible
 from wasmdock.report_tables import label
 from wasmdock.results import CaseResult, Results
 from wasmdock.stats import FEWEST_ROUNDS, Verdict, compare, rounds_of
@@ -40,7 +41,7 @@ def _left_out(every: Sequence[_Cases]) -> dict[_Key, str]:
     for key in dict.fromkeys(key for cases in every for key in cases):
         found = [cases.get(key) for cases in every]
         counts = [rounds_of(case.samples) if case else 0 for case in found]
-        name = next(label(case) for case in found if case)
+        name = visible(next(label(case) for case in found if case))
         if missing := counts.count(0):
             said[key] = f"not ranked: {name}: it was not measured in {missing} of {len(every)} benchmarks"
         elif min(counts) < FEWEST_ROUNDS:
@@ -68,4 +69,4 @@ def _contradict(pair: tuple[_Key, _Key], every: Sequence[_Cases], seeds: Sequenc
 
 
 def _names(pair: tuple[_Key, _Key], every: Sequence[_Cases]) -> str:
-    return " and ".join(label(every[-1][key]) for key in pair)
+    return visible(" and ".join(label(every[-1][key]) for key in pair))

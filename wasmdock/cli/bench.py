@@ -20,6 +20,7 @@ from wasmdock.cli.bench_list import Cases, volume_words
 from wasmdock.cli.bench_output import cannot_write, check_base, check_exports, deliver, export
 from wasmdock.cli.context import Context
 from wasmdock.errors import UnavailableError, UsageError, WasmdockError
+from wasmdock.escaping import encodable
 from wasmdock.report_tables import size
 from wasmdock.results import CaseResult, LeftOut, Results, Throughput, read_results, to_json
 from wasmdock.surroundings import surroundings
@@ -161,7 +162,7 @@ def _crowdless(cases: Cases, options: argparse.Namespace) -> list[LeftOut]:
 
 
 def _subject(text: str) -> str:
-    return Path(text).resolve().name if "/" in text or text == "." else text
+    return encodable(Path(text).resolve().name if "/" in text or text == "." else text)
 
 
 def _command(options: argparse.Namespace, seed: int) -> tuple[str, ...]:
@@ -176,6 +177,7 @@ def _command(options: argparse.Namespace, seed: int) -> tuple[str, ...]:
     words += ["--throughput", "--load-time", _seconds(options.load_time)] if options.throughput else []
     words += ["--density", str(options.density)] if options.density else []
     words += ["--time", _seconds(options.time)] if options.time else ["--rounds", str(options.rounds or ROUNDS)]
+    words = list(map(encodable, words))
     return (*words, "--warmup", str(options.warmup), "--seed", str(seed))
 
 

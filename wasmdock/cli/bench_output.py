@@ -11,7 +11,9 @@ from wasmdock.budget import judge, render
 from wasmdock.cli import complain
 from wasmdock.cli.context import Context
 from wasmdock.errors import UnavailableError, UsageError, WasmdockError, cure_of
+from wasmdock.escaping import visible
 from wasmdock.report import (
+    escape_markdown,
     failures,
     markdown_table,
     regressions,
@@ -168,9 +170,9 @@ def _hold_baseline(now: Results, options: argparse.Namespace, context: Context) 
     failed, unknown = failures(earlier, now), unjudged(earlier, now)
     mark = "- " if _is_markdown(options) else ""
     if options.format in ("text", "md"):
-        print(f"\n{'### ' if mark else ''}against {options.baseline}")
-        said = [sentence(each) for each in compared] + failed
-        print("\n".join(f"{mark}{each}" for each in said) or f"{mark}no case in common")
+        print(f"\n{'### ' if mark else ''}{_shown(f'against {options.baseline}', options)}")
+        said = [*map(sentence, compared), *failed, *(unknown if options.fail_above is not None else ())]
+        print("\n".join(f"{mark}{_shown(each, options)}" for each in said) or f"{mark}no case in common")
     if options.fail_above is None:
         return 0
     for each in worse:
@@ -194,11 +196,15 @@ def _hold_budgets(now: Results, options: argparse.Namespace, context: Context) -
 
 def _print_lines(lines: Sequence[str], options: argparse.Namespace) -> None:
     mark = "- " if _is_markdown(options) else ""
-    print("\n" + "\n".join(f"{mark}{line}" for line in lines))
+    print("\n" + "\n".join(f"{mark}{_shown(line, options)}" for line in lines))
 
 
 def _print_table(table: Table, options: argparse.Namespace) -> None:
     print(f"\n{markdown_table(table) if _is_markdown(options) else text_table(table)}")
+
+
+def _shown(line: str, options: argparse.Namespace) -> str:
+    return escape_markdown(line) if _is_markdown(options) else visible(line)
 
 
 def _is_markdown(options: argparse.Namespace) -> bool:
