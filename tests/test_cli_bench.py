@@ -319,6 +319,7 @@ def test_instances_are_counted_until_memory_is_used(wasmdock: CommandLine, tmp_p
     (found,) = bench(wasmdock, tmp_path / "r.json", *args)["density"]
     assert found["ended"] == "the memory limit"
     assert found["curve"][-1][0] > 10
+    assert 19 << 20 < found["curve"][-1][1] <= 20 << 20
 
 
 @pytest.mark.docker

@@ -254,6 +254,12 @@ def _memory(results: Results) -> Table:
     return Table("Memory", ("case", "peak, median", "highest", "at rest", "counted by"), tuple(rows), note)
 
 
+HELD = (
+    "held, in-process: instances that are kept, with all their memory, after their command has ended; "
+    "in containers: programs that wait for input or serve"
+)
+
+
 def _density(results: Results) -> Table:
     rows = tuple(
         (
@@ -266,7 +272,8 @@ def _density(results: Results) -> Table:
         )
         for each in results.density
     )
-    return Table("Density", ("case", "alive at once", "memory", "each", "to start them", "ended by"), rows)
+    columns = ("case", "held at once", "memory", "each", "to start them", "ended by")
+    return Table("Density", columns, rows, HELD if rows else "")
 
 
 def _throughput(results: Results) -> Table:

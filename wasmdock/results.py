@@ -102,7 +102,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Density:
-    """How many instances were alive at once: `curve` is (instances, bytes of memory in use, seconds since the first).
+    """How many instances could be held at once: `curve` is (instances, bytes in use, seconds that starting took).
 
     limit is the bytes that were not to be passed, per_instance the slope of the curve in bytes; ended says what
     ended the run.
