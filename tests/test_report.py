@@ -205,6 +205,13 @@ def test_many_cases_without_a_winner_for_one_reason_share_a_sentence() -> None:
     ]
 
 
+def test_density_beyond_its_limit_in_older_results_is_not_shown() -> None:
+    found = Density("a", 1000, ((1, 400, 0.1), (2, 900, 0.2), (3, 1400, 0.3)), 500, "the memory limit")
+    (table,) = (each for each in tables(replace(RESULTS, density=(found,))) if each.title == "Density")
+    assert table.rows == (("a", "2", "900 B", "500 B", "200 ms", "the memory limit"),)
+    assert "after their command has ended" in table.note
+
+
 def test_memory_says_who_counted_it() -> None:
     weighed = replace(
         RESULTS.cases[2], weights=(Weight(3_000_000, 2_000_000), Weight(5_000_000)), weighed_by="cgroup: x"
