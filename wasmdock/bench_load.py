@@ -10,6 +10,7 @@ from typing import Protocol
 
 from wasmdock.bench import Case, Clock
 from wasmdock.errors import WasmdockError
+from wasmdock.process import end_running
 from wasmdock.report_tables import size
 from wasmdock.results import Density, Throughput
 from wasmdock.runtime import Outcome
@@ -19,6 +20,7 @@ CONCURRENCY = (1, 2, 8, 32)
 SECONDS = 5.0
 INTERRUPTED = "interrupted"  # what Density.ended says of Ctrl-C
 LIMIT = "the memory limit"
+_STARTED = 0.05  # seconds until a thread that saw that it may go on has started what it runs
 _STEPS_PER_DOUBLING = 4  # points of a density curve
 
 
@@ -50,8 +52,8 @@ class Crowd(Protocol):
 def throughput(case: Case, concurrency: int, seconds: float = SECONDS, clock: Clock = time.perf_counter) -> Throughput:
     """Run a case as often as possible for so many seconds, `concurrency` at once, each in a thread.
 
-    What is under way when the time is over runs to its end and counts, and so does the time it takes. Ctrl-C waits for
-    it, too, unless it comes again.
+    What is under way when the time is over runs to its end and counts, and so does the time it takes. Ctrl-C ends the
+    programs among it and waits for the rest, unless it comes again.
     """
     case.prepare()
     taken: list[float] = []
@@ -66,6 +68,11 @@ def throughput(case: Case, concurrency: int, seconds: float = SECONDS, clock: Cl
     try:
         threads.extend(pool.submit(_keep_running, case, goes_on, clock, taken, failures) for _ in range(concurrency))
         wait(threads)
+    except BaseException:
+        over.set()
+        time.sleep(_STARTED)
+        end_running()
+        raise
     finally:
         over.set()  # after Ctrl-C they would start more, and what they run would outlive us
         wait(threads)  # a Thread whose join was interrupted says that it has ended
