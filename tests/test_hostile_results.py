@@ -116,3 +116,17 @@ def test_results_come_through_a_pipe(wasmdock: CommandLine, tmp_path: Path) -> N
 def test_case_whose_name_is_no_text_is_refused(wasmdock: CommandLine) -> None:
     done = wasmdock.shell("wasmdock bench --case $(printf 'a\\377=true') --rounds 1")
     assert (done.code, "Traceback" in done.stderr, "not UTF-8" in done.stderr) == (2, False, True)
+
+
+@pytest.mark.filterwarnings("error")
+def test_cases_that_took_no_time_are_drawn_on_another_scale() -> None:
+    pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install '.[bench]'")
+    from wasmdock.plots import draw_all
+
+    def stop(document: Any) -> None:
+        for case in document["cases"]:
+            for each in case["samples"]:
+                each["seconds"] = 0
+
+    titles = [plot.title for plot in draw_all(from_document(crafted(stop)))]
+    assert titles[:3] == ["Start-up, logarithmic", "Start-up, linear", "Distributions"]

@@ -266,6 +266,19 @@ def test_case_that_is_missing_from_a_benchmark_is_named(here: int) -> None:
     ]
 
 
+def test_publishing_wants_the_sentence_that_a_ranking_is_the_same_and_no_case_left_out() -> None:
+    script = (Path(__file__).parent.parent / "scripts" / "publish-bench").read_text()
+    (refused,), (wanted,) = (re.findall(f"grep {flag} '(.*?)'", script) for flag in ("-E", "-q"))
+    cases = tuple(case(name, "warm", centre) for name, centre in (("a", 1.0), ("b", 2.0)))
+    same, other = (replace(RESULTS, cases=each) for each in (cases, (*cases, case("c", "warm", 3.0))))
+    few = replace(RESULTS, cases=tuple(case(each.name, "warm", 1.0, rounds=7) for each in cases))
+    passes = []
+    for many in ([same] * 3, [same, same, other], [few] * 3):
+        said = "\n".join(ranking(many))
+        passes.append(bool(re.search(wanted, said, re.MULTILINE)) and not re.search(refused, said, re.MULTILINE))
+    assert passes == [True, False, False]
+
+
 def test_wasm_that_loses_is_said_to_lose() -> None:
     cases = (case("native", "warm", 1.0, program="native"), case("wasm", "warm", 2.0))
     assert "wasm (warm) is 2.00 times slower" in sentences(replace(RESULTS, cases=cases))[0]

@@ -171,7 +171,7 @@ def _distributions(results: Results, new: New) -> Plot | None:
     for place, case in enumerate(cases):
         _dots(axes, place, case)
     axes.use_sticky_edges = False  # a box would begin at the axis
-    axes.set_xscale("log")
+    axes.set_xscale("log" if any(map(_median, cases)) else "linear")
     axes.set_yticks([])
     axes.set_ylim(-0.5, len(cases) - 0.2)
     time_axis(axes.xaxis)
