@@ -18,11 +18,12 @@ PACKAGE = ROOT / "wasmdock"
 # may import one another. Cycles there are none (but see CYCLES).
 LAYERS = {
     "1 values, no I/O": """
-        errors cure program_size digits stats wit values wit_values wasm_* capabilities wasm inspection http_message
+        errors cure program_size digits amounts escaping stats wit values wit_values wasm_* capabilities wasm inspection
+        http_message
         oci oci.fields oci.reference oci.manifest oci.compression oci.fixed oci.image oci.image_index oci.tar
         oci.layer""",
     "2 one concern each": """
-        passing aside ports
+        passing aside given ports
         runtime grants stack launch process lifeline attach relay guest guest_files guest_inputs dep_info results
         surroundings code_cache watch interrupts oci.*""",
     "3 the ends of the pipeline": """

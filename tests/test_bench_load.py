@@ -50,7 +50,34 @@ def test_density_stops_at_the_memory_limit_and_ends_them_all() -> None:
     crowd = FakeCrowd()
     found = density(crowd, limit=3200)
     assert (found.curve[-1][:2], found.ended) == ((32, 3200), "the memory limit")
-    assert (crowd.highest, crowd.alive) == (32, 0)
+    assert (crowd.highest, crowd.alive) == (33, 0)  # the last one passed it
+
+
+class CountedCrowd(FakeCrowd):
+    """Of so many bytes each, looked at so often."""
+
+    looks = 0
+
+    def __init__(self, each: int, most: int = 100_000) -> None:
+        super().__init__(most)
+        self.each = each
+
+    def used(self) -> int:
+        self.looks += 1
+        return 5000 + self.each * self.alive
+
+
+@pytest.mark.parametrize("each", [7, 100, 1300])
+def test_density_keeps_within_the_limit_and_tells_the_most_that_fit(each: int) -> None:
+    crowd = CountedCrowd(each)
+    found = density(crowd, limit=67_100)
+    assert (found.curve[-1][:2], found.ended) == ((67_100 // each, 67_100 // each * each), "the memory limit")
+    assert crowd.looks < 80
+
+
+def test_density_of_which_one_alone_is_too_large_says_so() -> None:
+    found = density(CountedCrowd(2000), limit=1000)
+    assert (found.curve, found.ended) == (((0, 0, 0.0),), "one alone takes 2.00 kB, more than 1.00 kB")
 
 
 def test_density_is_the_slope_without_what_was_there_before() -> None:

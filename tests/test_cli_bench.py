@@ -80,10 +80,24 @@ def test_exit_code_may_be_another_than_0(wasmdock: CommandLine, tmp_path: Path) 
 
 def test_baseline_may_be_the_file_that_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    bench(wasmdock, path, "--case", "a=true", "--case", "gone=true", "--rounds", "1")
-    done = wasmdock("bench", "--case", "a=true", "--rounds", "1", "--export", path, "--baseline", path, "--ci")
+    bench(wasmdock, path, "--case", "a=true", "--case", "gone=true", "--rounds", "8")
+    done = wasmdock("bench", "--case", "a=true", "--rounds", "8", "--export", path, "--baseline", path, "--ci")
     assert done.code == 1
     assert "not as before: gone (warm) is no longer measured" in done.stderr
+
+
+def test_gate_of_too_few_rounds_is_refused_before_measuring(wasmdock: CommandLine, tmp_path: Path) -> None:
+    few, path = tmp_path / "few.json", tmp_path / "r.json"
+    for each, rounds in ((few, "7"), (path, "8")):
+        bench(wasmdock, each, "--case", "a=true", "--rounds", rounds)
+    slow = ("bench", "--case", "a=sleep 60")
+    for args, why in (
+        (("--rounds", "5", "--baseline", path, "--ci"), "a gate of 5 rounds"),
+        (("--rounds", "8", "--baseline", few, "--ci"), f'a gate against "{few}" of 7 rounds'),
+    ):
+        done = wasmdock(*slow, *args)
+        assert done.code == 2
+        assert f"wasmdock: {why}: a verdict needs 8 at least" in done.stderr
 
 
 def test_every_form_is_written(wasmdock: CommandLine, tmp_path: Path) -> None:
@@ -305,6 +319,7 @@ def test_instances_are_counted_until_memory_is_used(wasmdock: CommandLine, tmp_p
     (found,) = bench(wasmdock, tmp_path / "r.json", *args)["density"]
     assert found["ended"] == "the memory limit"
     assert found["curve"][-1][0] > 10
+    assert 19 << 20 < found["curve"][-1][1] <= 20 << 20
 
 
 @pytest.mark.docker

@@ -12,11 +12,11 @@ from wasmdock.stats import Sample
 OLD = 1.0
 
 
-def written(path: Path, seconds: float, *, name: str = "a", failure: str = "") -> Path:
+def written(path: Path, seconds: float, *, name: str = "a", failure: str = "", rounds: int = 20) -> Path:
     """The results of a benchmark whose first case takes so long, beside one that is always the same."""
     cases = []
     for each, took, why in ((name, seconds, failure), ("b", OLD, "")):
-        samples = tuple(Sample(number, took, failure=why) for number in range(20))
+        samples = tuple(Sample(number, took, failure=why) for number in range(rounds))
         cases.append(CaseResult(each, "command", "command", "warm", samples))
     path.write_text(to_json(Results("commands", "2026-01-01T00:00:00+00:00", 0, tuple(cases))))
     return path
@@ -93,6 +93,18 @@ def test_gate_fails_on_a_regression_and_says_which(wasmdock: CommandLine, tmp_pa
     assert wasmdock("report", old, "--baseline", old, "--fail-above", "10%", "--ci").code == 0
 
 
+@pytest.mark.parametrize("few", ["old", "new"])
+def test_gate_without_enough_rounds_is_no_gate(wasmdock: CommandLine, tmp_path: Path, few: str) -> None:
+    rounds = {"old": 20, "new": 20, few: 7}
+    old, new = (
+        written(tmp_path / f"{name}.json", took, rounds=rounds[name]) for name, took in (("old", 1), ("new", 10))
+    )
+    done = wasmdock("report", new, "--baseline", old, "--ci", "--fail-above", "10%")
+    assert done.code == 1
+    assert "wasmdock: no gate: a (warm) has 7 rounds" in done.stderr
+    assert wasmdock("report", new, "--baseline", old).code == 0
+
+
 def test_report_holds_each_file_against_the_one_before(wasmdock: CommandLine, tmp_path: Path, old: Path) -> None:
     done = wasmdock("report", old, written(tmp_path / "new.json", 1000.0))
     assert (done.code, "a (warm) is 1,000 times slower" in done.text) == (0, True)
@@ -120,6 +132,16 @@ def test_case_that_fails_now_is_a_regression(wasmdock: CommandLine, tmp_path: Pa
     done = wasmdock("report", new, "--baseline", old, "--fail-above", "10%")
     assert done.code == 1
     assert "wasmdock: not as before: a (warm) fails now in 20 of 20 runs: exit code 1" in done.stderr
+
+
+def test_case_that_fails_now_in_some_runs_is_a_regression(wasmdock: CommandLine, tmp_path: Path, old: Path) -> None:
+    document = json.loads(old.read_text())
+    for sample in document["cases"][0]["samples"][:9]:
+        sample["failure"] = "exit code 1"
+    new = tmp_path / "new.json"
+    new.write_text(json.dumps(document))
+    done = wasmdock("report", new, "--baseline", old, "--ci")
+    assert (done.code, "a (warm) fails now in 9 of 20 runs" in done.stderr) == (1, True)
 
 
 def test_case_that_has_gone_is_a_regression(wasmdock: CommandLine, tmp_path: Path, old: Path) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from tests.command_line import CommandLine
 from tests.fakes import FakeEngine
+from tests.test_bench_crowds import is_alive
 from wasmdock.cli import Terminated
 from wasmdock.cli.signals import tidying_up
+from wasmdock.results import read_results
 
 RUSTC = """#!/bin/sh
 case $1 in -vV) echo "rustc 1.95.0" ;; *) echo "{sysroot}" ;; esac
@@ -99,6 +101,43 @@ def test_signal_ends_a_build_in_a_container_and_the_container(
     words = (tmp_path / "log").read_text().splitlines()
     name = next(line.split()[-1] for line in words if line.startswith("start "))
     assert words[-1] == f"rm --force --volumes {name}"
+
+
+COUNTING = """#!/bin/sh
+echo run >> {folder}/runs
+[ $(wc -l < {folder}/runs) -gt {quick} ] || exit 0
+sleep 297 & echo $! > {folder}/pid.new && mv {folder}/pid.new {folder}/pid
+wait
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "quick"),
+    [(signal.SIGTERM, 0), (signal.SIGTERM, 2), (signal.SIGTERM, 4), (signal.SIGTERM, 7), (signal.SIGHUP, 2),
+     (signal.SIGINT, 7)],
+    ids=["first run", "later run", "weighing", "throughput", "hang-up", "Ctrl-C in throughput"],
+)  # fmt: skip
+def test_signal_ends_a_benchmark_and_what_it_runs_and_keeps_the_results(
+    number: signal.Signals, quick: int, tmp_path: Path, wasmdock: CommandLine
+) -> None:
+    """Four rounds, three runs to be weighed, then as many as possible at once: all after `quick` ones take minutes."""
+    program, results, temporary = tmp_path / "program", tmp_path / "r.json", tmp_path / "tmp"
+    program.write_text(COUNTING.format(folder=tmp_path, quick=quick))
+    program.chmod(0o755)
+    temporary.mkdir()
+    ours = CommandLine({**wasmdock.environment, "TMPDIR": str(temporary)})
+    words = ("--rounds", "4", "--warmup", "0", "--throughput", "--load-time", "1s", "--export", results)
+    with ours.start("bench", "--case", f"a={program}", *words) as process:
+        wait_for(tmp_path / "pid")
+        pid = int((tmp_path / "pid").read_text())
+        began = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+    assert time.monotonic() - began < 20
+    assert not is_alive(pid)
+    assert list(temporary.iterdir()) == []
+    found = read_results(results)
+    assert (found.interrupted, len(found.cases[0].samples)) == (True, min(quick, 4))
 
 
 def test_second_signal_does_not_stop_the_tidying_up() -> None:

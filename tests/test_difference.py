@@ -1,5 +1,6 @@
 """What changed between two binaries, and what wasm-opt wins."""
 
+import argparse
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from tests.command_line import CommandLine, guest
 from tests.conftest import GUESTS
 from tests.fakes import FakeRunner
 from tests.images import HELLO, hello, image_of, plain_layer, tar_of
+from wasmdock.build import Build
+from wasmdock.cli.build import _report
 from wasmdock.difference import Changes, Difference, compare
 from wasmdock.engine import assemble
 from wasmdock.errors import BuildError, GuestError, UnavailableError
@@ -160,6 +163,18 @@ def test_stripping_reaches_the_modules_within_a_component() -> None:
     assert b"secret_name" in data
     assert b"secret_name" not in strip(data)
     assert parse(strip(data)).form == parse(data).form
+
+
+@pytest.mark.parametrize(("form", "said"), [("json", '"unoptimized_size": 2000'), ("text", "program 2.0 -> 1.0 kB")])
+def test_build_says_what_optimizing_won(form: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    plain, made = (Build(replace(HELLO, data=bytes(size)), "host cargo", False, 1.0) for size in (2000, 1000))
+    options = argparse.Namespace(format=form, optimize=True)
+    _report(hello(), "hello", made, options, "wasm-opt 108 -Oz", plain)
+    out = capsys.readouterr().out
+    assert said in out
+    if form == "json":
+        found = json.loads(out)
+        assert (found["program_size"], found["optimized_by"]) == (1000, "wasm-opt 108 -Oz")
 
 
 def test_native_programs_are_not_optimized() -> None:

@@ -149,9 +149,19 @@ def test_what_the_producers_section_names_is_not_called_the_guests_compiler() ->
 
 
 def test_provenance_names_the_compiler_among_the_builders_versions() -> None:
-    about = {"road": "builder image", "source": "0" * 64, "lock": LOCK, "compiler": "rustc 1.85.1"}
-    found = json.loads(make_statement(hello(), HELLO, **about))["predicate"]["runDetails"]["builder"]["version"]
+    about = make_statement(hello(), HELLO, road="builder", source="0" * 64, lock=LOCK, compiler="rustc 1.85.1")
+    found = json.loads(about)["predicate"]["runDetails"]["builder"]["version"]
     assert found["rustc"] == "1.85.1"
+
+
+def test_provenance_says_what_optimizing_won() -> None:
+    how = "wasm-opt 108 -Oz"
+    about = make_statement(
+        hello(), HELLO, road="builder", source="0" * 64, lock=LOCK, optimized=how, unoptimized_size=2000
+    )
+    found = json.loads(about)["predicate"]["buildDefinition"]
+    assert found["externalParameters"]["optimized"] == how
+    assert found["internalParameters"] == {"unoptimizedSize": 2000}
 
 
 def test_the_same_guest_gives_the_same_sbom() -> None:

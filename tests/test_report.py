@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from wasmdock.report import (
     render_text,
     sentence,
     sentences,
+    unjudged,
 )
 from wasmdock.report_ranking import ranking
 from wasmdock.report_tables import base_name, seconds, size, tables
@@ -182,11 +184,32 @@ def test_noisy_cases_get_no_winner() -> None:
     ]
 
 
+def test_cases_that_cannot_be_told_apart_say_between_what_they_may_differ() -> None:
+    cases = tuple(case(name, "warm", centre, wobble=0.1) for name, centre in (("a", 1.0), ("b", 1.08)))
+    swapped = replace(cases[1], samples=tuple(reversed([replace(each) for each in cases[1].samples])))
+    shifted = replace(swapped, samples=tuple(replace(each, round=n) for n, each in enumerate(swapped.samples)))
+    (said,) = sentences(replace(RESULTS, cases=(cases[0], shifted), left_out=()))
+    assert re.fullmatch(r"b \(warm\) and a \(warm\) cannot be told apart \(between -\d+\.\d % and \+\d+\.\d %\)", said)
+
+
+def test_runs_that_failed_are_said_to_have_failed() -> None:
+    cases = (case("a", "warm", 1.0), failing(case("b", "warm", 1.0), 9))
+    said = sentences(replace(RESULTS, cases=cases, left_out=()))
+    assert "b (warm): 9 of 20 runs failed and are not timed: exit code 1" in said
+
+
 def test_many_cases_without_a_winner_for_one_reason_share_a_sentence() -> None:
     cases = tuple(case(name, "warm", 1.0, rounds=3) for name in "abcd")
     assert sentences(replace(RESULTS, cases=cases, left_out=())) == [
         "3 comparisons name no winner: 3 rounds are too few to tell: 8 at least"
     ]
+
+
+def test_density_beyond_its_limit_in_older_results_is_not_shown() -> None:
+    found = Density("a", 1000, ((1, 400, 0.1), (2, 900, 0.2), (3, 1400, 0.3)), 500, "the memory limit")
+    (table,) = (each for each in tables(replace(RESULTS, density=(found,))) if each.title == "Density")
+    assert table.rows == (("a", "2", "900 B", "500 B", "200 ms", "the memory limit"),)
+    assert "after their command has ended" in table.note
 
 
 def test_memory_says_who_counted_it() -> None:
@@ -221,6 +244,39 @@ def test_ranking_that_another_benchmark_contradicts_is_named() -> None:
     first = replace(RESULTS, cases=(case("a", "warm", 1.0), case("b", "warm", 2.0)))
     second = replace(RESULTS, cases=(case("a", "warm", 2.0), case("b", "warm", 1.0)))
     assert ranking([first, second]) == ["ranked otherwise: a (warm) and b (warm)"]
+
+
+def test_nothing_is_ranked_by_too_few_rounds() -> None:
+    first = replace(RESULTS, cases=(case("a", "warm", 1.0, rounds=7), case("b", "warm", 10.0, rounds=7)))
+    second = replace(RESULTS, cases=(case("a", "warm", 10.0, rounds=7), case("b", "warm", 1.0, rounds=7)))
+    assert ranking([first, second]) == [
+        "no ranking can be compared: no two cases of one app can be ranked",
+        "not ranked: a (warm): 7 rounds are too few to tell: 8 at least",
+        "not ranked: b (warm): 7 rounds are too few to tell: 8 at least",
+    ]
+
+
+@pytest.mark.parametrize("here", [0, 1])
+def test_case_that_is_missing_from_a_benchmark_is_named(here: int) -> None:
+    cases = tuple(case(name, "warm", centre) for name, centre in (("a", 1.0), ("b", 2.0), ("c", 3.0)))
+    both = [replace(RESULTS, cases=cases), replace(RESULTS, cases=cases[:2])]
+    assert ranking([both[here], both[1 - here]]) == [
+        "the same ranking of 2 cases in 2 benchmarks",
+        "not ranked: c (warm): it was not measured in 1 of 2 benchmarks",
+    ]
+
+
+def test_publishing_wants_the_sentence_that_a_ranking_is_the_same_and_no_case_left_out() -> None:
+    script = (Path(__file__).parent.parent / "scripts" / "publish-bench").read_text()
+    (refused,), (wanted,) = (re.findall(f"grep {flag} '(.*?)'", script) for flag in ("-E", "-q"))
+    cases = tuple(case(name, "warm", centre) for name, centre in (("a", 1.0), ("b", 2.0)))
+    same, other = (replace(RESULTS, cases=each) for each in (cases, (*cases, case("c", "warm", 3.0))))
+    few = replace(RESULTS, cases=tuple(case(each.name, "warm", 1.0, rounds=7) for each in cases))
+    passes = []
+    for many in ([same] * 3, [same, same, other], [few] * 3):
+        said = "\n".join(ranking(many))
+        passes.append(bool(re.search(wanted, said, re.MULTILINE)) and not re.search(refused, said, re.MULTILINE))
+    assert passes == [True, False, False]
 
 
 def test_wasm_that_loses_is_said_to_lose() -> None:
@@ -342,7 +398,7 @@ def failing(of: CaseResult, times: int) -> CaseResult:
 
 def test_case_that_has_gone_or_fails_now_is_named() -> None:
     known = [case(name, "warm", 1.0) for name in ("gone", "left", "given up", "failing", "sound")]
-    now = [replace(known[2], samples=(), dropped="no shim"), failing(known[3], 20), failing(known[4], 9)]
+    now = [replace(known[2], samples=(), dropped="no shim"), failing(known[3], 20), known[4]]
     said = failures(
         replace(RESULTS, cases=tuple(known)),
         replace(RESULTS, cases=tuple(now), left_out=(LeftOut("left", "no engine"),)),
@@ -355,6 +411,28 @@ def test_case_that_has_gone_or_fails_now_is_named() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (0, 1, ["a (warm) fails now in 1 of 20 runs: exit code 1"]),
+        (0, 9, ["a (warm) fails now in 9 of 20 runs: exit code 1"]),
+        (2, 9, ["a (warm) fails now in 9 of 20 runs, before in 2 of 20: exit code 1"]),
+        (2, 4, []),
+        (2, 0, []),
+    ],
+)
+def test_failures_that_are_new_are_named(before: int, now: int, said: list[str]) -> None:
+    earlier, later = (replace(RESULTS, cases=(failing(case("a", "warm", 1.0), each),)) for each in (before, now))
+    assert failures(earlier, later) == said
+
+
+def test_case_without_enough_rounds_for_a_verdict_is_named() -> None:
+    enough, few = (replace(RESULTS, cases=(case("a", "warm", 1.0, rounds=each),)) for each in (8, 7))
+    said = "a (warm) has 7 rounds {}, and a verdict needs 8 at least"
+    assert (unjudged(enough, few), unjudged(few, enough)) == ([said.format("now")], [said.format("before")])
+    assert unjudged(enough, enough) == []
+
+
 def test_case_that_never_succeeded_is_not_missed() -> None:
     assert failures(replace(RESULTS, cases=(failing(case("a", "warm", 1.0), 20),)), RESULTS) == []
 
@@ -365,7 +443,7 @@ def test_case_is_held_against_itself_before() -> None:
     ((slower,), _), ((same,), _) = regressions(before, now, 0.1), regressions(now, now, 0.1)
     assert sentence(slower).startswith("a (warm) is 2.00 times slower (")
     assert sentence(slower).endswith(") than before")
-    assert sentence(same).startswith("a (warm): no difference (ratio 1.000")
+    assert sentence(same).startswith("a (warm): no difference beyond 5 % (between -")
 
 
 def test_noise_is_no_regression() -> None:

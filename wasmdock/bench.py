@@ -109,7 +109,7 @@ class ColdRuntime:
 class Plan:
     """How long to measure: so many rounds, or as many as begin within `seconds`; warm-up rounds do not count."""
 
-    rounds: int | None = 20
+    rounds: int | None = 30
     seconds: float | None = None
     warmup: int = 1
     seed: int = 0
@@ -264,10 +264,12 @@ def _sample(track: _Track, number: int, clock: Clock) -> Sample:
     except Exception as error:  # a fault of ours in one case must not cost the others what they measured
         return Sample(number, clock() - began, failure=f"{type(error).__name__}: {error}")
     seconds = clock() - began
-    phases = dict(result.phases)
+    # One that seems to end before it began, by two clocks that differ, is not known.
+    phases = {name: None if value is None or value < 0 else value for name, value in result.phases.items()}
     own = phases.pop("total", None)
     if track.case.clocked_by:
-        seconds = own if own is not None else phases.get(track.case.clocked_by, seconds)
+        named = phases.get(track.case.clocked_by)
+        seconds = next((value for value in (own, named) if value is not None), seconds)
     return Sample(number, seconds, phases, result.peak_memory, _failure(track, result))
 
 

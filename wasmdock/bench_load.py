@@ -1,4 +1,4 @@
-"""Many at once: starts per second at a given concurrency, and how many stay alive in a given memory."""
+"""Many at once: starts per second at a given concurrency, and how many can be held in a given memory."""
 
 import statistics
 import threading
@@ -10,6 +10,8 @@ from typing import Protocol
 
 from wasmdock.bench import Case, Clock
 from wasmdock.errors import WasmdockError
+from wasmdock.process import end_running
+from wasmdock.report_tables import size
 from wasmdock.results import Density, Throughput
 from wasmdock.runtime import Outcome
 from wasmdock.stats import quantile
@@ -17,6 +19,8 @@ from wasmdock.stats import quantile
 CONCURRENCY = (1, 2, 8, 32)
 SECONDS = 5.0
 INTERRUPTED = "interrupted"  # what Density.ended says of Ctrl-C
+LIMIT = "the memory limit"
+_STARTED = 0.05  # seconds until a thread that saw that it may go on has started what it runs
 _STEPS_PER_DOUBLING = 4  # points of a density curve
 
 
@@ -48,8 +52,8 @@ class Crowd(Protocol):
 def throughput(case: Case, concurrency: int, seconds: float = SECONDS, clock: Clock = time.perf_counter) -> Throughput:
     """Run a case as often as possible for so many seconds, `concurrency` at once, each in a thread.
 
-    What is under way when the time is over runs to its end and counts, and so does the time it takes. Ctrl-C waits for
-    it, too, unless it comes again.
+    What is under way when the time is over runs to its end and counts, and so does the time it takes. Ctrl-C ends the
+    programs among it and waits for the rest, unless it comes again.
     """
     case.prepare()
     taken: list[float] = []
@@ -64,6 +68,11 @@ def throughput(case: Case, concurrency: int, seconds: float = SECONDS, clock: Cl
     try:
         threads.extend(pool.submit(_keep_running, case, goes_on, clock, taken, failures) for _ in range(concurrency))
         wait(threads)
+    except BaseException:
+        over.set()
+        time.sleep(_STARTED)
+        end_running()
+        raise
     finally:
         over.set()  # after Ctrl-C they would start more, and what they run would outlive us
         wait(threads)  # a Thread whose join was interrupted says that it has ended
@@ -92,10 +101,11 @@ def _keep_running(
 
 
 def density(crowd: Crowd, limit: int, clock: Clock = time.perf_counter) -> Density:
-    """Start instances until they use `limit` bytes, `crowd.most` are alive or no more can be had; then end them all.
+    """Start instances until one more would use over `limit` bytes, `crowd.most` are held or no more can be had.
 
-    The curve has four points for each doubling; its seconds are those that starting took. Ctrl-C ends it with the
-    curve as far as it came, `ended` being INTERRUPTED. Raises WasmdockError where one cannot be ended.
+    Then end them all. The curve keeps within the limit; it has four points for each doubling, and more where the limit
+    is near. Its seconds are those that starting took. Ctrl-C ends it with the curve as far as it came, `ended` being
+    INTERRUPTED. Raises WasmdockError where one cannot be ended.
     """
     curve = [(0, 0, 0.0)]
     try:
@@ -108,27 +118,33 @@ def density(crowd: Crowd, limit: int, clock: Clock = time.perf_counter) -> Densi
 
 def _fill(crowd: Crowd, limit: int, clock: Clock, curve: list[tuple[int, int, float]], stops: ExitStack) -> str:
     """Start them, and say what ended that: `curve` gets the points, `stops` what ends each."""
-    before, alive, starting = crowd.used(), 0, 0.0
+    before, held, starting, look = crowd.used(), 0, 0.0, 1
     try:
-        while alive < crowd.most and curve[-1][1] < limit:
+        while held < crowd.most:
             began = clock()
             stops.callback(crowd.start())
             starting += clock() - began
-            alive += 1
-            if _is_step(alive) or alive == crowd.most:
-                curve.append((alive, max(0, crowd.used() - before), starting))
+            held += 1
+            if held in (look, crowd.most):
+                used = max(0, crowd.used() - before)
+                if used > limit:
+                    return LIMIT if curve[-1][0] else f"one alone takes {size(used)}, more than {size(limit)}"
+                curve.append((held, used, starting))
+                look = _next_look(curve, limit)
     except WasmdockError as error:
         with suppress(WasmdockError):  # what keeps them may be gone, and then the curve ends at its last step
-            if alive > curve[-1][0]:
-                curve.append((alive, max(0, crowd.used() - before), starting))
+            used = max(0, crowd.used() - before) if held > curve[-1][0] else limit + 1
+            curve += [(held, used, starting)] if used <= limit else []
         return error.message
-    return "the memory limit" if curve[-1][1] >= limit else f"{crowd.most} alive are the most that are tried"
+    return f"{crowd.most} are the most that are tried"
 
 
-def _is_step(count: int) -> bool:
-    """1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, ...: four in each doubling."""
-    power = 1 << (count.bit_length() - 1)
-    return (count - power) % max(1, power // _STEPS_PER_DOUBLING) == 0
+def _next_look(curve: Sequence[tuple[int, int, float]], limit: int) -> int:
+    """After how many to look again: four times in each doubling, and half the way to the limit where that is less."""
+    (last, before, _), (count, used, _) = curve[-2:]
+    stride = max(1, (1 << (count.bit_length() - 1)) // _STEPS_PER_DOUBLING)
+    each = max(used / count, (used - before) / (count - last), 1.0)
+    return count + max(1, min(stride - count % stride, int((limit - used) / each) // 2))
 
 
 def per_instance(curve: Sequence[tuple[int, int, float]]) -> int:

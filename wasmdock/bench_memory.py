@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wasmdock.bench import Case
 from wasmdock.errors import WasmdockError
-from wasmdock.process import starting
+from wasmdock.process import end_group, starting
 from wasmdock.results import Weight
 
 RUNS = 3
@@ -51,6 +51,7 @@ def weigh_program(
             stderr=subprocess.DEVNULL,
             env=None if env is None else dict(env),
             cwd=cwd,
+            start_new_session=True,
         )
     threading.Thread(target=_feed, args=(process, stdin or b""), daemon=True).start()
     peak, until = None, time.monotonic() + _PATIENCE
@@ -58,8 +59,7 @@ def weigh_program(
         while process.poll() is None and time.monotonic() < until:
             peak = resident(process.pid).peak or peak
     finally:
-        process.kill()
-        process.wait()
+        end_group(process)
     return Weight(peak)
 
 

@@ -8,7 +8,10 @@ from typing import Any
 
 from wasmdock.budget import Budget, Judged, judge, parse_budget
 from wasmdock.errors import UsageError
+from wasmdock.given import read_given
 from wasmdock.results import Results
+
+_MOST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
     """Read a TOML file of [[claim]] with text, holds and, where wanted, also. Raises UsageError."""
     doing = f'reading claims "{path}"'
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_given(path, _MOST).decode("utf-8"))
         return tuple(_claim(each) for each in document["claim"])
     except OSError as error:
         raise UsageError(f"{doing}: {error.strerror}") from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wasmdock.errors import UnavailableError
+from wasmdock.escaping import visible
 from wasmdock.plot_theme import GRID, INK, themed
 from wasmdock.report_tables import seconds, size
 
@@ -90,6 +91,7 @@ def size_axis(axis: Any) -> None:
 
 def fitting(text: str) -> str:
     """A name that is no wider than the plot."""
+    text = visible(text)
     return plain(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}\u2026")
 
 

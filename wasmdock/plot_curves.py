@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from wasmdock.plot_canvas import New, Plot, drawing, fitting, size_axis, time_axis, to_svg
 from wasmdock.plot_theme import SERIES
-from wasmdock.report_tables import size
+from wasmdock.report_tables import HELD, size
 from wasmdock.results import Results
 from wasmdock.stats import quantile, seconds_of
 
@@ -41,7 +41,7 @@ def draw_history(many: Sequence[Results]) -> Plot | None:
 
 
 def draw_density(results: Results, new: New) -> Plot | None:
-    """Memory against instances alive, a line per case; None without any that logarithmic axes have a place for."""
+    """Memory against instances held, a line per case; None without any that logarithmic axes have a place for."""
     curves = [[(count, used) for count, used, _ in each.curve if count and used] for each in results.density]
     if not any(curves):
         return None
@@ -52,12 +52,12 @@ def draw_density(results: Results, new: New) -> Plot | None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.xaxis.set_major_formatter(lambda value, _place: f"{value:,g}")
-    axes.set_xlabel("alive at once")
+    axes.set_xlabel("held at once")
     axes.set_ylabel("memory")
     size_axis(axes.yaxis)
     figure.legend(loc="outside upper left")
     told = ", ".join(f"{each.name} {size(each.per_instance)} each" for each in results.density)
-    return Plot("Density", f"Memory in use against instances alive: {told}.", to_svg(figure, "density"), "Density")
+    return Plot("Density", f"Memory in use against instances held: {told}.", to_svg(figure, "density"), "Density", HELD)
 
 
 def draw_throughput(results: Results, new: New) -> Plot | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from wasmdock.errors import UnavailableError
+from wasmdock.escaping import visible
 from wasmdock.plot_canvas import New, Plot, drawing, fitting, plain, recolour, size_axis, time_axis, to_svg
 from wasmdock.plot_curves import draw_density, draw_throughput
 from wasmdock.plot_theme import INK, LIGHT, SERIES, VARIABLES
@@ -58,7 +59,7 @@ def draw_png(results: Results) -> bytes:
         cause = "no case succeeded" if has_run else "nothing was measured"
         raise UnavailableError(f"drawing the start-up plot: {cause}, so there is nothing to draw", hint)
     warm = results.with_cases([case for case in results.cases if case.start != "cold"])
-    title = textwrap.fill(f"{results.subject}: start-up", _TITLE, break_on_hyphens=False)
+    title = textwrap.fill(f"{visible(results.subject)}: start-up", _TITLE, break_on_hyphens=False)
     with drawing() as new:
         figure = _bars(warm if len(_measured(results)) > _MANY and _measured(warm) else results, new, log=True)
         figure.suptitle(plain(title), fontsize=9, color=INK)
@@ -105,9 +106,10 @@ def _bars(results: Results, new: New, *, log: bool) -> "Figure":
     cases = _measured(results)
     names = [name for name in phase_names(results) if name not in MARKS]
     figure, axes = new(0.7 + 0.42 * len(cases))
-    shortest = min(_median(case) for case in cases)
+    log = log and any(map(_median, cases))  # a logarithmic scale has no place for 0
+    shortest = min(filter(None, map(_median, cases)), default=1e-9)
     start = shortest / 10 if log else 0.0
-    longest = max(_median(case) for case in cases)
+    longest = max(shortest, *map(_median, cases))
     for place, case in enumerate(cases):
         for left, right, colour in _segments(case, names):
             axes.barh(place, right - max(left, start), left=max(left, start), height=0.36, color=colour)
@@ -169,7 +171,7 @@ def _distributions(results: Results, new: New) -> Plot | None:
     for place, case in enumerate(cases):
         _dots(axes, place, case)
     axes.use_sticky_edges = False  # a box would begin at the axis
-    axes.set_xscale("log")
+    axes.set_xscale("log" if any(map(_median, cases)) else "linear")
     axes.set_yticks([])
     axes.set_ylim(-0.5, len(cases) - 0.2)
     time_axis(axes.xaxis)

@@ -25,6 +25,7 @@ _DRAIN_GRACE = 0.3
 _TICK = 0.1
 _LONGEST = 1e6  # seconds; epoll takes 24 days at most
 _CHUNK = 1 << 16
+_running: "set[subprocess.Popen[bytes]]" = set()  # by run_command, in any thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ def run_command(
             start_new_session=True,
         )
     pump = _Pump(process, stdin or b"", cap, (on_output, on_stderr), on_overflow)
+    _running.add(process)
     try:
         timed_out = not pump.run(began + timeout)
         if timed_out and on_timeout:
@@ -132,7 +134,8 @@ def run_command(
         if not timed_out:
             process.wait()
     finally:
-        _end(process)
+        end_group(process)
+        _running.discard(process)
         pump.close()
     return Completed(
         argv=tuple(argv),
@@ -275,8 +278,21 @@ def _has_ended(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
     return process.poll() is not None
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End what is left of the program's group, and reap it."""
+def end_running() -> None:
+    """End what `run_command` runs in any thread, by SIGTERM and, 2 s later, SIGKILL: no signal reaches a thread."""
+    found = list(_running)
+    for process in found:
+        _signal_group(process, signal.SIGTERM)
+    until = time.monotonic() + KILL_GRACE
+    while any(process in _running for process in found) and time.monotonic() < until:
+        time.sleep(_TICK / 2)
+    for process in found:
+        if process in _running:
+            _signal_group(process, signal.SIGKILL)
+
+
+def end_group(process: "subprocess.Popen[bytes]") -> None:
+    """End what is left of the group of a program that leads one, and reap it."""
     if process.poll() is None:
         _signal_group(process, signal.SIGTERM)
         try:

@@ -47,19 +47,28 @@ class Attestation:
 
 
 def make_statement(
-    image: Image, artifact: Artifact, *, road: str, source: str, lock: str, compiler: str = "", optimized: str = ""
+    image: Image,
+    artifact: Artifact,
+    *,
+    road: str,
+    source: str,
+    lock: str,
+    compiler: str = "",
+    optimized: str = "",
+    unoptimized_size: int = 0,
 ) -> bytes:
     """The statement about an image built from a guest.
 
     road is how it was compiled, source the sha256 (hex) of the guest's source files, lock the text of Cargo.lock,
-    compiler what compiled it (`rustc 1.85.1`), optimized what made the program smaller afterwards.
+    compiler what compiled it (`rustc 1.85.1`), optimized what made the program smaller afterwards,
+    unoptimized_size its bytes before that.
     """
     crates = [crate for crate in crates_in(lock, artifact.name) if crate.purl]
     parameters = {"guest": artifact.name, "target": artifact.target.value, "road": road}
     definition = {
         "buildType": _BUILD_TYPE,
         "externalParameters": {**parameters, "optimized": optimized} if optimized else parameters,
-        "internalParameters": {},
+        "internalParameters": {"unoptimizedSize": unoptimized_size} if optimized else {},
         "resolvedDependencies": [
             {"name": "source", "digest": {"sha256": source}},
             *({"uri": crate.purl, "digest": {"sha256": crate.checksum}} for crate in crates if crate.checksum),

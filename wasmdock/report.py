@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from wasmdock.escaping import visible
 from wasmdock.report_tables import Table, asked_tables, base_name, label, phase_names, seconds, tables, times
 from wasmdock.results import CaseResult, Results
-from wasmdock.stats import CONFIDENCE, Comparison, Verdict, compare
+from wasmdock.stats import BAND, CONFIDENCE, FEWEST_ROUNDS, Comparison, Verdict, compare, rounds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,22 @@ def regressions(earlier: Results, now: Results, allowed: float) -> tuple[list[Co
     return found, [each for each in slower if each.comparison.low > 1 + allowed]
 
 
+def unjudged(earlier: Results, now: Results) -> list[str]:
+    """A sentence for every case of both that no verdict can be given for: too few rounds, here or there."""
+    said = []
+    for case in now.cases:
+        before = earlier.case(*case.key)
+        counts = [rounds_of(each.samples) for each in (before, case) if each and each.summary]
+        if len(counts) == 2 and min(counts) < FEWEST_ROUNDS:
+            where = "before" if counts[0] < counts[1] else "now"
+            said.append(f"{label(case)} has {min(counts)} rounds {where}, and a verdict needs {FEWEST_ROUNDS} at least")
+    return list(map(visible, said))
+
+
 def failures(earlier: Results, now: Results) -> list[str]:
-    """A sentence for every case of an earlier benchmark that has gone, or that fails now in most of its runs."""
-    return [
-        f"{label(before)} {why}" for before in earlier.cases if before.summary and (why := _why_no_longer(before, now))
-    ]
+    """A sentence for every case of an earlier benchmark that has gone, or that fails now more than twice as often."""
+    said = [(before, _why_no_longer(before, now)) for before in earlier.cases if before.summary]
+    return [visible(f"{label(before)} {why}") for before, why in said if why]
 
 
 def _why_no_longer(before: CaseResult, now: Results) -> str:
@@ -66,20 +78,24 @@ def _why_no_longer(before: CaseResult, now: Results) -> str:
     if case.dropped:
         return f"is given up now: {case.dropped}"
     failed = [sample.failure for sample in case.samples if sample.failure]
-    if not case.summary or 2 * len(failed) > len(case.samples):
-        return f"fails now in {len(failed)} of {len(case.samples)} runs: {failed[-1] if failed else 'there was none'}"
-    return ""
+    once = sum(1 for sample in before.samples if sample.failure)
+    if case.summary and len(failed) * len(before.samples) <= 2 * once * len(case.samples):
+        return ""
+    told = f", before in {once} of {len(before.samples)}" if once else ""
+    return f"fails now in {len(failed)} of {len(case.samples)} runs{told}: {failed[-1] if failed else 'there was none'}"
 
 
 def sentence(contrast: Contrast) -> str:
     """What a comparison allows to say, in one line."""
-    comparison, case, base = contrast.comparison, label(contrast.case), label(contrast.base)
+    comparison, case, base = contrast.comparison, *(visible(label(each)) for each in (contrast.case, contrast.base))
     base = "before" if base == case else base
     if comparison.verdict is Verdict.TOO_NOISY:
-        return f"{case} and {base} cannot be told apart: {comparison.why}"
+        return (
+            f"{case} and {base} cannot be told apart{comparison.why and ': '}{comparison.why or _between(comparison)}"
+        )
     if comparison.verdict is Verdict.NO_DIFFERENCE:
         pair = case if base == "before" else f"{case} and {base}"
-        return f"{pair}: no difference ({_interval(comparison)})"
+        return f"{pair}: no difference beyond {BAND * 100:g} %{_between(comparison)}"
     return f"{case} is {_how_much(comparison)} than {base}"
 
 
@@ -94,8 +110,10 @@ def _inverse(value: float) -> float:
     return 1 / value if value > 0 else float("inf")
 
 
-def _interval(comparison: Comparison) -> str:
-    return f"ratio {comparison.ratio:.3f}, between {comparison.low:.3f} and {comparison.high:.3f}"
+def _between(comparison: Comparison) -> str:
+    """The interval as what is added to the base: ` (between -1.2 % and +3.4 %)`."""
+    low, high = (100 * (value - 1) for value in (comparison.low, comparison.high))
+    return f" (between {low:+,.1f} % and {high:+,.1f} %)"
 
 
 def sentences(results: Results, base: str = "") -> list[str]:
@@ -103,14 +121,23 @@ def sentences(results: Results, base: str = "") -> list[str]:
     said = _compared(contrasts(results, base))
     said += _busy(results)
     said += [f"{label(case)} was given up: {case.dropped}" for case in results.cases if case.dropped]
+    said += [why for case in results.cases if (why := _failed(case))]
     said += [f"left out: {each.what}: {each.why}" for each in results.left_out]
     said += ["interrupted: these are the results so far"] if results.interrupted else []
-    return said
+    return list(map(visible, said))
+
+
+def _failed(case: CaseResult) -> str:
+    """What is said of runs that failed, of a case that was not given up for them; empty where none did."""
+    why = [sample.failure for sample in case.samples if sample.failure]
+    if not why or case.dropped:
+        return ""
+    return f"{label(case)}: {len(why)} of {len(case.samples)} runs failed and are not timed: {why[-1]}"
 
 
 def _compared(found: list[Contrast]) -> list[str]:
     """A sentence per contrast; those without a winner for one and the same reason share one."""
-    reasons = [each.comparison.why for each in found if each.comparison.verdict is Verdict.TOO_NOISY]
+    reasons = [each.comparison.why for each in found if each.comparison.why]
     shared = [why for why in dict.fromkeys(reasons) if reasons.count(why) > 2]
     said = [sentence(each) for each in found if each.comparison.why not in shared]
     return said + [f"{reasons.count(why)} comparisons name no winner: {why}" for why in shared]
@@ -132,13 +159,14 @@ def footing(results: Results) -> list[str]:
     machine = ", ".join(f"{key} {value}" for key, value in results.environment.items() if value and key != "page cache")
     rounds = max((sample.round + 1 for case in results.cases for sample in case.samples), default=0)
     order = f"{rounds} rounds, the cases of each in an order shuffled by seed {results.seed}"
-    return [
+    said = [
         *([f"machine: {machine}"] if machine else []),
         f"{order}; measuring adds {seconds(results.overhead)} to each run",
         f"intervals: {CONFIDENCE * 100:g} %, by bootstrap over the rounds",
         *(f"{label(case)}: {case.detail}" for case in results.cases if case.detail and case.start == "cold"),
         *([f"again: {shlex.join(results.command)}"] if results.command else []),
     ]
+    return list(map(visible, said))
 
 
 def render_text(results: Results, base: str = "", *, full: bool = False) -> str:
@@ -152,7 +180,7 @@ def render_text(results: Results, base: str = "", *, full: bool = False) -> str:
 def text_bars(results: Results, width: int = 50) -> str:
     """Bars of the medians on a logarithmic scale, for a terminal."""
     medians = [(label(case), case.summary.median) for case in results.cases if case.summary]
-    found = [(name, median) for name, median in medians if median]  # a logarithmic scale has no place for 0
+    found = [(visible(name), median) for name, median in medians if median]  # a logarithmic scale has no place for 0
     if not found:
         return ""
     shortest, longest = min(value for _, value in found) / 2, max(value for _, value in found)
@@ -166,42 +194,48 @@ def text_bars(results: Results, width: int = 50) -> str:
 
 def text_table(table: Table) -> str:
     """Aligned columns, the amounts to the right."""
-    lines = (table.columns, *table.rows)
+    lines = [tuple(map(visible, line)) for line in (table.columns, *table.rows)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
-    text = [table.title] if table.title else []
+    text = [visible(table.title)] if table.title else []
     for line in lines:
         first, *rest = (
             cell.ljust(width) if place == 0 else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
         text.append("  ".join([first, *rest]).rstrip())
-    return "\n".join([*text, *([f"({table.note})"] if table.note else [])])
+    return "\n".join([*text, *([f"({visible(table.note)})"] if table.note else [])])
 
 
 def render_markdown(results: Results, base: str = "", *, full: bool = True) -> str:
     """Markdown for a README or a pull request; the tables after the first are folded away."""
     first, *rest = tables(results, base) or [Table("nothing measured", ("case",), ())]
-    parts = [f"### {first.title}", markdown_table(first)]
-    parts.append("\n".join(f"- {_escape(line)}" for line in sentences(results, base)))
+    parts = [f"### {escape_markdown(first.title)}", markdown_table(first)]
+    parts.append("\n".join(f"- {escape_markdown(line)}" for line in sentences(results, base)))
     if full:
-        parts += [f"<details><summary>{t.title}</summary>\n\n{markdown_table(t)}\n\n</details>" for t in rest]
-    parts.append("\n".join(f"<sub>{_escape(line)}</sub><br>" for line in footing(results)))
+        folded = [(escape_markdown(table.title), markdown_table(table)) for table in rest]
+        parts += [f"<details><summary>{title}</summary>\n\n{table}\n\n</details>" for title, table in folded]
+    parts.append("\n".join(f"<sub>{escape_markdown(line)}</sub><br>" for line in footing(results)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def markdown_table(table: Table) -> str:
     """A table of GitHub's Markdown, amounts to the right."""
     marks = [":--", *("--:" for _ in table.columns[1:])]
-    lines = [_row(table.columns), _row(marks), *(_row(map(_escape, row)) for row in table.rows)]
-    return "\n".join([*lines, *([f"\n{table.note}"] if table.note else [])])
+    first, *rest = (_row(map(escape_markdown, row)) for row in (table.columns, *table.rows))
+    lines = [first, _row(marks), *rest]
+    return "\n".join([*lines, *([f"\n{escape_markdown(table.note)}"] if table.note else [])])
 
 
 def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+def escape_markdown(text: str) -> str:
+    """Without what would be a tag, a link, a picture or the end of a cell; a page is anybody's to read."""
+    text = visible(text)
+    for char in "\\|[":
+        text = text.replace(char, f"\\{char}")
+    return text.replace("<", "&lt;")
 
 
 def render_csv(results: Results) -> str:
@@ -210,11 +244,11 @@ def render_csv(results: Results) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     fixed = ("case", "start", "program", "road", "round", "seconds", "memory", "failure")
-    writer.writerow([*fixed, *(f"phase {name}" for name in names)])
+    writer.writerow([*fixed, *(f"phase {visible(name)}" for name in names)])
     for case in results.cases:
         for sample in case.samples:
-            own = [case.name, case.start, case.program, case.road, sample.round, sample.seconds]
+            own = [*map(visible, (case.name, case.start, case.program, case.road)), sample.round, sample.seconds]
             phases = [sample.phases.get(name) for name in names]
-            cells = [*own, sample.memory, sample.failure, *phases]
+            cells = [*own, sample.memory, visible(sample.failure), *phases]
             writer.writerow(["" if cell is None else cell for cell in cells])
     return out.getvalue()

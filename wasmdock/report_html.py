@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from wasmdock.escaping import visible
 from wasmdock.plot_canvas import Plot
 from wasmdock.plot_curves import draw_history
 from wasmdock.plot_theme import DARK, LIGHT
@@ -46,13 +47,13 @@ def render_html(many: Sequence[Results], base: str = "") -> str:
     drawn = {plot.table for plot in plots}
     history, title = draw_history(many), _title(now)
     parts = [
-        f"<h1>{escape(title)}</h1>",
+        f"<h1>{_safe(title)}</h1>",
         f"<p>Measured {_moment(now.created)} by wasmdock bench.</p>",
         _table(overview),
         f"<ul>{_items(sentences(now, base))}</ul>",
         *_figures(plots, {**found, "": overview}),
         *([_figure(history, history_table(many))] if history else []),
-        *(f"<h2>{escape(table.title)}</h2>\n{_numbers(table)}" for table in others if table.title not in drawn),
+        *(f"<h2>{_safe(table.title)}</h2>\n{_numbers(table)}" for table in others if table.title not in drawn),
         f"<footer><h2>What this rests on</h2><ul>{_items(_facts(now))}</ul></footer>",
     ]
     return _page(title, "\n".join(parts))
@@ -67,7 +68,12 @@ def _title(results: Results) -> str:
 def _moment(created: str) -> str:
     """RFC 3339 for programs, and for people: `2026-01-02 03:04 UTC`."""
     text = f"{created[:16].replace('T', ' ')} UTC" if created.endswith("+00:00") else created
-    return f'<time datetime="{escape(created)}">{escape(text)}</time>'
+    return f'<time datetime="{_safe(created)}">{_safe(text)}</time>'
+
+
+def _safe(text: str) -> str:
+    """Text for a page, with what is no character of a page written out."""
+    return escape(visible(text))
 
 
 def history_table(many: Sequence[Results]) -> Table:
@@ -97,9 +103,9 @@ def _figures(plots: Sequence[Plot], found: Mapping[str, Table]) -> list[str]:
 
 def _figure(plot: Plot, table: Table, *, again: bool = False) -> str:
     """With its table, which is printed once where two plots share it."""
-    svg = plot.svg.replace("<svg", f'<svg role="img" aria-label="{escape(plot.alt)}"', 1)
-    note = f"<figcaption>{escape(plot.note)}</figcaption>" if plot.note else ""
-    return f"<h2>{escape(plot.title)}</h2>\n<figure>{svg}{note}{_numbers(table, again)}</figure>"
+    svg = plot.svg.replace("<svg", f'<svg role="img" aria-label="{_safe(plot.alt)}"', 1)
+    note = f"<figcaption>{_safe(plot.note)}</figcaption>" if plot.note else ""
+    return f"<h2>{_safe(plot.title)}</h2>\n<figure>{svg}{note}{_numbers(table, again)}</figure>"
 
 
 def _numbers(table: Table, again: bool = False) -> str:
@@ -108,16 +114,16 @@ def _numbers(table: Table, again: bool = False) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
+    head = "".join(f'<th scope="col">{_safe(name)}</th>' for name in table.columns)
     body = "\n".join(f"<tr>{_cells(row)}</tr>" for row in table.rows)
-    note = f"<p><small>{escape(table.note)}</small></p>" if table.note else ""
-    caption = f"<caption hidden>{escape(table.title)}</caption>"
+    note = f"<p><small>{_safe(table.note)}</small></p>" if table.note else ""
+    caption = f"<caption hidden>{_safe(table.title)}</caption>"
     inner = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
-    return f'<div class="wide" tabindex="0" role="region" aria-label="{escape(table.title)}">{inner}</div>{note}'
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{_safe(table.title)}">{inner}</div>{note}'
 
 
 def _cells(row: Sequence[str]) -> str:
-    first, *rest = (escape(cell) for cell in row)
+    first, *rest = (_safe(cell) for cell in row)
     return f'<th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in rest)
 
 
@@ -125,7 +131,7 @@ def _items(lines: Iterable[str]) -> str:
     """A list; the command that repeats it all is set as code."""
     texts = (line.partition("again: ") for line in lines)
     words = (
-        f"{label}<code>{escape(rest)}</code>" if label and not first else escape(first + label + rest)
+        f"{label}<code>{_safe(rest)}</code>" if label and not first else _safe(first + label + rest)
         for first, label, rest in texts
     )
     return "\n".join(f"<li>{text}</li>" for text in words)
@@ -143,7 +149,7 @@ def _page(title: str, body: str) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{escape(title)}</title>
+<title>{_safe(title)}</title>
 <style>{style}</style>
 </head>
 <body>

@@ -254,19 +254,21 @@ def _memory(results: Results) -> Table:
     return Table("Memory", ("case", "peak, median", "highest", "at rest", "counted by"), tuple(rows), note)
 
 
+HELD = (
+    "held, in-process: instances that are kept, with all their memory, after their command has ended; "
+    "in containers: programs that wait for input or serve"
+)
+
+
 def _density(results: Results) -> Table:
-    rows = tuple(
-        (
-            each.name,
-            f"{each.curve[-1][0]:,}" if each.curve else "0",
-            size(each.curve[-1][1] if each.curve else 0),
-            size(each.per_instance),
-            seconds(each.curve[-1][2] if each.curve else None),
-            each.ended,
-        )
-        for each in results.density
-    )
-    return Table("Density", ("case", "alive at once", "memory", "each", "to start them", "ended by"), rows)
+    rows = []
+    for each in results.density:
+        # Results of earlier versions may end with a point beyond the limit.
+        within = [point for point in each.curve if point[1] <= each.limit] or [(0, 0, 0.0)]
+        count, used, took = within[-1]
+        rows.append((each.name, f"{count:,}", size(used), size(each.per_instance), seconds(took), each.ended))
+    columns = ("case", "held at once", "memory", "each", "to start them", "ended by")
+    return Table("Density", columns, tuple(rows), HELD)
 
 
 def _throughput(results: Results) -> Table:

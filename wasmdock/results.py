@@ -1,13 +1,15 @@
 """What a benchmark found, as values and as a JSON document that is read back: raw samples and all."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from wasmdock.amounts import amount, known_amount, known_whole, no_constant, slope, whole
 from wasmdock.errors import UsageError
+from wasmdock.escaping import encodable, visible
+from wasmdock.given import read_given
 from wasmdock.stats import Sample, Summary, summarize_samples
 
 SCHEMA = "wasmdock.bench/1"  # keys are only ever added under one number
@@ -100,7 +102,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Density:
-    """How many instances were alive at once: `curve` is (instances, bytes of memory in use, seconds since the first).
+    """How many instances could be held at once: `curve` is (instances, bytes in use, seconds that starting took).
 
     limit is the bytes that were not to be passed, per_instance the slope of the curve in bytes; ended says what
     ended the run.
@@ -166,15 +168,17 @@ def schema() -> dict[str, Any]:
 
 def read_results(path: Path) -> Results:
     """Read a file that `to_json` wrote. Raises UsageError for anything else."""
-    doing = f'reading results "{path}"'
+    doing, hint = f'reading results "{path}"', "name a file made by wasmdock bench --export"
     try:
-        if path.stat().st_size > _MOST:
-            raise UsageError(f"{doing}: larger than {_MOST >> 20} MiB")
-        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_amount)
+        text = read_given(path, _MOST)
     except OSError as error:
-        raise UsageError(f"{doing}: {error.strerror}", "name a file made by wasmdock bench --export") from error
+        raise UsageError(f"{doing}: {error.strerror}", hint) from error
+    except ValueError as error:
+        raise UsageError(f"{doing}: {error}", hint) from error
+    try:
+        document = json.loads(text, parse_constant=no_constant)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{doing}: not JSON ({error})", "name a file made by wasmdock bench --export") from error
+        raise UsageError(f"{doing}: not JSON ({error})", hint) from error
     return from_document(document, doing)
 
 
@@ -182,17 +186,17 @@ def from_document(document: Any, doing: str = "reading results") -> Results:
     """The value of a JSON document. Raises UsageError."""
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
-        raise UsageError(f'{doing}: its schema is "{schema}" instead of "{SCHEMA}"', "export it again")
+        raise UsageError(f'{doing}: its schema is "{visible(str(schema))}" instead of "{SCHEMA}"', "export it again")
     try:
         return Results(
-            subject=str(document["subject"]),
-            created=str(document["created"]),
-            seed=int(document["seed"]),
+            subject=_text(document["subject"]),
+            created=_text(document["created"]),
+            seed=_seed(document["seed"]),
             cases=tuple(_case(case) for case in document["cases"]),
-            command=tuple(map(str, document.get("command", ()))),
-            overhead=_amount(document.get("overhead", 0.0)),
-            environment={str(key): str(value) for key, value in document.get("environment", {}).items()},
-            left_out=tuple(LeftOut(str(each["what"]), str(each["why"])) for each in document.get("left_out", ())),
+            command=tuple(map(_text, document.get("command", ()))),
+            overhead=amount(document.get("overhead", 0.0)),
+            environment={_text(key): _text(value) for key, value in document.get("environment", {}).items()},
+            left_out=tuple(LeftOut(_text(each["what"]), _text(each["why"])) for each in document.get("left_out", ())),
             density=tuple(_density(each) for each in document.get("density", ())),
             throughput=tuple(_throughput(each) for each in document.get("throughput", ())),
             interrupted=bool(document.get("interrupted", False)),
@@ -201,59 +205,64 @@ def from_document(document: Any, doing: str = "reading results") -> Results:
         raise UsageError(f"{doing}: not the form of {SCHEMA}: {error!r}", "export it again") from error
 
 
+def _text(value: Any) -> str:
+    return encodable(str(value))
+
+
+def _seed(value: Any) -> int:
+    if not isinstance(value, int):
+        raise ValueError(f"{value!r} is no seed")
+    return value
+
+
 def _case(document: Mapping[str, Any]) -> CaseResult:
+    weights = document.get("weights", ())
     return CaseResult(
-        name=str(document["name"]),
-        program=str(document["program"]),
-        road=str(document["road"]),
-        start=str(document["start"]),
+        name=_text(document["name"]),
+        program=_text(document["program"]),
+        road=_text(document["road"]),
+        start=_text(document["start"]),
         samples=tuple(_sample(each) for each in document["samples"]),
-        sizes={str(key): int(value) for key, value in document.get("sizes", {}).items()},
-        parts={str(key): int(value) for key, value in document.get("parts", {}).items()},
-        detail=str(document.get("detail", "")),
-        dropped=str(document.get("dropped", "")),
-        subject=str(document.get("subject", "")),
-        weights=tuple(Weight(_bytes(each["peak"]), _bytes(each["steady"])) for each in document.get("weights", ())),
-        weighed_by=str(document.get("weighed_by", "")),
-        digest=str(document.get("digest", "")),
+        sizes={_text(key): whole(value) for key, value in document.get("sizes", {}).items()},
+        parts={_text(key): whole(value) for key, value in document.get("parts", {}).items()},
+        detail=_text(document.get("detail", "")),
+        dropped=_text(document.get("dropped", "")),
+        subject=_text(document.get("subject", "")),
+        weights=tuple(Weight(known_whole(each["peak"]), known_whole(each["steady"])) for each in weights),
+        weighed_by=_text(document.get("weighed_by", "")),
+        digest=_text(document.get("digest", "")),
     )
-
-
-def _amount(value: Any) -> float:
-    """Seconds, or what is counted per second. Raises ValueError for what can be none, such as NaN."""
-    number = float(value)
-    if not 0 <= number < math.inf:
-        raise ValueError(f"{value} is no amount")
-    return number
-
-
-def _bytes(value: Any) -> int | None:
-    return None if value is None else int(value)
 
 
 def _sample(document: Mapping[str, Any]) -> Sample:
     phases = document.get("phases", {}).items()
     return Sample(
-        round=int(document["round"]),
-        seconds=_amount(document["seconds"]),
-        phases={str(name): None if value is None else float(value) for name, value in phases},
-        memory=_bytes(document.get("memory")),
-        failure=str(document.get("failure", "")),
+        round=whole(document["round"]),
+        seconds=amount(document["seconds"]),
+        phases={_text(name): known_amount(value) for name, value in phases},
+        memory=known_whole(document.get("memory")),
+        failure=_text(document.get("failure", "")),
     )
 
 
 def _density(document: Mapping[str, Any]) -> Density:
-    curve = tuple((int(count), int(used), _amount(seconds)) for count, used, seconds in document["curve"])
     return Density(
-        str(document["name"]),
-        int(document["limit"]),
-        curve,
-        int(document["per_instance"]),
-        str(document.get("ended", "")),
+        name=_text(document["name"]),
+        limit=whole(document["limit"]),
+        curve=tuple((whole(count), whole(used), amount(took)) for count, used, took in document["curve"]),
+        per_instance=slope(document["per_instance"]),
+        ended=_text(document.get("ended", "")),
     )
 
 
 def _throughput(document: Mapping[str, Any]) -> Throughput:
-    p50, p95, p99 = (None if document[key] is None else _amount(document[key]) for key in ("p50", "p95", "p99"))
-    name, per_second, failures = str(document["name"]), _amount(document["per_second"]), document.get("failures", 0)
-    return Throughput(name, int(document["concurrency"]), per_second, p50, p95, p99, int(failures))
+    p50, p95, p99 = (known_amount(document[key]) for key in ("p50", "p95", "p99"))
+    return Throughput(
+        name=_text(document["name"]),
+        concurrency=whole(document["concurrency"], 1),
+        per_second=amount(document["per_second"]),
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        failures=whole(document.get("failures", 0)),
+    )

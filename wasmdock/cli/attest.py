@@ -29,6 +29,7 @@ def documents_of(image: Image, plain: Build, made: Build, optimized: str, key: b
         lock=lock,
         compiler=made.compiler,
         optimized=optimized,
+        unoptimized_size=len(plain.artifact.data),
     )
     if key:
         statement = sign(statement, key)

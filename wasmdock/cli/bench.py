@@ -19,12 +19,14 @@ from wasmdock.cli.bench_cases import find_cases
 from wasmdock.cli.bench_list import Cases, volume_words
 from wasmdock.cli.bench_output import cannot_write, check_base, check_exports, deliver, export
 from wasmdock.cli.context import Context
+from wasmdock.cli.signals import tidying_up
 from wasmdock.errors import UnavailableError, UsageError, WasmdockError
+from wasmdock.escaping import encodable
 from wasmdock.report_tables import size
 from wasmdock.results import CaseResult, LeftOut, Results, Throughput, read_results, to_json
 from wasmdock.surroundings import surroundings
 
-ROUNDS = 20
+ROUNDS = 30
 COLD_ROUNDS = 10  # at least, where there are as many; below stats.FEWEST_ROUNDS no winner can be named
 COLD_EVERY = 3  # where the time is given instead
 INTERRUPTED = 130
@@ -37,7 +39,13 @@ _CHANGES = ("load", "page cache")  # of the environment, between two benchmarks 
 
 
 def bench(options: argparse.Namespace, context: Context) -> int:
-    """Find the cases, measure them, say what came out."""
+    """Find the cases, measure them, say what came out. SIGTERM and SIGHUP end it as Ctrl-C does, but for the code."""
+    with tidying_up() as terminated:
+        code = _bench(options, context)
+    return terminated[0].exit_code if terminated and code == INTERRUPTED else code
+
+
+def _bench(options: argparse.Namespace, context: Context) -> int:
     check_exports(options)
     last = context.data / "bench" / "last.json"
     earlier = _earlier(options, last)
@@ -161,7 +169,7 @@ def _crowdless(cases: Cases, options: argparse.Namespace) -> list[LeftOut]:
 
 
 def _subject(text: str) -> str:
-    return Path(text).resolve().name if "/" in text or text == "." else text
+    return encodable(Path(text).resolve().name if "/" in text or text == "." else text)
 
 
 def _command(options: argparse.Namespace, seed: int) -> tuple[str, ...]:
@@ -176,6 +184,7 @@ def _command(options: argparse.Namespace, seed: int) -> tuple[str, ...]:
     words += ["--throughput", "--load-time", _seconds(options.load_time)] if options.throughput else []
     words += ["--density", str(options.density)] if options.density else []
     words += ["--time", _seconds(options.time)] if options.time else ["--rounds", str(options.rounds or ROUNDS)]
+    words = list(map(encodable, words))
     return (*words, "--warmup", str(options.warmup), "--seed", str(seed))
 
 

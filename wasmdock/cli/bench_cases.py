@@ -22,6 +22,7 @@ from wasmdock.cli.context import Context
 from wasmdock.cli.run import nature_of
 from wasmdock.cli.source import Source, find_image
 from wasmdock.errors import UsageError, WasmdockError
+from wasmdock.escaping import encodable, visible
 from wasmdock.launch import Nature
 from wasmdock.pack import extract
 from wasmdock.results import CaseResult, LeftOut
@@ -242,6 +243,8 @@ def _add_own(
 ) -> None:
     """A case of the user's own: NAME=COMMAND, NAME=image:REFERENCE or NAME=compose:FILE#SERVICE."""
     name, equals, what = text.partition("=")
+    if encodable(text) != text:
+        raise UsageError(f'reading case "{visible(text)}": not UTF-8 text', "give it a name of letters")
     if not name or not equals or not what.strip():
         raise UsageError(f'reading case "{text}": not NAME=WHAT', "write --case 'mine=./program --flag'")
     if what.startswith("image:"):

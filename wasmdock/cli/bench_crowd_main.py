@@ -43,15 +43,14 @@ def main() -> None:
         _say(error)
         return
     _say(None)
-    alive = []
+    alive, answers = [], sys.stdout.fileno()
+    full = pickle.dumps(UnavailableError("keeping one more instance: no memory left"))  # while there is some
     while source.read(1) == MORE:
         try:
             alive.append(start())
             _say(None)
-        except WasmdockError as error:
-            _say(error)  # the others stay: their memory is still to be counted
-        except MemoryError:
-            _say(UnavailableError("keeping one more instance: no memory left"))
+        except (WasmdockError, MemoryError) as error:  # the others stay: their memory is still to be counted
+            os.write(answers, _pickled(error) or full)
     os._exit(0)  # giving them back one by one would take its time
 
 
@@ -65,6 +64,14 @@ def _starter(kept: Kept) -> Callable[[], object]:
     bound_programs(kept.largest)
     held = Held(Engine(CodeCache(kept.cache)), kept.data, form_of(kept.data) is Form.COMPONENT)
     return lambda: held.start(kept.argv, kept.memory)
+
+
+def _pickled(error: Exception) -> bytes:
+    """The error for our parent; nothing where there is no memory for that either."""
+    try:
+        return pickle.dumps(error) if isinstance(error, WasmdockError) else b""
+    except MemoryError:
+        return b""
 
 
 def _say(answer: WasmdockError | None) -> None:

@@ -11,7 +11,9 @@ from wasmdock.budget import judge, render
 from wasmdock.cli import complain
 from wasmdock.cli.context import Context
 from wasmdock.errors import UnavailableError, UsageError, WasmdockError, cure_of
+from wasmdock.escaping import visible
 from wasmdock.report import (
+    escape_markdown,
     failures,
     markdown_table,
     regressions,
@@ -21,10 +23,12 @@ from wasmdock.report import (
     sentence,
     text_bars,
     text_table,
+    unjudged,
 )
 from wasmdock.report_ranking import ranking
 from wasmdock.report_tables import Table
 from wasmdock.results import Results, read_results, to_json
+from wasmdock.stats import FEWEST_ROUNDS, rounds_of
 
 ENDINGS = (".json", ".csv", ".md", ".html", ".png")
 _DRAWN = (".html", ".png")
@@ -80,8 +84,22 @@ def _check_gate(options: argparse.Namespace) -> None:
         raise UsageError("--fail-above has nothing to compare with", "give --baseline OLD.json")
     # Read now: --export may write to that very file.
     options.before = None if options.baseline is None else read_results(options.baseline)
+    if hasattr(options, "rounds") and options.fail_above is not None and options.before is not None:
+        _check_rounds(options, options.before)
     if options.claims is not None:
         claims.read_claims(options.claims)
+
+
+def _check_rounds(options: argparse.Namespace, before: Results) -> None:
+    """Complain, before measuring, about a gate that could only fail for want of rounds. Raises UsageError."""
+    counts = [count for case in before.cases if (count := rounds_of(case.samples))]
+    baseline = max(counts, default=FEWEST_ROUNDS)
+    for what, rounds, hint in (
+        ("a gate", options.rounds, f"give --rounds {FEWEST_ROUNDS} or more"),
+        (f'a gate against "{options.baseline}"', baseline, "measure the baseline anew, with more rounds"),
+    ):
+        if rounds is not None and rounds < FEWEST_ROUNDS:
+            raise UsageError(f"{what} of {rounds} rounds: a verdict needs {FEWEST_ROUNDS} at least", hint)
 
 
 def export(many: Sequence[Results], options: argparse.Namespace, context: Context) -> None:
@@ -149,19 +167,21 @@ def _hold_baseline(now: Results, options: argparse.Namespace, context: Context) 
     if earlier is None:
         return 0
     compared, worse = regressions(earlier, now, options.fail_above or 0.0)
-    failed = failures(earlier, now)
+    failed, unknown = failures(earlier, now), unjudged(earlier, now)
     mark = "- " if _is_markdown(options) else ""
     if options.format in ("text", "md"):
-        print(f"\n{'### ' if mark else ''}against {options.baseline}")
-        said = [sentence(each) for each in compared] + failed
-        print("\n".join(f"{mark}{each}" for each in said) or f"{mark}no case in common")
+        print(f"\n{'### ' if mark else ''}{_shown(f'against {options.baseline}', options)}")
+        said = [*map(sentence, compared), *failed, *(unknown if options.fail_above is not None else ())]
+        print("\n".join(f"{mark}{_shown(each, options)}" for each in said) or f"{mark}no case in common")
     if options.fail_above is None:
         return 0
     for each in worse:
         context.say(f"wasmdock: slower than allowed: {sentence(each)}")
     for line in failed:
         context.say(f"wasmdock: not as before: {line}")
-    return REGRESSED if worse or failed else 0
+    for line in unknown:
+        context.say(f"wasmdock: no gate: {line}")
+    return REGRESSED if worse or failed or unknown else 0
 
 
 def _hold_budgets(now: Results, options: argparse.Namespace, context: Context) -> int:
@@ -176,11 +196,15 @@ def _hold_budgets(now: Results, options: argparse.Namespace, context: Context) -
 
 def _print_lines(lines: Sequence[str], options: argparse.Namespace) -> None:
     mark = "- " if _is_markdown(options) else ""
-    print("\n" + "\n".join(f"{mark}{line}" for line in lines))
+    print("\n" + "\n".join(f"{mark}{_shown(line, options)}" for line in lines))
 
 
 def _print_table(table: Table, options: argparse.Namespace) -> None:
     print(f"\n{markdown_table(table) if _is_markdown(options) else text_table(table)}")
+
+
+def _shown(line: str, options: argparse.Namespace) -> str:
+    return escape_markdown(line) if _is_markdown(options) else visible(line)
 
 
 def _is_markdown(options: argparse.Namespace) -> bool:

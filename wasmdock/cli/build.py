@@ -40,7 +40,7 @@ def build(options: argparse.Namespace, context: Context) -> int:
     reference = Reference.parse(options.tag or made.artifact.name)
     context.store.put(image, reference)
     _attach(about, context)
-    _report(image, reference.familiar, made, options, optimized)
+    _report(image, reference.familiar, made, options, optimized, plain)
     return 0
 
 
@@ -72,8 +72,8 @@ def _build_for(
     else:
         context.store.put_index(ImageIndex.of(images), reference)
     _attach(about, context)
-    for image, _, (done, optimized) in parts:
-        _report(image, reference.familiar, done, options, optimized)
+    for image, plain, (done, optimized) in parts:
+        _report(image, reference.familiar, done, options, optimized, plain)
     return 0
 
 
@@ -193,7 +193,15 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _report(image: Image, name: str, made: Build | None, options: argparse.Namespace, optimized: str = "") -> None:
+def _report(
+    image: Image,
+    name: str,
+    made: Build | None,
+    options: argparse.Namespace,
+    optimized: str = "",
+    plain: Build | None = None,
+) -> None:
+    """Say what there is now; of a program that was made smaller, from what size to what, and by what."""
     facts = {
         "name": name,
         "digest": str(image.digest),
@@ -203,9 +211,13 @@ def _report(image: Image, name: str, made: Build | None, options: argparse.Names
     }
     if made:
         facts |= {"road": made.road, "cached": made.cached, "seconds": round(made.seconds, 3)}
+        facts["program_size"] = after = len(made.artifact.data)
+        before = len(plain.artifact.data) if plain else after
+        facts |= {"unoptimized_size": before, "optimized_by": optimized} if plain and options.optimize else {}
     if options.format == "json":
         print(json.dumps(facts))
         return
     built = f"{'unchanged' if made.cached else f'built in {made.seconds:.1f} s'} ({made.road})" if made else ""
-    how = f", {built}{', then optimised' if optimized else ''}" if built else ""
+    won = f", then optimised: program {before / 1000:.1f} -> {after / 1000:.1f} kB" if made and optimized else ""
+    how = f", {built}{won}" if built else ""
     print(f"{name}  {image.digest.short}  {image.platform}  {image.packed_size / 1000:.1f} kB{how}")

@@ -119,8 +119,8 @@ def _add_length(parser: argparse.ArgumentParser) -> None:
         "--rounds",
         type=checked(_parse_count),
         metavar="N",
-        help="rounds to measure (default: 20, which tell a difference of 20%% apart where runs vary by 5%%; "
-        "30 tell one of 10%%, 100 one of 5%%)",
+        help="rounds to measure (default: 30, which tell a difference of 10%% apart where runs vary by 5%%; "
+        "100 tell one of 5%%; a verdict needs 8 at least)",
     )
     length.add_argument("--time", type=checked(parse_duration), metavar="TIME", help="measure for so long, such as 60s")
     parser.add_argument(
