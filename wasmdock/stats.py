@@ -133,7 +133,7 @@ def compare(
 
     Runs of one round depend on each other: a round counts by its median, and the ratio is that of the medians of the
     rounds. Bootstrap intervals of few rounds are too narrow, so the interval is widened by what Student's t is wider
-    than the normal distribution (by half with 8 rounds, by a tenth with 20).
+    than the normal distribution (by a third with 8 rounds, by a tenth with 20).
 
     paired: the same rounds are drawn for both, so that what slowed a whole round cancels out; give False for
     samples of two different benchmarks. Rounds that one of them sat out tell nothing then and are left away. The same
