@@ -17,12 +17,16 @@ def is_private(folder: Path) -> bool:
     return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
+def beside(path: Path) -> Path:
+    """A name in the same folder that nobody else makes."""
+    return path.with_name(f"{NEW}{os.getpid()}-{threading.get_ident()}-{time.monotonic_ns()}")
+
+
 def write_aside(path: Path, *parts: bytes, mode: int = 0o600) -> None:
     """Write a file whole or not at all, in a folder that is there. Raises OSError, and leaves nothing then."""
-    new = path.with_name(f"{NEW}{os.getpid()}-{threading.get_ident()}-{time.monotonic_ns()}")
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(handle, "wb") as file:
+    new = beside(path)
+    try:  # from here on: a signal may come as soon as the file is there
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             for part in parts:
                 file.write(part)
         new.replace(path)
