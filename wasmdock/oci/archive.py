@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from wasmdock.aside import beside
+from wasmdock.aside import beside, is_device
 from wasmdock.errors import ImageError, UnavailableError, cure_of
 from wasmdock.oci.compression import GZIP, ZSTD, unpack
 from wasmdock.oci.fields import DOCUMENT_CAP, Fields, parse_json, parse_object, shown
@@ -101,6 +101,10 @@ def _opened(source: Path | BinaryIO) -> Iterator["_Archive"]:
 
 
 def _write_path(image: Image | ImageIndex, path: Path, name: Reference | None) -> None:
+    if is_device(path):  # renaming would put a file in its place
+        with path.open("wb") as device:
+            _write_stream(image, device, name)
+        return
     aside = beside(path)
     try:  # from here on: a signal may come as soon as the file is there
         with aside.open("xb") as file:
