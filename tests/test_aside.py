@@ -1,11 +1,14 @@
 """Files that are there as a whole, or not at all."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from wasmdock.aside import write_aside
+from tests.conftest import sample
+from wasmdock.aside import is_device, write_aside
+from wasmdock.oci.archive import write_archive
 
 
 def test_file_holds_its_parts_and_is_its_owners_alone(tmp_path: Path) -> None:
@@ -27,3 +30,22 @@ def test_of_many_writers_one_is_read(tmp_path: Path) -> None:
         list(pool.map(lambda text: write_aside(tmp_path / "file", text), texts))
     assert (tmp_path / "file").read_bytes() in texts
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_aside(pipe, b"a", b"b")
+    assert os.read(reader, 10) == b"ab" and pipe.is_fifo()
+    os.close(reader)
+    assert is_device(Path("/dev/stdout")) and not is_device(tmp_path / "none") and is_device(Path("/dev/null"))
+
+
+def test_archive_for_a_pipe_goes_into_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.tar"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_archive(sample("hello"), pipe)
+    assert b"ustar" in os.read(reader, 512) and pipe.is_fifo()
+    os.close(reader)

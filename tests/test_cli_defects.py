@@ -10,6 +10,7 @@ from tests.command_line import CommandLine, guest
 from tests.conftest import sample
 from wasmdock import cli
 from wasmdock.cli import run_cli
+from wasmdock.compose_wire import addresses
 from wasmdock.docker_call import run_arguments
 from wasmdock.errors import GuestError, UsageError
 from wasmdock.inprocess import InProcessRuntime
@@ -73,3 +74,34 @@ def _fail(*_: object) -> None:
 def test_a_home_folder_is_still_found(wasmdock: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "hello.wat").write_bytes(Path(HELLO).read_bytes())
     assert wasmdock("run", "~/hello.wat", HOME=str(tmp_path)).code == 0
+
+
+def test_version_for_nobody_is_no_traceback(wasmdock: CommandLine) -> None:
+    assert wasmdock.shell("wasmdock --version | true; (exit ${PIPESTATUS[0]})").stderr == ""
+    done = wasmdock.shell("PYTHONUNBUFFERED= wasmdock --version > /dev/full")
+    assert (done.code, done.stderr) == (1, "wasmdock: writing the output: No space left on device\n")
+
+
+def test_names_that_are_not_utf_8_are_no_defect(wasmdock: CommandLine, tmp_path: Path) -> None:
+    name = os.fsdecode(b"n\xff")
+    (tmp_path / name / "src").mkdir(parents=True)
+    (tmp_path / name / "src" / "main.rs").write_text("fn main() {}")
+    (tmp_path / name / "Cargo.toml").write_text('[package]\nname = "hello"\nversion = "1.0.0"\n')
+    assert "a defect" not in wasmdock("build", tmp_path / name).stderr
+    assert "a defect" not in wasmdock("run", HELLO, DOCKER_HOST=name).stderr
+    assert "a defect" not in wasmdock("run", HELLO, DOCKER_HOST="", DOCKER_CONTEXT=name).stderr
+    assert addresses(name, ["a"])
+
+
+def test_empty_output_is_said_to_be_no_file(wasmdock: CommandLine) -> None:
+    done = wasmdock("extract", HELLO, "-o", "")
+    assert done.code != 0 and done.stderr.startswith('wasmdock: writing "."')
+
+
+def test_no_memory_left_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(*_: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr("wasmdock.cli.images.images", fail)
+    assert run_cli(["images"]) == 1
+    assert capsys.readouterr().err == "wasmdock: there is not enough memory for this\n"

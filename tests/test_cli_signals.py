@@ -1,19 +1,28 @@
 """SIGTERM and SIGHUP end a build as Ctrl-C does: nothing it started goes on, and the exit code names the signal."""
 
 import os
+import shutil
 import signal
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.command_line import CommandLine
+from tests.command_line import GUESTS, CommandLine
+from tests.conftest import sample
 from tests.fakes import FakeEngine
+from tests.faulty_registry import REPOSITORY, dripping, faulty_registry, on
 from tests.test_bench_crowds import is_alive
-from wasmdock.cli import Terminated
-from wasmdock.cli.signals import tidying_up
+from wasmdock.cli.signals import Terminated, tidying_up
+from wasmdock.doctor_probes import TINY
+from wasmdock.guest import Artifact, Target
+from wasmdock.oci.reference import Reference
+from wasmdock.oci.store import Store
+from wasmdock.pack import pack
 from wasmdock.results import read_results
+from wasmdock.shape import Shape
 
 RUSTC = """#!/bin/sh
 case $1 in -vV) echo "rustc 1.95.0" ;; *) echo "{sysroot}" ;; esac
@@ -138,6 +147,77 @@ def test_signal_ends_a_benchmark_and_what_it_runs_and_keeps_the_results(
     assert list(temporary.iterdir()) == []
     found = read_results(results)
     assert (found.interrupted, len(found.cases[0].samples)) == (True, min(quick, 4))
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+def end_at(sign: Callable[[], bool], process: "subprocess.Popen[bytes]", number: int) -> int:
+    """Send the signal once there is the sign; the exit code."""
+    until = time.monotonic() + 30
+    while not sign() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.001)
+    process.send_signal(number)
+    return process.wait(30)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("verb", [("save", "big", "-o", "made/big.tar"), ("save", "big", "-o", "made/big"),
+                                  ("extract", "big", "-o", "made/big.wasm")])  # fmt: skip
+def test_signal_leaves_no_half_written_output(
+    verb: tuple[str, ...], number: signal.Signals, tmp_path: Path, wasmdock: CommandLine
+) -> None:
+    data = TINY + b"\0\x81\x80\x80\x30\0" + os.urandom(96 << 20)  # a custom section of so many bytes and a name
+    Store(tmp_path / "wasmdock-home" / "images").put(
+        pack(Artifact("big", Target.WASIP1, data), shape=Shape.ARTIFACT), Reference.parse("big")
+    )
+    made, code = tmp_path / "made", 0
+    for _ in range(5):  # it may be done before it hears the signal
+        made.mkdir()
+        with wasmdock.start(*(word.replace("made", str(made)) for word in verb)) as process:
+            code = end_at(lambda: any(made.iterdir()), process, number)
+        if code:
+            break
+        shutil.rmtree(made)
+    assert code == 128 + number
+    assert list(made.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signal_ends_a_pull_and_leaves_nothing_in_the_store(
+    number: signal.Signals, tmp_path: Path, wasmdock: CommandLine
+) -> None:
+    image = sample("hello")
+    layer = image.layers[0].descriptor
+    with faulty_registry() as registry:
+        registry.hold(image)
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % layer.size
+        registry.faults.append(on("GET", f"/blobs/{layer.digest}", dripping(head, registry)))
+        with wasmdock.start("pull", f"{registry.name}/{REPOSITORY}:v1") as process:
+            code = end_at(lambda: bool(registry.asked("GET", f"/blobs/{layer.digest}")), process, number)
+    assert code == 128 + number
+    assert list((tmp_path / "wasmdock-home" / "images" / "transfers").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signal_ends_a_push(number: signal.Signals, wasmdock: CommandLine) -> None:
+    assert wasmdock("pack", GUESTS / "hello.wat").code == 0
+    with faulty_registry() as registry:
+        registry.faults.append(on("POST", "/blobs/uploads", lambda _call: registry.stop.wait(20)))
+        with wasmdock.start("push", "hello", f"{registry.name}/{REPOSITORY}:v1") as process:
+            code = end_at(lambda: bool(registry.asked("POST", "/blobs/uploads")), process, number)
+    assert code == 128 + number
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("verb", [("run",), ("run", "--timeout", "40s"), ("run", "--output", "1g")])
+def test_signal_ends_a_run_with_its_own_code(
+    verb: tuple[str, ...], number: signal.Signals, tmp_path: Path, wasmdock: CommandLine
+) -> None:
+    with wasmdock.start(*verb, "-v", f"{tmp_path}:/data", GUESTS / "spin.wat") as process:
+        time.sleep(1.5)
+        process.send_signal(number)
+        assert process.wait(10) == 128 + number
 
 
 def test_second_signal_does_not_stop_the_tidying_up() -> None:

@@ -547,7 +547,12 @@ _MOUNTED = (
     ("said", "kind", "cause", "cure"),
     [
         (f"{_STARTED} {_SHIM}: exec format error: unknown", UnavailableError, f'"{_SHIM}" is for another', "engine up"),
-        (f"{_STARTED} {_SHIM}: permission denied: unknown", UnavailableError, "may not be executed", "engine install"),
+        (
+            f"{_STARTED} {_SHIM}: permission denied: unknown",
+            UnavailableError,
+            "may not be executed",
+            "doctor` spells it",
+        ),
         (f"{_STARTED} /usr/bin/containerd-shim-runc-v2: no such file", UnavailableError, "native", "containerd.io"),
         (
             f"{_CREATED}unable to retrieve OCI runtime error (open /run/containerd/x/log.json: no such file or "

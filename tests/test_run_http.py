@@ -177,8 +177,10 @@ def test_real_program_serves_a_real_guest(wasmdock: CommandLine) -> None:
     with line.start("run", "--on", "process", "-p", f"127.0.0.1:{port}:8080", guest) as process:
         try:
             assert process.stderr
-            while b"serving on" not in (said := process.stderr.readline()):
-                assert said, "it ended"
+            said = [process.stderr.readline()]
+            while b"serving on" not in said[-1]:
+                assert said[-1], said
+                said.append(process.stderr.readline())
             with socket.create_connection(("127.0.0.1", port)) as client:
                 client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 assert b"Hello from wasmdock!\n" in client.makefile("rb").read()

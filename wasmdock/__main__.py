@@ -12,10 +12,7 @@ _SHORT = ("run", "pull", "push")  # verbs whose start counts
 def main() -> int:
     """Run the command line; `--version` answers before anything else is loaded."""
     if sys.argv[1:] == ["--version"]:
-        from wasmdock import __version__
-
-        print(f"wasmdock {__version__}")  # noqa: T201  # the command line itself, answering before it is loaded
-        return 0
+        return _tell_version()
     if sys.argv[1:2] and sys.argv[1] in _SHORT:
         gc.disable()  # a run enables it with the guest: to look through what modules made, again and again, takes 5 ms
     try:
@@ -24,6 +21,19 @@ def main() -> int:
         _end(run_cli(sys.argv[1:]))
     except KeyboardInterrupt:  # while modules are loaded
         return 130
+
+
+def _tell_version() -> int:
+    from wasmdock import __version__
+
+    try:
+        print(f"wasmdock {__version__}", flush=True)  # noqa: T201  # the command line itself, before it is loaded
+    except BrokenPipeError:
+        _end(141)
+    except OSError as error:
+        print(f"wasmdock: writing the output: {error.strerror}", file=sys.stderr)  # noqa: T201  # as above
+        _end(1)
+    return 0
 
 
 def _end(code: int) -> NoReturn:

@@ -17,12 +17,28 @@ def is_private(folder: Path) -> bool:
     return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
+def beside(path: Path) -> Path:
+    """A name in the same folder that nobody else makes."""
+    return path.parent / f"{NEW}{os.getpid()}-{threading.get_ident()}-{time.monotonic_ns()}"
+
+
+def is_device(path: Path) -> bool:
+    """Whether a path leads to what is no ordinary file, as /dev/stdout may without looking so."""
+    return path.exists() and (not path.is_file() or str(path.absolute()).startswith(("/dev/", "/proc/")))
+
+
 def write_aside(path: Path, *parts: bytes, mode: int = 0o600) -> None:
-    """Write a file whole or not at all, in a folder that is there. Raises OSError, and leaves nothing then."""
-    new = path.with_name(f"{NEW}{os.getpid()}-{threading.get_ident()}-{time.monotonic_ns()}")
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(handle, "wb") as file:
+    """Write a file whole or not at all, in a folder that is there. Raises OSError, and leaves nothing then.
+
+    A device or a pipe is written to: renaming would put a file in its place.
+    """
+    if is_device(path):
+        with path.open("wb") as device:
+            device.writelines(parts)
+        return
+    new = beside(path)
+    try:  # from here on: a signal may come as soon as the file is there
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             for part in parts:
                 file.write(part)
         new.replace(path)

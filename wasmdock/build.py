@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -164,7 +165,7 @@ def _key(guest: Guest, target: Target, inputs: Mapping[str, str], identity: str)
 
 def _place(cache: Path, guest: Guest) -> Path:
     """Cargo's target folder for a guest; by its path, for two guests may have one name."""
-    name = hashlib.sha256(str(guest.folder.resolve()).encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(guest.folder.resolve())).hexdigest()[:16]
     return cache / "target" / f"{guest.name}-{name}"
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import secrets
 import tarfile
 import time
@@ -165,7 +166,7 @@ class Builder:
             _remove(engine, name)
 
     def _create_arguments(self, guest: Guest, target: Target, name: str, *, locked: bool, offline: bool) -> list[str]:
-        place = hashlib.sha256(str(guest.folder.resolve()).encode()).hexdigest()[:16]
+        place = hashlib.sha256(os.fsencode(guest.folder.resolve())).hexdigest()[:16]
         words = ["create", "--pull=never", f"--name={name}", f"--label={_LABEL}", f"--workdir=/{_SOURCE}"]
         words += [f"--volume={CARGO_VOLUME}:/cargo", f"--volume={TARGET_VOLUME}:/target"]
         words += [

@@ -58,7 +58,7 @@ def _data(stack: Stack, kind: str, source: str, item: Node) -> bytes:
     if variable is not None:
         if variable.text not in stack.variables:
             raise UsageError(f'{what}: the variable "{variable.text}" is not set')
-        return stack.variables[variable.text].encode()
+        return os.fsencode(stack.variables[variable.text])
     if file is None:
         raise UsageError(f"{what} is kept by Docker, and needs a container", "name its `file`, or use --on docker")
     try:

@@ -4,6 +4,7 @@ Every service has an address 127.x.y.z of its own with its own ports; guests fin
 """
 
 import hashlib
+import os
 import select
 import socket
 import threading
@@ -23,7 +24,7 @@ Find = Callable[[], Address]
 
 def addresses(key: str, services: Iterable[str]) -> dict[str, str]:
     """An address of the loopback network for each service; projects of other keys rarely share one."""
-    digest = hashlib.sha256(key.encode()).digest()
+    digest = hashlib.sha256(os.fsencode(key)).digest()
     first = (digest[0] % 128 << 16) + (digest[1] << 8) + 2
     places = enumerate(services, first)
     return {name: f"127.{64 + (at >> 16) % 128}.{at >> 8 & 255}.{at & 255}" for at, name in places}

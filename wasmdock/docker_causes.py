@@ -11,7 +11,8 @@ _STORE_HINT = (
     "(Docker Desktop: Settings, General, Use containerd), then load the image again"
 )
 _SHIM_HINT = (
-    "`wasmdock engine install` puts ours there; for Docker Desktop, or an engine on another machine, "
+    "`wasmdock engine install`, as `wasmdock doctor` spells it for this engine, puts ours there; "
+    "for Docker Desktop, or an engine on another machine, "
     "`wasmdock engine up` gives you one that has it"
 )
 _MOUNT_HINT = "create it first; a remote engine sees its own files, not yours"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -145,7 +146,7 @@ def _current_context(config: Path) -> str:
 
 def _host_of_context(config: Path, name: str) -> Host:
     """Contexts lie in folders named by the sha256 of their name (docker/cli cli/context/store)."""
-    key = hashlib.sha256(name.encode()).hexdigest()
+    key = hashlib.sha256(os.fsencode(name)).hexdigest()
     file = config / "contexts" / "meta" / key / "meta.json"
     try:
         endpoint = json.loads(file.read_bytes())["Endpoints"]["docker"]

@@ -267,7 +267,7 @@ def _proxies(facts: Facts) -> Iterator[Finding]:
 def _install_cure(facts: Facts) -> str:
     if is_desktop(facts) or not facts.prefix:
         return f"{_up(facts)} gives you an engine that has ours"
-    prefix = "" if facts.prefix == str(PREFIX) else f" --prefix {facts.prefix}"
+    prefix = "" if facts.prefix == str(PREFIX) else f" --prefix {shlex.quote(facts.prefix)}"
     sudo = "" if facts.is_root else "sudo "
     command = f"{sudo}{_INSTALL}{prefix}"
     return command if facts.has_runtime else f"in a clone of wasmdock, with cargo: {command} {FROM_CLONE}"

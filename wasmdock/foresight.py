@@ -11,6 +11,8 @@ from wasmdock.oci.image import Image
 from wasmdock.pack import entry, extract
 
 _MAGIC = b"\0asm"
+# Where this engine looks for it, and whether that takes root, is the doctor's to find out.
+_INSTALL = "`wasmdock engine install`, as `wasmdock doctor` spells it for this engine,"
 _STORE_CURE = (
     'put {"features": {"containerd-snapshotter": true}} into /etc/docker/daemon.json and restart Docker '
     "(Docker Desktop: Settings, General, Use containerd), or leave --on docker out"
@@ -101,7 +103,7 @@ def _no_shim(start: Start) -> WasmdockError | None:
         return None
     return UnavailableError(
         f"running a Wasm container: the engine has no {WASM_RUNTIME} (no containerd-shim-wasmtime-v1 on its PATH)",
-        "`wasmdock engine install` puts it there; `wasmdock doctor` tells more",
+        f"{_INSTALL} puts it there",
     )
 
 
@@ -111,7 +113,7 @@ def _hanging_shim(start: Start) -> WasmdockError | None:
         return None
     return UnavailableError(
         f"running a Wasm container: this engine's Wasm runtime is not ours, and hangs Docker {start.engine.version}",
-        "`wasmdock engine install` puts ours in its place",
+        f"{_INSTALL} puts ours in its place",
     )
 
 
@@ -127,7 +129,7 @@ def _terminal_refused(start: Start) -> WasmdockError | None:
     flag = "tty" if start.in_file else "-t"
     return UsageError(
         f"giving a Wasm guest a terminal ({flag}): this engine's Wasm runtime has none",
-        f"leave {flag} out; `wasmdock engine install` puts ours in its place, which has",
+        f"leave {flag} out; {_INSTALL} puts ours in its place, which has",
     )
 
 

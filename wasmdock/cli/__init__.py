@@ -13,24 +13,13 @@ _TRACEBACK = "WASMDOCK_TRACEBACK"  # set to anything, the traceback of a defect 
 _LONGEST_CAUSE = 300  # characters
 
 
-class Terminated(KeyboardInterrupt):
-    """A signal other than Ctrl-C's asked us to end; exit_code is what shells make of it."""
-
-    def __init__(self, number: int) -> None:
-        """Keep what the signal's number comes to."""
-        super().__init__()
-        self.exit_code = 128 + number
-
-
 def run_cli(argv: Sequence[str]) -> int:
     """Run one command line and give its exit code. Every failure a user can cause ends in a clear line."""
     _open_closed_streams()
     try:
         return _run(argv)
-    except Terminated as error:
-        return error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return int(getattr(error, "exit_code", INTERRUPTED))  # another signal's has its own (cli.signals)
     except BrokenPipeError:
         _discard_output()
         return PIPE_CLOSED
@@ -52,13 +41,15 @@ def _run(argv: Sequence[str]) -> int:
 
 def _do(options: Namespace) -> int:
     from wasmdock.cli.context import Context
+    from wasmdock.cli.signals import tidying_up
 
     context = Context(os.environ, options.quiet)
     try:
         context.bound_programs()
-        code = int(options.verb(options, context))
-        sys.stdout.flush()
-        return code
+        with tidying_up() as signals:
+            code = int(options.verb(options, context))
+            sys.stdout.flush()
+        return signals[0].exit_code if signals and code == INTERRUPTED else code
     except BrokenPipeError:
         raise
     except WasmdockError as error:

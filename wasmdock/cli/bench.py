@@ -19,7 +19,6 @@ from wasmdock.cli.bench_cases import find_cases
 from wasmdock.cli.bench_list import Cases, volume_words
 from wasmdock.cli.bench_output import cannot_write, check_base, check_exports, deliver, export
 from wasmdock.cli.context import Context
-from wasmdock.cli.signals import tidying_up
 from wasmdock.errors import UnavailableError, UsageError, WasmdockError
 from wasmdock.escaping import encodable
 from wasmdock.report_tables import size
@@ -39,13 +38,7 @@ _CHANGES = ("load", "page cache")  # of the environment, between two benchmarks 
 
 
 def bench(options: argparse.Namespace, context: Context) -> int:
-    """Find the cases, measure them, say what came out. SIGTERM and SIGHUP end it as Ctrl-C does, but for the code."""
-    with tidying_up() as terminated:
-        code = _bench(options, context)
-    return terminated[0].exit_code if terminated and code == INTERRUPTED else code
-
-
-def _bench(options: argparse.Namespace, context: Context) -> int:
+    """Find the cases, measure them, say what came out."""
     check_exports(options)
     last = context.data / "bench" / "last.json"
     earlier = _earlier(options, last)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from wasmdock.cli.context import Context
 from wasmdock.cli.proof import record_proof
-from wasmdock.cli.signals import tidying_up
 from wasmdock.cli.toolchain import ca_bundle, telling
 from wasmdock.docker import Docker
 from wasmdock.docker_host import Host, own_engine
@@ -37,8 +36,7 @@ def up(options: argparse.Namespace, context: Context) -> int:
         tls=options.tls,
         ports=tuple(options.publish),
     )
-    with tidying_up():
-        host = bring_up(outer, recipe, _pass_on if context.is_terminal and not context.quiet else None)
+    host = bring_up(outer, recipe, _pass_on if context.is_terminal and not context.quiet else None)
     _make_context(outer, host)
     trial = try_wasm(Docker(host, context.environment))
     with suppress(UsageError):  # without a folder there is nothing to remember it in

@@ -1,6 +1,7 @@
 """Engines that have run a Wasm container before, remembered: nothing is tried on an engine just to find out."""
 
 import hashlib
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,4 +33,4 @@ def forget_proof(context: Context) -> None:
 
 def _mark(context: Context, address: str = "") -> Path:
     address = address or find_host(context.environment).url
-    return context.cache / "proven-engines" / hashlib.sha256(address.encode()).hexdigest()[:16]
+    return context.cache / "proven-engines" / hashlib.sha256(os.fsencode(address)).hexdigest()[:16]

@@ -223,8 +223,8 @@ def interruptible(work: "Callable[[], RunResult]") -> RunResult:
     try:
         thread.start()
         thread.join()
-    except KeyboardInterrupt:
-        os._exit(INTERRUPTED)
+    except KeyboardInterrupt as error:
+        os._exit(getattr(error, "exit_code", INTERRUPTED))
     answer = answers[0]
     if isinstance(answer, BaseException):
         raise answer

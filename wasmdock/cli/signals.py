@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP during work that leaves something behind: they end it as Ctrl-C does, cleaned up."""
+"""SIGTERM and SIGHUP end a verb as Ctrl-C does: nothing it started goes on, no file of its is half written."""
 
 import signal
 import threading
@@ -6,9 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from wasmdock.cli import Terminated
-
 _NUMBERS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal other than Ctrl-C's asked us to end; exit_code is what shells make of it."""
+
+    def __init__(self, number: int) -> None:
+        """Keep what the signal's number comes to."""
+        super().__init__()
+        self.exit_code = 128 + number
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from wasmdock.build import Build, build_guest, is_first
 from wasmdock.builder import Builder
 from wasmdock.cargo import STATIC
 from wasmdock.cli.context import Context
-from wasmdock.cli.signals import tidying_up
 from wasmdock.digits import read_digits
 from wasmdock.errors import UnavailableError, UsageError
 from wasmdock.guest import Target, load_guest
@@ -31,16 +30,15 @@ def build_folder(
     if static and target is Target.NATIVE:
         environment["RUSTFLAGS"] = f"{environment.get('RUSTFLAGS', '')} {STATIC}".strip()
     doing = f"building {guest.name} for {(target or guest.default_target).value}"
-    with tidying_up():
-        made = build_guest(
-            guest,
-            target or guest.default_target,
-            cache=cache or context.cache,
-            environment=environment,
-            engine=lambda: context.docker,
-            builder=Builder(builder_folder(), environment, ca_bundle(context)),
-            progress=telling(context, doing, is_first(cache or context.cache, guest)),
-        )
+    made = build_guest(
+        guest,
+        target or guest.default_target,
+        cache=cache or context.cache,
+        environment=environment,
+        engine=lambda: context.docker,
+        builder=Builder(builder_folder(), environment, ca_bundle(context)),
+        progress=telling(context, doing, is_first(cache or context.cache, guest)),
+    )
     for note in made.notes:
         context.say(f"wasmdock: {note}")
     return made

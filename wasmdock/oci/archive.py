@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import posixpath
 import tarfile
 import threading
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from wasmdock.aside import beside, is_device
 from wasmdock.errors import ImageError, UnavailableError, cure_of
 from wasmdock.oci.compression import GZIP, ZSTD, unpack
 from wasmdock.oci.fields import DOCUMENT_CAP, Fields, parse_json, parse_object, shown
@@ -101,12 +101,13 @@ def _opened(source: Path | BinaryIO) -> Iterator["_Archive"]:
 
 
 def _write_path(image: Image | ImageIndex, path: Path, name: Reference | None) -> None:
-    import tempfile
-
-    handle, aside_name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    aside = Path(aside_name)
-    try:
-        with os.fdopen(handle, "wb") as file:
+    if is_device(path):  # renaming would put a file in its place
+        with path.open("wb") as device:
+            _write_stream(image, device, name)
+        return
+    aside = beside(path)
+    try:  # from here on: a signal may come as soon as the file is there
+        with aside.open("xb") as file:
             _write_stream(image, file, name)
         aside.chmod(0o644)
         aside.replace(path)

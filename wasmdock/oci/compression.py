@@ -9,6 +9,7 @@ from wasmdock.errors import ImageError
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # how such data begins
 UNPACKED_CAP = 512 << 20  # bytes of one layer's tar stream that are looked at
 _PIECE = 64 << 10
+_SLICE = 1 << 20  # bytes compressed at once
 _FRAMES_CAP = 100_000  # gzip members or zstd frames in one layer; eStargz makes one for each file
 # Bytes unpacked at once, so that a bomb becomes at most some 32 MB before the cap is asked: deflate makes at most 1032
 # of one byte, zstd 128 KiB of four.
@@ -67,6 +68,8 @@ def _frames(data: bytes, doing: str, begin: Callable[[], Any], size: int, damage
 def gzip_bytes(data: bytes) -> bytes:
     """Gzip at level 9 with nothing in the header that varies: no time, no name, the system unknown (255)."""
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
-    body = deflate.compress(data) + deflate.flush()
+    view = memoryview(data)  # in slices, between which a signal is heard: the bytes are the same
+    pieces = [deflate.compress(view[start : start + _SLICE]) for start in range(0, len(data), _SLICE)]
+    body = b"".join((*pieces, deflate.flush()))
     trailer = zlib.crc32(data).to_bytes(4, "little") + (len(data) & 0xFFFFFFFF).to_bytes(4, "little")
     return b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff" + body + trailer

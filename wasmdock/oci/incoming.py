@@ -82,8 +82,8 @@ class Incoming:
 @contextmanager
 def holding(folder: Path) -> Iterator[None]:
     """Hold the lock that tells a living transfer's folder from a dead one's, and remove the folder at the end."""
-    (folder / "blobs" / "sha256").mkdir(parents=True)
     try:
+        (folder / "blobs" / "sha256").mkdir(parents=True)
         with locked(folder / LOCK):
             yield
     finally:

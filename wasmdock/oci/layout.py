@@ -10,6 +10,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
+from wasmdock.aside import beside
 from wasmdock.errors import ImageError, UnavailableError, UsageError, cure_of
 from wasmdock.oci.fields import DOCUMENT_CAP, parse_object, shown
 from wasmdock.oci.image import WASI, Descriptor, Digest, Image, Index, Layer, Platform, Reference
@@ -356,11 +357,11 @@ def _is_replaceable(folder: Path) -> bool:
 def _write_aside(image: Image | ImageIndex, folder: Path, ref: Reference | None) -> None:
     """Everything goes to a folder beside the final one, which is renamed when it is complete."""
     import shutil
-    import tempfile
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    aside = beside(folder)
+    try:  # from here on: a signal may come as soon as the folder is there
+        aside.mkdir(mode=0o700)
         new = aside / "new"
         _write_files(image, new, ref)
         _swap(new, folder, aside / "old")
