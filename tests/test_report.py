@@ -443,7 +443,7 @@ def test_case_is_held_against_itself_before() -> None:
     ((slower,), _), ((same,), _) = regressions(before, now, 0.1), regressions(now, now, 0.1)
     assert sentence(slower).startswith("a (warm) is 2.00 times slower (")
     assert sentence(slower).endswith(") than before")
-    assert sentence(same).startswith("a (warm): no difference beyond 5 % (between -")
+    assert sentence(same).startswith("a (warm): no difference beyond 3 % (between -")
 
 
 def test_noise_is_no_regression() -> None:

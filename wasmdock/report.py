@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from wasmdock.escaping import visible
 from wasmdock.report_tables import Table, asked_tables, base_name, label, phase_names, seconds, tables, times
 from wasmdock.results import CaseResult, Results
-from wasmdock.stats import BAND, CONFIDENCE, FEWEST_ROUNDS, Comparison, Verdict, compare, rounds_of
+from wasmdock.stats import CONFIDENCE, FEWEST_ROUNDS, Comparison, Verdict, compare, rounds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def sentence(contrast: Contrast) -> str:
         )
     if comparison.verdict is Verdict.NO_DIFFERENCE:
         pair = case if base == "before" else f"{case} and {base}"
-        return f"{pair}: no difference beyond {BAND * 100:g} %{_between(comparison)}"
+        return f"{pair}: no difference beyond {_reach(comparison)} %{_between(comparison)}"
     return f"{case} is {_how_much(comparison)} than {base}"
 
 
@@ -108,6 +108,11 @@ def _how_much(comparison: Comparison) -> str:
 
 def _inverse(value: float) -> float:
     return 1 / value if value > 0 else float("inf")
+
+
+def _reach(comparison: Comparison) -> int:
+    """Whole per cent that hold the interval on both sides."""
+    return max(1, math.ceil(100 * max(1 - comparison.low, comparison.high - 1)))
 
 
 def _between(comparison: Comparison) -> str:

@@ -11,7 +11,7 @@ CONFIDENCE = 0.99  # of the interval: two identical cases are told apart in fewe
 RESAMPLES = 2000
 FEWEST_ROUNDS = 8  # that a verdict is given for
 SMALLEST = 0.01  # a ratio nearer to 1 than this names no winner, however sure
-BAND = 0.05  # "no difference" is said only where the whole interval lies within this share of 1
+BAND = 0.1  # "no difference" is said only where the whole interval lies within this share of 1
 _MOST_GROUPS = 400  # of rounds that are drawn: of more, neighbours are drawn together
 _FENCE = 3.0  # Tukey's outer fence, in interquartile ranges beyond the quartiles
 
