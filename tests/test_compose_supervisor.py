@@ -207,7 +207,7 @@ def test_children_of_a_killed_supervisor_are_gone(tmp_path: Path) -> None:
     pid = os.fork()
     if pid == 0:
         told = Supervisor(
-            [member("a", "echo $$; sleep 600")], lambda line: None if os.write(writer, line.text) else None
+            [member("a", "echo $$; exec sleep 600")], lambda line: None if os.write(writer, line.text) else None
         )
         told.run()
         os._exit(0)
