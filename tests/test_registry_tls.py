@@ -186,8 +186,12 @@ class Proxy:
         self.heads.append(head.decode())
         with connection, socket.create_connection(self._target) as other:
             connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+            ends = {each.fileno(): each for each in (connection, other)}
+            poll = select.poll()  # select takes no descriptor from 1024 on
+            for descriptor in ends:
+                poll.register(descriptor, select.POLLIN)
             while True:
-                for ready in select.select([connection, other], [], [])[0]:
+                for ready in [ends[descriptor] for descriptor, _ in poll.poll()]:
                     data = ready.recv(65536)  # more than a record of TLS, so that none of it is left behind
                     if not data:
                         return

@@ -66,8 +66,11 @@ def open_wire(host: str, port: int, find: Find, what: str) -> Wire:
 def relay(wires: Iterable[Wire]) -> int:
     """Pass connections on until killed: a thread each way."""
     known = {wire.listener.fileno(): wire for wire in wires}
+    poll = select.poll()  # select takes no descriptor from 1024 on
+    for listening in known:
+        poll.register(listening, select.POLLIN)
     while True:
-        for descriptor in select.select(list(known), [], [])[0]:
+        for descriptor, _ in poll.poll():
             with suppress(OSError):
                 client, _ = known[descriptor].listener.accept()
                 threading.Thread(target=_serve, args=(client, known[descriptor].find), daemon=True).start()

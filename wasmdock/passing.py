@@ -54,8 +54,11 @@ class Passing:
                 return
 
     def _read(self, stream: IO[bytes]) -> bytes:
-        if self.withheld and not select.select([stream], [], [], _HELD_TIME)[0]:
-            self._release()  # whoever said it goes on: it was no last word
+        if self.withheld:
+            poll = select.poll()  # select takes no descriptor from 1024 on
+            poll.register(stream, select.POLLIN)
+            if not poll.poll(_HELD_TIME * 1000):
+                self._release()  # whoever said it goes on: it was no last word
         return stream.read(_CHUNK)
 
     def _take(self, chunk: bytes) -> None:
