@@ -27,11 +27,10 @@ class Pace:
     body, where http.client waits for the rest of a chunk's size or reads trailers without end.
     """
 
-    verb = "came"
-
-    def __init__(self, head: float) -> None:
-        """Begin with the head, that may take so many seconds."""
-        self.taken = 0  # bytes of the body that came out of http.client
+    def __init__(self, head: float, verb: str = "came") -> None:
+        """Begin with the head, that may take so many seconds; verb is what the bytes of the body do."""
+        self.taken = 0  # bytes of the body that came out of http.client, or that went up
+        self._verb = verb
         self._next = self._end = time.monotonic() + head
         self._what = f"the head of the answer took longer than {head:.0f} s"
         self._since, self._before, self._least, self._every = 0.0, 0, 0, inf
@@ -54,17 +53,13 @@ class Pace:
             return
         if now >= self._end:
             raise TooSlowError(self._what)
-        count, seconds = self.count() - self._before, now - self._since
+        count, seconds = self.taken - self._before, now - self._since
         if count < self._least * seconds:
-            raise TooSlowError(f"only {max(0, count)} bytes {self.verb} in {seconds:.0f} s")
+            raise TooSlowError(f"only {max(0, count)} bytes {self._verb} in {seconds:.0f} s")
         self._look_again(now)
 
-    def count(self) -> int:
-        """How many bytes have moved so far."""
-        return self.taken
-
     def _look_again(self, now: float) -> None:
-        self._since, self._before = now, self.count()
+        self._since, self._before = now, self.taken
         self._next = min(self._end, now + self._every)
 
 

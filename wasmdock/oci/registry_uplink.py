@@ -33,7 +33,6 @@ class Uplink:
         self._socket = connected
         self._is_tls = hasattr(connected, "pending")
         self._least, self._every = least, every
-        self._pace = Pace(inf)
         self.begin()
 
     def __getattr__(self, name: str) -> Any:
@@ -43,8 +42,9 @@ class Uplink:
     def begin(self) -> None:
         """Count from here on: a new request."""
         self.given, self._ended = 0, time.monotonic()
-        self._pace = _UpPace(self)
-        self._pace.body(self._least, self._every if self.queued is not None else self._every * _BLIND)
+        self._pace, queued = Pace(inf, "were taken"), self.queued
+        self._pace.taken = -(queued or 0)
+        self._pace.body(self._least, self._every if queued is not None else self._every * _BLIND)
 
     @property
     def queued(self) -> int | None:
@@ -97,6 +97,7 @@ class Uplink:
 
     def _goes_on(self) -> bool:
         """Whether enough is taken; False where too little is, but there may be an answer. Raises NotTakenError."""
+        self._pace.taken = self.given - (self.queued or 0)
         try:
             self._pace.look()
         except TooSlowError as error:
@@ -104,19 +105,6 @@ class Uplink:
                 return False
             raise NotTakenError(str(error)) from error
         return True
-
-
-class _UpPace(Pace):
-    """The pace of what has left the queue."""
-
-    verb = "were taken"
-
-    def __init__(self, uplink: Uplink) -> None:
-        super().__init__(inf)
-        self._uplink = uplink
-
-    def count(self) -> int:
-        return self._uplink.given - (self._uplink.queued or 0)
 
 
 def is_readable(connected: Any, within: float = 0.0) -> bool:
