@@ -9,6 +9,7 @@ import pytest
 from tests.command_line import guest
 from wasmdock.cli import run_cli
 from wasmdock.cli.context import Context
+from wasmdock.compose_state import State
 from wasmdock.oci.image import Image
 from wasmdock.process import Completed
 
@@ -28,6 +29,7 @@ class Engine:
         self.done = done
         self.images: dict[str, Image] = {}
         self.calls: list[tuple[str, ...]] = []
+        self.running = b""  # of containers, as docker compose lists them
 
     def has_image(self, reference: str, image: Image) -> bool:
         return reference in self.images and self.images[reference].digest == image.digest
@@ -41,7 +43,7 @@ class Engine:
 
     def cli(self, *words: str, **_: Any) -> Completed:
         self.calls.append(words)
-        return Completed((), 0)
+        return Completed((), 0, self.running if "ps" in words else b"")
 
 
 @pytest.fixture
@@ -86,3 +88,28 @@ def test_failure_of_docker_compose_is_one_of_ours_with_a_cure(
 def test_ctrl_c_of_docker_compose_is_no_failure(engine: Engine) -> None:
     engine.done = Completed((), 130)
     assert run_cli(["compose", "up", "--on", "docker"]) == 130
+
+
+def test_project_that_went_to_docker_is_forgotten_in_process_and_is_not_started_twice(
+    engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wasm = "platform: wasi/wasm, runtime: io.containerd.wasmtime.v1"
+    (tmp_path / "compose.yaml").write_text(f"services:\n  cap: {{image: 'cap:2', {wasm}}}\n")
+    assert run_cli(["pack", str(guest("hello")), "-t", "cap:2"]) == 0
+    compose = ["compose", "-p", "mine"]
+    row = {"name": "cap-1", "service": "cap", "road": "process", "status": "exited", "code": 130, "pid": 0, "ports": ""}
+    (tmp_path / "home" / "compose" / "mine").mkdir(parents=True)
+    State(tmp_path / "home" / "compose", "mine").write({"members": [row], "linux": False})  # Ctrl-C ended it
+    assert run_cli([*compose, "up", "-d", "--on", "docker"]) == 0
+    engine.running = b'{"Name": "mine-cap-1", "Service": "cap", "State": "running", "Status": "Up 2 seconds"}\n'
+    capsys.readouterr()
+    assert run_cli([*compose, "ps"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()[1:]
+    assert line.split()[:3] == ["cap-1", "docker", "Up"]
+    assert run_cli([*compose, "up", "--on", "process"]) == 2
+    said = capsys.readouterr().err
+    assert 'starting project "mine": it runs in Docker already' in said and "wasmdock compose down" in said
+    assert run_cli([*compose, "down"]) == 0
+    assert engine.calls[-1][:5] == ("docker", "compose", "-p", "mine", "down")
+    engine.running = b""
+    assert run_cli([*compose, "up", "--on", "process"]) == 0

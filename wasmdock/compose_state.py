@@ -20,6 +20,7 @@ except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]  # `hold` asks
 
 _TICK = 0.05
+_IN_DOCKER = "in-docker"
 _LOG_CAP = 64 << 20  # bytes; then the log begins anew, the old half beside it
 
 
@@ -110,6 +111,17 @@ class State:
             return {}
         return found if isinstance(found, dict) else {}
 
+    def give_to_docker(self) -> None:
+        """Forget what ran in-process: from now on docker compose runs the project."""
+        self.forget()
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.folder / _IN_DOCKER).touch()
+
+    @property
+    def is_in_docker(self) -> bool:
+        """Whether docker compose was given the project, and nobody has removed it since."""
+        return (self.folder / _IN_DOCKER).exists()
+
     @property
     def log(self) -> Path:
         """The log's file."""
@@ -125,6 +137,7 @@ class State:
             "linux.json",
             "override.json",
             "provided.json",
+            _IN_DOCKER,
         ):
             with suppress(OSError):
                 (self.folder / name).unlink()

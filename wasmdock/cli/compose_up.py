@@ -25,9 +25,19 @@ def start(stack: "Stack", options: argparse.Namespace, context: Context) -> int:
     stack = _reduced(stack, options)
     if takes_docker(stack, options.on, context):
         return _up_in_docker(stack, options, context)
+    _refuse_twofold(stack, context)
     from wasmdock.cli.compose_process import up_in_process
 
     return up_in_process(stack, options, context)
+
+
+def _refuse_twofold(stack: "Stack", context: Context) -> None:
+    """Raise UsageError where containers of the project run: its guests would be there twice."""
+    if not state_of(stack, context).is_in_docker:
+        return
+    if any(each.get("State", "").lower() == "running" for each in _containers(stack, context)):
+        doing = f'starting project "{stack.name}"'
+        raise UsageError(f"{doing}: it runs in Docker already", "stop it: wasmdock compose down")
 
 
 def _reduced(stack: "Stack", options: argparse.Namespace) -> "Stack":
@@ -79,6 +89,7 @@ def _up_in_docker(stack: "Stack", options: argparse.Namespace, context: Context)
     need_compose(docker, f'starting project "{stack.name}"')
     load_into_engine(stack, context, options.build)
     foresee_services(stack, context)
+    state_of(stack, context).give_to_docker()
     words = [*prepared_words(stack, options, context), "up"]
     words += ["--build"] if options.build and not all(each.is_wasm for each in stack.services) else []
     words += ["--detach"] if options.detach else []
@@ -121,7 +132,7 @@ def remove(stack: "Stack", options: argparse.Namespace, context: Context) -> int
     document = state.read()
     if document.get("linux"):
         _require_engine(stack, context)
-    in_docker = _has_containers(stack, context) if document.get("linux", True) else False
+    in_docker = (document.get("linux", True) or state.is_in_docker) and _has_containers(stack, context)
     if in_docker:
         docker = context.docker
         words = ["compose", "-p", stack.name, "down", "--remove-orphans", *(["--volumes"] if options.volumes else [])]
