@@ -17,7 +17,7 @@ from tests.fakes import FakeRunner
 from tests.requirements import require_cargo, require_docker
 from wasmdock.build import Build, build_guest, is_first
 from wasmdock.builder import Builder, BuilderEngine, pack_sources, unpack_one
-from wasmdock.cargo import STATIC, build_failure, cargo_arguments, find_output, lacks_network
+from wasmdock.cargo import IN_BUILDER, STATIC, build_failure, cargo_arguments, find_output, lacks_network
 from wasmdock.docker import Docker
 from wasmdock.errors import BuildError, GuestError, UnavailableError
 from wasmdock.guest import Guest, Target, load_guest
@@ -191,6 +191,13 @@ def test_a_failed_build_keeps_the_end_of_cargos_output(guest: Guest) -> None:
     error = build_failure(guest, Target.WASIP1, "the host's cargo", Completed((), 101, b"", text.encode()))
     assert error.message.endswith("cargo: exit code 101: error: could not compile")
     assert error.output.startswith("line 61\n") and len(error.output.splitlines()) == 40
+
+
+@pytest.mark.parametrize("road, cure", [(IN_BUILDER, "under [env]"), ("the host's cargo", "")])
+def test_variable_that_the_builder_image_does_not_see_has_a_cure(guest: Guest, road: str, cure: str) -> None:
+    said = b"error: environment variable `WHO` not defined at compile time\n"
+    assert build_failure(guest, Target.WASIP1, road, Completed((), 101, b"", said)).hint.endswith(cure)
+    assert bool(build_failure(guest, Target.WASIP1, road, Completed((), 101, b"", said)).hint) is bool(cure)
 
 
 def test_a_compile_error_is_no_lack_of_network() -> None:

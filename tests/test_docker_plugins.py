@@ -15,13 +15,25 @@ from wasmdock.process import Completed
 OURS = "unix:///cache/engine/{}-0123456789ab/root/run/docker.sock"
 
 
-@pytest.mark.parametrize("url, cure", [
-    (OURS.format("trixie"), 'eval "$(scripts/engine env)"'),
-    (OURS.format("sid"), 'eval "$(scripts/engine env --suite sid)"'),
-    ("unix:///var/run/docker.sock", "apt-get install docker-buildx"),
+THEIRS = "unix:///var/run/docker.sock"
+REPOSITORY = "install docker-buildx-plugin from Docker's own repository"
+
+
+@pytest.mark.parametrize("url, release, cure", [
+    (OURS.format("trixie"), "", 'eval "$(scripts/engine env)"'),
+    (OURS.format("sid"), "", 'eval "$(scripts/engine env --suite sid)"'),
+    (THEIRS, 'ID=debian\nVERSION_ID="13"\n', "apt-get install docker-buildx"),
+    (THEIRS, 'ID=debian\nVERSION_ID="12"\n', REPOSITORY),
+    (THEIRS, 'ID=ubuntu\nVERSION_ID="24.04"\n', "apt-get install docker-buildx"),
+    (THEIRS, 'ID=fedora\nVERSION_ID=41\n', REPOSITORY),
+    (THEIRS, "", REPOSITORY),
 ])  # fmt: skip
-def test_cure_goes_by_whose_engine_it_is(url: str, cure: str) -> None:
-    assert plugin_cure("buildx", url).startswith(cure)
+def test_cure_goes_by_whose_engine_it_is_and_by_what_the_distribution_has(url: str, release: str, cure: str) -> None:
+    assert plugin_cure("buildx", url, release).startswith(cure)
+
+
+def test_compose_of_ubuntu_has_a_package_of_its_second_version() -> None:
+    assert plugin_cure("compose", THEIRS, "ID=ubuntu\nVERSION_ID=22.04\n") == "apt-get install docker-compose-v2"
 
 
 def test_plugin_is_found_where_docker_looks_first(tmp_path: Path) -> None:
@@ -37,4 +49,4 @@ def test_missing_compose_is_said_before_docker_complains_of_a_flag(monkeypatch: 
     docker = Docker(Host("unix:///var/run/docker.sock", "the default socket"), {}, runner=runner)
     with pytest.raises(UnavailableError, match="this docker client has no compose") as caught:
         need_compose(docker, "starting")
-    assert "docker-compose" in caught.value.hint
+    assert "install docker-compose" in caught.value.hint

@@ -152,7 +152,7 @@ class _Roads:
         cause, cure = explain_missing(toolchain, self.target)
         other, start = (engine, "start Docker") if isinstance(engine, str) else (engine.message, engine.hint)
         return UnavailableError(
-            f'building "{self.guest.name}" for {self.target.value}: no toolchain: '
+            f'building "{self.guest.name}" for {self.target.shown}: no toolchain: '
             f"host's cargo: {cause}; builder image: {other}",
             f"for the host's cargo: {cure.told}\nfor the builder image: {start}",
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wasmdock.cargo import (
+    IN_BUILDER,
     Compiled,
     build_failure,
     cargo_arguments,
@@ -124,7 +125,7 @@ class Builder:
             if again.code == 0:
                 done, notes = again, (*notes, "no registry answered: built offline with the crates already here")
         if done.code != 0 or done.timed_out:
-            raise build_failure(guest, target, "the builder image", done)
+            raise build_failure(guest, target, IN_BUILDER, done)
         return Compiled(data, compiler_of(done.stdout.decode("utf-8", "replace")), notes)
 
     def _ensure_image(self, engine: BuilderEngine, progress: Callable[[bytes], None] | None) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from wasmdock.guest import Artifact, Guest, Target
 from wasmdock.process import Completed
 
 TAIL_LINES = 40
+IN_BUILDER = "the builder image"  # as `build_failure` is told it
 _NO_NETWORK = re.compile(
     r"(?i)could not resolve host|couldn't resolve host|network failure|spurious network error|failed to connect"
     r"|could not connect|couldn't connect|connection refused|timed out|unable to update registry"
@@ -71,7 +72,7 @@ def check_target(guest: Guest, target: Target) -> None:
     if not has_program and not wants_library(guest, target):
         to_library = 'make it a library guest, in Cargo.toml: [lib] crate-type = ["cdylib"]; or add a src/main.rs'
         raise GuestError(
-            f'building "{guest.name}" for {target.value}: the crate has no program (src/main.rs)',
+            f'building "{guest.name}" for {target.shown}: the crate has no program (src/main.rs)',
             f"build it --target {guest.default_target.value}" if guest.is_library else to_library,
         )
 
@@ -93,7 +94,7 @@ def find_output(messages: bytes, guest: Guest, target: Target) -> str:
         return found[wanted.pop()] if wanted else next(iter(found.values()))
     listed = ", ".join(sorted(found)) or "none"
     raise BuildError(
-        f'building "{guest.name}" for {target.value}: cargo made no one program of that name (it made: {listed})',
+        f'building "{guest.name}" for {target.shown}: cargo made no one program of that name (it made: {listed})',
         "name one program like the crate",
     )
 
@@ -112,7 +113,7 @@ def _messages(data: bytes) -> Iterator[dict[str, Any]]:
 def artifact_of(guest: Guest, target: Target, data: bytes) -> Artifact:
     """The artifact of these bytes. Raises GuestError where they are not what the target makes."""
     if target.is_wasm and not data.startswith(b"\0asm"):
-        raise GuestError(f'building "{guest.name}" for {target.value}: what came out is not Wasm')
+        raise GuestError(f'building "{guest.name}" for {target.shown}: what came out is not Wasm')
     return Artifact(guest.name, target, data, guest.version, guest.description, guest.license)
 
 
@@ -133,11 +134,13 @@ def build_failure(guest: Guest, target: Target, road: str, done: Completed) -> B
     how = "it did not end in time" if done.timed_out else f"exit code {done.code}"
     errors = [line for line in text.splitlines() if line.startswith("error")]
     first = f": {errors[0]}" if errors else ""
-    message = f'building "{guest.name}" for {target.value} with {road}: cargo: {how}{first}'
-    return BuildError(message, _hint(text, target), "\n".join(text.splitlines()[-TAIL_LINES:]))
+    message = f'building "{guest.name}" for {target.shown} with {road}: cargo: {how}{first}'
+    return BuildError(message, _hint(text, target, road), "\n".join(text.splitlines()[-TAIL_LINES:]))
 
 
-def _hint(text: str, target: Target) -> str:
+def _hint(text: str, target: Target, road: str) -> str:
+    if road == IN_BUILDER and "not defined at compile time" in text:
+        return "no variable of yours gets into the builder image: set it in .cargo/config.toml, under [env]"
     if _TLS.search(text):
         return "a proxy re-signs TLS here: name its certificates with SSL_CERT_FILE"
     if "Cargo.lock needs to be updated" in text or "--locked was passed" in text:

@@ -29,6 +29,11 @@ class Target(Enum):
         return triples.get(self.value, "")
 
     @property
+    def shown(self) -> str:
+        """Its name in a sentence, where `unknown` would be read as such."""
+        return self.triple if self is Target.UNKNOWN else self.value
+
+    @property
     def is_wasm(self) -> bool:
         """Whether the artifact is a Wasm binary."""
         return self is not Target.NATIVE

@@ -70,6 +70,7 @@ def bench(options: argparse.Namespace, context: Context) -> int:
             raise
         complain(error)
     if results.interrupted:
+        context.say(f"wasmdock: go on with: wasmdock bench --resume{keeper.named}")
         return INTERRUPTED
     if not any(case.summary for case in results.cases):
         raise WasmdockError("benchmarking: no case succeeded", "see above for what became of each")
@@ -336,6 +337,11 @@ class _Keeper:
         self._resumed: Path | None = None if exported or options.resume in (None, Path()) else options.resume
         self._files = [last, *exported, *([self._resumed] if self._resumed else [])]
         self._failure: WasmdockError | None = None
+
+    @property
+    def named(self) -> str:
+        """The file to resume, behind a space; nothing where it is the one that is looked for by itself."""
+        return f" {shlex.quote(str(self._files[1]))}" if self._files[1:] else ""
 
     def keep(self, _round: int, cases: Sequence[CaseResult]) -> None:
         """Write what there is, at most once a second; it counts as interrupted until it is whole."""

@@ -14,7 +14,7 @@ from wasmdock.cli.key_file import read_signing_key
 from wasmdock.cli.source import read_wasm
 from wasmdock.cli.toolchain import build_folder, epoch
 from wasmdock.cli.values import parse_env
-from wasmdock.errors import UsageError
+from wasmdock.errors import ImageError, UsageError
 from wasmdock.guest import Artifact, Target, parse_target
 from wasmdock.oci.image import Image, Platform, Reference
 from wasmdock.oci.image_index import ImageIndex
@@ -28,8 +28,9 @@ def build(options: argparse.Namespace, context: Context) -> int:
     """Compile a guest, pack it and put it into the store; for several platforms an index of all under one name."""
     key = read_signing_key(options.sign) if options.sign else b""  # a wrong one stops us before anything is built
     target = _target(options.target, context)
+    _check_name(options.tag)
     if options.platform:
-        platforms = Platform.explain_list(options.platform)
+        platforms = _platforms(options.platform)
         for note in filter(None, platforms.values()):
             context.say(f"wasmdock: {note}")
         return _build_for(tuple(platforms), target, key, options, context)
@@ -52,6 +53,9 @@ def _build_for(
         hint = "leave --shape out, or build for one platform"
         raise UsageError(f"building an index of {options.shape}: containerd's Wasm shims cannot read one", hint)
     targets = [_target_for(platform, target) for platform in platforms]
+    if target is not None and target not in targets:
+        listed = ", ".join(map(str, platforms))
+        raise UsageError(f'building "{target.value}" for {listed}: none of these is that', "leave --target out")
     built = [build_folder(options.folder, each, context, static=True) for each in targets]
     both = [_optimized(each, options, context) for each in built]
     made = [each for each, _ in both]
@@ -77,6 +81,21 @@ def _build_for(
     return 0
 
 
+def _check_name(tag: str | None) -> None:
+    """Raise UsageError for what is no name, before anything is compiled."""
+    try:
+        Reference.parse(tag or "usual")
+    except ImageError as error:
+        raise UsageError(error.message, error.hint) from error
+
+
+def _platforms(text: str) -> dict[Platform, str]:
+    try:
+        return Platform.explain_list(text)
+    except ImageError as error:
+        raise UsageError(error.message, error.hint) from error
+
+
 def _attach(about: Sequence[Referrer], context: Context) -> None:
     for each in about:
         context.store.attach(each)
@@ -95,6 +114,7 @@ def _target_for(platform: Platform, target: Target | None) -> Target | None:
 def pack_file(options: argparse.Namespace, context: Context) -> int:
     """Pack a compiled .wasm (or a guest's folder) into the store, a layout folder or an archive."""
     path: Path = options.file
+    _check_name(options.tag)
     if path.is_dir():
         artifact = build_folder(path, _target(options.target, context), context, static=True).artifact
     else:

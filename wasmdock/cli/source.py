@@ -73,14 +73,14 @@ def find_image(text: str, context: Context, wanted: Wanted = _USUAL) -> Source:
     path = expanded(text)
     looks_like_path = "/" in text or text.endswith(_FILES) or text == "."
     if looks_like_path and path.exists():
-        return _from_path(path, context)
+        return _from_path(path, context, wanted)
     if wanted.pull == "always":
         return _from_registry(Reference.parse(text), context, wanted)
     try:
         return _from_store(text, context, wanted)
     except ImageError as error:
-        if path.exists():
-            return _from_path(path, context)
+        if path.exists() and not _is_stored(text, context):
+            return _from_path(path, context, wanted)
         found = _from_engine(text, context)
         if found:
             return found
@@ -107,6 +107,14 @@ def _from_store(text: str, context: Context, wanted: Wanted) -> Source:
     return Source(image, line.reference.familiar, origin, line.part_of or line.digest)
 
 
+def _is_stored(text: str, context: Context) -> bool:
+    """Whether the store has the name, for whatever platform."""
+    try:
+        return bool(context.store.resolve(text))
+    except ImageError:
+        return False
+
+
 def _from_registry(reference: Reference, context: Context, wanted: Wanted) -> Source:
     """Pull, as `wasmdock pull` does: the image stays in the store."""
     from wasmdock.cli.registry import pull_into_store
@@ -127,9 +135,17 @@ def _from_engine(text: str, context: Context) -> Source | None:
         return None
 
 
-def _from_path(path: Path, context: Context) -> Source:
+def _from_path(path: Path, context: Context, wanted: Wanted) -> Source:
+    found = _read_path(path, context, wanted)
+    if wanted.platform and not found.image.platform.matches(wanted.platform):
+        cause = f'"{path}" is for {found.image.platform}'
+        raise ImageError(f'choosing an image for "{wanted.platform}": {cause}', "leave --platform out")
+    return found
+
+
+def _read_path(path: Path, context: Context, wanted: Wanted) -> Source:
     if path.is_dir():
-        return _from_folder(path, context)
+        return _from_folder(path, context, wanted)
     head = _head(path)
     if head.startswith(_WASM_MAGIC) or path.suffix in (".wasm", ".wat"):
         return _packed(path.stem, read_wasm(path), f"file {path}")
@@ -156,9 +172,12 @@ def _from_archive(path: Path) -> Source:
     return Source(image, reference.familiar if reference else path.stem, f"archive {path}")
 
 
-def _from_folder(path: Path, context: Context) -> Source:
+def _from_folder(path: Path, context: Context, wanted: Wanted) -> Source:
     if (path / "Cargo.toml").is_file():
-        return build_and_pack(path, None, context)
+        from wasmdock.guest import Target
+
+        is_native = wanted.platform and not wanted.platform.is_wasm
+        return build_and_pack(path, Target.NATIVE if is_native else None, context)
     if (path / "oci-layout").is_file():
         from wasmdock.oci.layout import read_layout
 
