@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import sample
-from wasmdock.aside import is_device, write_aside
+from wasmdock.aside import is_device, write_aside, write_output
 from wasmdock.oci.archive import write_archive
 
 
@@ -49,3 +49,15 @@ def test_archive_for_a_pipe_goes_into_it(tmp_path: Path) -> None:
     write_archive(sample("hello"), pipe)
     assert b"ustar" in os.read(reader, 512) and pipe.is_fifo()
     os.close(reader)
+
+
+def test_output_goes_where_a_link_leads_and_keeps_the_mode_that_is_there(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_text("before")
+    file.chmod(0o640)
+    link.symlink_to("file")
+    write_output(link, b"after")
+    assert (link.is_symlink(), file.read_text(), file.stat().st_mode & 0o777) == (True, "after", 0o640)
+    write_output(tmp_path / "new", b"")
+    assert (tmp_path / "new").stat().st_mode & 0o600 == 0o600
+    assert len(list(tmp_path.iterdir())) == 3

@@ -27,10 +27,18 @@ def is_device(path: Path) -> bool:
     return path.exists() and (not path.is_file() or str(path.absolute()).startswith(("/dev/", "/proc/")))
 
 
-def write_aside(path: Path, *parts: bytes, mode: int = 0o600) -> None:
+def write_output(path: Path, *parts: bytes) -> None:
+    """Write what a user asked for as `write_aside` does: where a link leads, with the mode that is there."""
+    path = path.resolve() if path.is_symlink() and not is_device(path) else path
+    kept = path.stat().st_mode & 0o777 if path.is_file() else None
+    write_aside(path, *parts, mode=0o666, kept=kept)
+
+
+def write_aside(path: Path, *parts: bytes, mode: int = 0o600, kept: int | None = None) -> None:
     """Write a file whole or not at all, in a folder that is there. Raises OSError, and leaves nothing then.
 
-    A device or a pipe is written to: renaming would put a file in its place.
+    A device or a pipe is written to: renaming would put a file in its place. mode is what the umask is taken from,
+    kept one that no umask changes.
     """
     if is_device(path):
         with path.open("wb") as device:
@@ -39,6 +47,8 @@ def write_aside(path: Path, *parts: bytes, mode: int = 0o600) -> None:
     new = beside(path)
     try:  # from here on: a signal may come as soon as the file is there
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            if kept is not None:
+                os.fchmod(file.fileno(), kept)
             for part in parts:
                 file.write(part)
         new.replace(path)

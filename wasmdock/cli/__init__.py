@@ -92,9 +92,14 @@ def _discard_output() -> None:
 
 
 def complain(error: WasmdockError) -> None:
-    """One line for what was tried and what was wrong, one for what to do."""
-    if isinstance(error, BuildError) and error.output:
-        print(error.output.rstrip(), file=sys.stderr)
-    print(f"wasmdock: {error.message}", file=sys.stderr)
+    """One line for what was tried and what was wrong, one for what to do; where nobody can read it, the code alone."""
+    lines = [error.output.rstrip()] if isinstance(error, BuildError) and error.output else []
+    lines.append(f"wasmdock: {error.message}")
     for number, line in enumerate(error.hint.splitlines()):
-        print(f"    try: {line}" if number == 0 else f"         {line}", file=sys.stderr)
+        lines.append(f"    try: {line}" if number == 0 else f"         {line}")
+    try:
+        print("\n".join(lines), file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:  # a full disk behind stderr
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

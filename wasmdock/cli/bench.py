@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wasmdock.aside import write_aside
+from wasmdock.aside import write_output
 from wasmdock.bench import Case, Measured, Plan, measure, overhead
 from wasmdock.bench_http import Service, load_test
 from wasmdock.bench_load import CONCURRENCY, Crowd, density, throughput
@@ -363,7 +363,7 @@ class _Keeper:
             try:
                 if path is self._files[0]:
                     path.parent.mkdir(parents=True, exist_ok=True)
-                write_aside(path, text, mode=0o666)
+                write_output(path, text)
             except OSError as error:
                 self._failure = cannot_write(path, error)
         return results

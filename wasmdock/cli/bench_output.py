@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wasmdock import claims
-from wasmdock.aside import write_aside
+from wasmdock.aside import write_output
 from wasmdock.budget import judge, render
 from wasmdock.cli import complain
 from wasmdock.cli.context import Context
@@ -120,7 +120,7 @@ def export(many: Sequence[Results], options: argparse.Namespace, context: Contex
 
 def _write(path: Path, data: bytes) -> None:
     try:
-        write_aside(path, data, mode=0o666)
+        write_output(path, data)
     except OSError as error:
         raise cannot_write(path, error) from error
 

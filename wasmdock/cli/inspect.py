@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from wasmdock.aside import write_aside
+from wasmdock.aside import write_output
 from wasmdock.cli.context import Context
 from wasmdock.cli.source import Source, find_image, wanted_of
 from wasmdock.errors import UnavailableError, UsageError
@@ -73,7 +73,7 @@ def _own_name(image: Image) -> Path:
 
 def _write(output: Path, data: bytes) -> None:
     try:
-        write_aside(output, data, mode=0o666)
+        write_output(output, data)
     except OSError as error:
         raise UnavailableError(f'writing "{output}": {error.strerror}', "name another place with -o") from error
 
