@@ -285,7 +285,7 @@ def check_mounts(request: RunRequest) -> None:
             raise UsageError(f'mounting "{mount.host}" at "{mount.guest}": {error.strerror}', cure) from error
         if not is_folder:
             cause = "it is a file, and in-process a guest is given folders only" if there else "no such folder"
-            cure = "name the folder it lies in" if there else "a Wasm guest is given folders only"
+            cure = "name the folder it lies in" if there else "make it, or name one that is there"
             raise UsageError(f'mounting "{mount.host}" at "{mount.guest}": {cause}', cure)
 
 
