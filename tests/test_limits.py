@@ -20,7 +20,7 @@ from wasmdock.errors import UsageError
 from wasmdock.inprocess import InProcessRuntime
 from wasmdock.runtime import MIB, Limits, Mount, Outcome, RunRequest, Runtime, check_limits
 
-SOON = 1.0  # seconds; a tenth is promised, ten times that allows for whatever else this machine does
+SOON = 2.0  # seconds; a tenth is promised, twenty times that allows for whatever else this machine does
 EXITED, TRAPPED, TIMED_OUT, OUT_OF_MEMORY = Outcome.EXITED, Outcome.TRAPPED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY
 DOCKER = pytest.param("docker", marks=pytest.mark.docker)
 
