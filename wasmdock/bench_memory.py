@@ -53,9 +53,9 @@ def weigh_program(
             cwd=cwd,
             start_new_session=True,
         )
-    threading.Thread(target=_feed, args=(process, stdin or b""), daemon=True).start()
     peak, until = None, time.monotonic() + _PATIENCE
     try:
+        threading.Thread(target=_feed, args=(process, stdin or b""), daemon=True).start()
         while process.poll() is None and time.monotonic() < until:
             peak = resident(process.pid).peak or peak
     finally:
