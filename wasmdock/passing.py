@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import IO
 
+from wasmdock.ready import is_readable
+
 _CHUNK = 1 << 16
 _LAST_WORDS = 0.3
 _HELD_TIME, _HELD_BYTES = 0.5, 64 << 10  # what is held back is passed on after so many seconds, or at so many bytes
@@ -54,11 +56,8 @@ class Passing:
                 return
 
     def _read(self, stream: IO[bytes]) -> bytes:
-        if self.withheld:
-            poll = select.poll()  # select takes no descriptor from 1024 on
-            poll.register(stream, select.POLLIN)
-            if not poll.poll(_HELD_TIME * 1000):
-                self._release()  # whoever said it goes on: it was no last word
+        if self.withheld and not is_readable(stream, _HELD_TIME):
+            self._release()  # whoever said it goes on: it was no last word
         return stream.read(_CHUNK)
 
     def _take(self, chunk: bytes) -> None:

@@ -1,7 +1,6 @@
 """A connection's way up: what is sent may take its time while enough of it leaves this machine's send queue."""
 
 import fcntl
-import select
 import sys
 import termios
 import time
@@ -9,6 +8,7 @@ from math import inf
 from typing import Any
 
 from wasmdock.oci.registry_pace import Pace, TooSlowError
+from wasmdock.ready import is_readable
 
 _LOOKS = 1.0  # seconds that one write waits before the pace is looked at
 _BLIND = 10  # times as long, where nobody tells what lies in the queue: a third of it must leave before more fits
@@ -105,10 +105,3 @@ class Uplink:
                 return False
             raise NotTakenError(str(error)) from error
         return True
-
-
-def is_readable(connected: Any, within: float = 0.0) -> bool:
-    """Whether bytes, or the end of the connection, can be read within so many seconds."""
-    poll = select.poll()
-    poll.register(connected, select.POLLIN)
-    return bool(poll.poll(within * 1000))

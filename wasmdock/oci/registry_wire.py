@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from wasmdock.oci.registry_pace import Pace, PacedResponse, SilentError, TooSlowError
-from wasmdock.oci.registry_uplink import Uplink, is_readable
+from wasmdock.oci.registry_uplink import Uplink
+from wasmdock.ready import is_readable
 
 _KEPT = 8  # idle connections to one host
 _WAIT = 0.1  # seconds that a piece is filled up
