@@ -3,6 +3,7 @@
 from wasmdock.errors import GuestError
 from wasmdock.wasm_reader import Reader
 from wasmdock.wasm_sniff import COMPONENT_SECTIONS, CORE_SECTIONS, Form, form_of
+from wasmdock.wasm_writer import section
 
 _CUSTOM, _CORE_MODULE, _COMPONENT = 0, 1, 4  # section codes of component-model/design/mvp/Binary.md
 _NAMES = ("name", "component-name", "producers", "sourceMappingURL", "external_debug_info")
@@ -18,14 +19,14 @@ def _stripped(reader: Reader, head: bytes, is_component: bool, depth: int) -> by
     if depth > _DEPTH:
         raise GuestError(f"not a Wasm binary we strip: more than {_DEPTH} components within each other")
     kept = [head]
-    for section, length, contents in reader.sections(COMPONENT_SECTIONS if is_component else CORE_SECTIONS):
+    for code, length, contents in reader.sections(COMPONENT_SECTIONS if is_component else CORE_SECTIONS):
         start, end = contents.pos, contents.end
-        if section == _CUSTOM and _is_idle(contents):
+        if code == _CUSTOM and _is_idle(contents):
             continue
-        if is_component and section in (_CORE_MODULE, _COMPONENT):
+        if is_component and code in (_CORE_MODULE, _COMPONENT):
             contents.skip(8)
-            inner = _stripped(contents, reader.data[start : start + 8], section == _COMPONENT, depth + 1)
-            kept.append(bytes((section,)) + _leb(len(inner)) + inner)
+            inner = _stripped(contents, reader.data[start : start + 8], code == _COMPONENT, depth + 1)
+            kept.append(section(code, inner))
         else:
             kept.append(reader.data[end - length : end])
     return b"".join(kept)
@@ -34,11 +35,3 @@ def _stripped(reader: Reader, head: bytes, is_component: bool, depth: int) -> by
 def _is_idle(contents: Reader) -> bool:
     name = contents.name()
     return name in _NAMES or name.startswith((".debug_", "reloc..debug_"))
-
-
-def _leb(value: int) -> bytes:
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*found, value))

@@ -17,6 +17,8 @@ from wasmdock.wasm_operators import find_growths, read_bodies, read_functions, r
 from wasmdock.wasm_reader import Reader
 from wasmdock.wasm_sniff import COMPONENT_SECTIONS, CORE_SECTIONS, Form, core_modules, form_of
 from wasmdock.wasm_trap import WITNESS
+from wasmdock.wasm_writer import leb, signed_leb
+from wasmdock.wasm_writer import section as write_section
 
 PAGE = 1 << 16
 _GROWS, _GROWS_FIRST = re.compile(b"\x40"), re.compile(rb"\x40\x80{0,4}\x00")  # memory.grow, and that of memory 0
@@ -112,7 +114,7 @@ def _component(reader: Reader, head: bytes, depth: int) -> Witnessed:
         if inner is None:
             out += reader.data[end - length : end]
             continue
-        out += _section(section, inner.data)
+        out += write_section(section, inner.data)
         base = len(out) - len(inner.data)
         whole.here.extend(base + each for each in inner.here)
         whole.before.extend(inner.before)
@@ -186,16 +188,16 @@ def _rewritten(reader: Reader, module: _Module, *, ends: bool) -> Witnessed:
     out, made = bytearray(data[reader.pos - 8 : reader.pos]), Witnessed(b"", [], [], [])
     for section, length, contents in module.sections:
         if section == _EXPORTS and _GLOBALS not in parts:
-            out += _section(_GLOBALS, leb(1) + _GLOBAL)
+            out += write_section(_GLOBALS, leb(1) + _GLOBAL)
         if section == _CODE:
             code = _Code(contents, module, bodies)
-            out += _section(section, bytes(code.out))
+            out += write_section(section, bytes(code.out))
             base = len(out) - len(code.out)
             last = [(len(out) - len(bodies[-1]), len(out) - 1)] * ends
             made = Witnessed(b"", [base + each for each in code.here], code.before, last)
         elif section in more:
             count = contents.u32() + len(more[section])
-            out += _section(section, leb(count) + data[contents.pos : contents.end] + b"".join(more[section]))
+            out += write_section(section, leb(count) + data[contents.pos : contents.end] + b"".join(more[section]))
         else:
             out += data[contents.end - length : contents.end]
     return made._replace(data=bytes(out))
@@ -274,29 +276,7 @@ def _grower(number: int, memory: _Memory, witness: int) -> bytes:
     pages = b"\x3f" + index + widened + b"\x20\x00" + widened + b"\x7c\x22\x02"  # size + n, kept in $wanted
     counts = pages + b"\x23" + noted + b"\x56"  # more than is noted
     if memory.most is not None:
-        counts += b"\x20\x02\x42" + _signed_leb(memory.most) + b"\x58\x71"  # and no more than its maximum
+        counts += b"\x20\x02\x42" + signed_leb(memory.most) + b"\x58\x71"  # and no more than its maximum
     note = b"\x04\x40" + counts + b"\x04\x40\x20\x02\x24" + noted + b"\x0b\x0b"
     grow = b"\x20\x00\x40" + index + b"\x22\x01" + minus_one + is_equal
     return b"\x02\x01" + kind + b"\x01" + _I64 + grow + note + b"\x20\x01\x0b"
-
-
-def _section(code: int, contents: bytes) -> bytes:
-    return bytes((code,)) + leb(len(contents)) + contents
-
-
-def leb(value: int) -> bytes:
-    """An unsigned number (LEB128)."""
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*found, value))
-
-
-def _signed_leb(value: int) -> bytes:
-    """A number from 0 on as a signed one."""
-    found = bytearray()
-    while value > 0x3F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*found, value))
