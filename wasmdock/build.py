@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -164,9 +163,8 @@ def _key(guest: Guest, target: Target, inputs: Mapping[str, str], identity: str)
 
 
 def _place(cache: Path, guest: Guest) -> Path:
-    """Cargo's target folder for a guest; by its path, for two guests may have one name."""
-    name = hashlib.sha256(os.fsencode(guest.folder.resolve())).hexdigest()[:16]
-    return cache / "target" / f"{guest.name}-{name}"
+    """Cargo's target folder for a guest."""
+    return cache / "target" / f"{guest.name}-{guest.place}"
 
 
 def is_first(cache: Path, guest: Guest) -> bool:

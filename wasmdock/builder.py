@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import secrets
 import tarfile
 import time
@@ -167,12 +166,11 @@ class Builder:
             _remove(engine, name)
 
     def _create_arguments(self, guest: Guest, target: Target, name: str, *, locked: bool, offline: bool) -> list[str]:
-        place = hashlib.sha256(os.fsencode(guest.folder.resolve())).hexdigest()[:16]
         words = ["create", "--pull=never", f"--name={name}", f"--label={_LABEL}", f"--workdir=/{_SOURCE}"]
         words += [f"--volume={CARGO_VOLUME}:/cargo", f"--volume={TARGET_VOLUME}:/target"]
         words += [
             "--env=CARGO_HOME=/cargo",
-            f"--env=CARGO_TARGET_DIR=/target/{place}",
+            f"--env=CARGO_TARGET_DIR=/target/{guest.place}",
             "--env=CARGO_TERM_PROGRESS_WHEN=never",
         ]
         # Without a value: it comes from the client's environment and is on no command line.
