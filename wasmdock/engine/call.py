@@ -12,7 +12,6 @@ from wasmdock.engine.compiler import Engine
 from wasmdock.engine.endings import Ending, EndKind, ending_of, import_error
 from wasmdock.engine.exits import define_exit
 from wasmdock.engine.instance import FreshStore, Grants
-from wasmdock.engine.refusals import told_by, told_by_trap, with_places, with_refusal
 from wasmdock.errors import GuestError
 from wasmdock.wasm import parse
 from wasmdock.wasm_holdings import count_holdings
@@ -114,6 +113,8 @@ class ModuleLibrary:
             try:
                 instance = self._pre.instantiate(store)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+                from wasmdock.engine.refusals import with_places  # few calls end so
+
                 return with_places(ending_of(error, guard, instantiating=True), self._data), []
             guard.begin()
             exports = instance.exports(store)
@@ -129,6 +130,8 @@ class ModuleLibrary:
 
     def _told(self, ending: Ending, instance: wasmtime.Instance, store: wasmtime.Store, grants: Grants) -> Ending:
         """What the witness says of a trap."""
+        from wasmdock.engine.refusals import told_by, with_places, with_refusal  # as above
+
         pages = told_by(instance, store)
         if ending.kind is not EndKind.TRAPPED or pages is None:
             return ending
@@ -169,6 +172,8 @@ class ComponentLibrary:
             try:
                 result = function(store, *args)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+                from wasmdock.engine.refusals import told_by_trap  # few calls end so
+
                 return told_by_trap(ending_of(error, guard), self._data, grants), []
         return Ending(EndKind.EXITED), [] if self._paths[name][1].result is None else [result]
 
