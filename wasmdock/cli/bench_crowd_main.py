@@ -12,6 +12,7 @@ from wasmdock.errors import UnavailableError, WasmdockError
 from wasmdock.lifeline import die_with
 
 MORE = b"+"  # asks for one more
+_FULL = pickle.dumps(UnavailableError("keeping one more instance: no memory left"))  # made while there is some
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +44,13 @@ def main() -> None:
         _say(error)
         return
     _say(None)
-    alive, answers = [], sys.stdout.fileno()
-    full = pickle.dumps(UnavailableError("keeping one more instance: no memory left"))  # while there is some
+    alive = []
     while source.read(1) == MORE:
         try:
             alive.append(start())
             _say(None)
         except (WasmdockError, MemoryError) as error:  # the others stay: their memory is still to be counted
-            os.write(answers, _pickled(error) or full)
+            _say(error)
     os._exit(0)  # giving them back one by one would take its time
 
 
@@ -66,16 +66,13 @@ def _starter(kept: Kept) -> Callable[[], object]:
     return lambda: held.start(kept.argv, kept.memory)
 
 
-def _pickled(error: Exception) -> bytes:
-    """The error for our parent; nothing where there is no memory for that either."""
+def _say(answer: Exception | None) -> None:
+    """Tell our parent; a MemoryError, or what there is no memory to tell of, as such."""
     try:
-        return pickle.dumps(error) if isinstance(error, WasmdockError) else b""
+        said = _FULL if isinstance(answer, MemoryError) else pickle.dumps(answer)
     except MemoryError:
-        return b""
-
-
-def _say(answer: WasmdockError | None) -> None:
-    os.write(sys.stdout.fileno(), pickle.dumps(answer))
+        said = _FULL
+    os.write(sys.stdout.fileno(), said)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def build(options: argparse.Namespace, context: Context) -> int:
     target = _target(options.target, context)
     _check_name(options.tag)
     if options.platform:
-        platforms = _platforms(options.platform)
+        with _typed():
+            platforms = Platform.explain_list(options.platform)
         for note in filter(None, platforms.values()):
             context.say(f"wasmdock: {note}")
         return _build_for(tuple(platforms), target, key, options, context)
@@ -83,15 +85,15 @@ def _build_for(
 
 def _check_name(tag: str | None) -> None:
     """Raise UsageError for what is no name, before anything is compiled."""
-    try:
+    with _typed():
         Reference.parse(tag or "usual")
-    except ImageError as error:
-        raise UsageError(error.message, error.hint) from error
 
 
-def _platforms(text: str) -> dict[Platform, str]:
+@contextmanager
+def _typed() -> Iterator[None]:
+    """What cannot be read here was typed by the user. Raises UsageError for ImageError."""
     try:
-        return Platform.explain_list(text)
+        yield
     except ImageError as error:
         raise UsageError(error.message, error.hint) from error
 
